@@ -1,0 +1,1 @@
+export { digest, type HashAlgorithm, hashSize, hmac } from './hash.ts'

@@ -1,0 +1,1 @@
+export { type Digest, makeDigest, type PcrIndex, type PcrSelection, type PcrValue, pcrIndex } from './pcr.ts'
