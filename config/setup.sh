@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Brings a Debian machine to the point where `npm run demo`, `npm test` and `npm run bench` work: Debian packages, npm packages, build.
+# Idempotent: when nothing is to be done it does nothing and is quick. Usage: config/setup.sh [--quiet] [--bench]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+quiet=0 bench=0
+for argument in "$@"; do
+  case $argument in
+    --quiet) quiet=1 ;;
+    --bench) bench=1 ;;
+    *) echo "setup: unknown option $argument; there are --quiet and --bench" >&2; exit 254 ;;
+  esac
+done
+say() { [ "$quiet" = 1 ] || echo "setup: $*"; }
+fail() { echo "setup: $1" >&2; shift; for line in "$@"; do echo "  $line" >&2; done; exit 254; }
+
+node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' \
+  || fail "Node $(node --version) is too old" "Install Node 20.19 or later."
+
+# --- Debian packages -------------------------------------------------------------------------------------------------
+packages=(
+  libtss2-esys-3.0.2-0 libtss2-tctildr0 libtss2-mu0 libtss2-rc0 libtss2-tcti-swtpm0 libtss2-tcti-device0 # tpm2-tss at run time
+  libtss2-dev                                    # its headers: the prototype table is compared with them
+  swtpm swtpm-tools tpm2-tools                   # a software TPM, and the tools that tests compare with
+  systemd-container erofs-utils                  # systemd-nspawn; mkfs.erofs
+  umoci skopeo docker-registry busybox-static zstd cryptsetup-bin # images and a registry for the demo and the tests
+  gcc g++ make python3 musl-tools                # holdfast-stage1 (C), and the npm packages that compile
+  iproute2 util-linux openssl                    # what tests look at namespaces, mounts and certificates with
+)
+[ "$bench" = 1 ] && packages+=(podman runc)      # peers of the launch benchmark
+
+# one query for all: dpkg-query names what it does not know on standard error and exits 1
+installed=$(dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n' "${packages[@]}" 2>/dev/null | awk '$2 == "ii" {print $1}' || true)
+missing=()
+for package in "${packages[@]}"; do
+  grep -qx -- "$package" <<<"$installed" || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  [ "$(id -u)" = 0 ] || fail "these Debian packages are missing, and installing them needs root:" \
+    "${missing[*]}" "Run: sudo apt-get install --no-install-recommends ${missing[*]}"
+  command -v apt-get >/dev/null || fail "this is not a Debian machine; install the equivalents of:" "${missing[*]}"
+  say "installing Debian packages: ${missing[*]}"
+  log=$(mktemp)
+  if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2; rm -f "$log"
+    fail "apt-get could not install: ${missing[*]}" "Its last lines are above. Check the network and /etc/apt/sources.list, then run this again."
+  fi
+  rm -f "$log"
+else
+  say "Debian packages are there"
+fi
+
+# --- npm packages ----------------------------------------------------------------------------------------------------
+# The stamp holds the lockfile's digest and Node's ABI: native modules are compiled for one ABI.
+stamp="$(sha256sum package-lock.json | cut -d' ' -f1)-$(node -p process.versions.modules)"
+if [ "$(cat node_modules/.holdfast-stamp 2>/dev/null || true)" != "$stamp" ]; then
+  say "installing npm packages from package-lock.json (some compile: about two minutes)"
+  npm ci --no-progress --loglevel=error || fail "npm ci failed" "Its message is above; the registry must be reachable, gcc, g++, make and python3 are installed."
+  echo "$stamp" >node_modules/.holdfast-stamp
+else
+  say "npm packages are there"
+fi
+
+# --- build -----------------------------------------------------------------------------------------------------------
+node --import tsx config/build.ts || fail "the build failed" "Its message is above."
+say "built build/holdfast.js, build/holdfast-stage1 and build/stage1-nspawn.aci"

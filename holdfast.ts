@@ -1,0 +1,157 @@
+#!/usr/bin/env node
+import type { Command } from 'commander'
+
+/**
+ * The one executable. A command's code is loaded only when it is called: `holdfast run` is on the path of every launch and
+ * must not pay for the verifier's libraries.
+ */
+interface Entry {
+  readonly area: 'Pods and images' | 'Node' | 'Verifier' | 'Help'
+  readonly summary: string
+  readonly run: (name: string, args: readonly string[]) => Promise<void>
+}
+
+const EXIT_HOLDFAST_FAILED = 254
+
+/** Runs a commander command as `holdfast NAME ARGS`; its own errors and exit statuses are handled inside. */
+function commander(load: () => Promise<{ command: () => Command }>): Entry['run'] {
+  return async (name, args) => {
+    const command = (await load()).command()
+    command.name(`holdfast ${name}`)
+    command.exitOverride((err) => process.exit(err.exitCode === 0 ? 0 : EXIT_HOLDFAST_FAILED))
+    await command.parseAsync([...args], { from: 'user' })
+  }
+}
+
+const COMMANDS: Readonly<Record<string, Entry>> = {
+  run: {
+    area: 'Pods and images',
+    summary: 'Measure, have authorised and start a pod; exits with its status',
+    run: async (_name, args) => (await import('./stage1/cli/run.ts')).runCommand([...args]),
+  },
+  fetch: {
+    area: 'Pods and images',
+    summary: 'Bring images into the store, every blob checked by digest',
+    run: commander(() => import('./stage1/cli/fetch.ts')),
+  },
+  list: {
+    area: 'Pods and images',
+    summary: 'List pods',
+    run: commander(() => import('./stage1/cli/list.ts')),
+  },
+  status: {
+    area: 'Pods and images',
+    summary: 'Show one pod, or wait for its end',
+    run: commander(() => import('./stage1/cli/status.ts')),
+  },
+  rm: {
+    area: 'Pods and images',
+    summary: 'Remove pods that have ended',
+    run: commander(() => import('./stage1/cli/rm.ts')),
+  },
+  image: {
+    area: 'Pods and images',
+    summary: 'List the images in the store',
+    run: commander(() => import('./stage1/cli/image.ts')),
+  },
+  agent: {
+    area: 'Node',
+    summary: 'Run the node agent: owns the TPM and the launch log',
+    run: commander(() => import('./agent/cli/agent.ts')),
+  },
+  log: {
+    area: 'Node',
+    summary: "Print this boot's launch log",
+    run: commander(() => import('./agent/cli/log.ts')),
+  },
+  verifier: {
+    area: 'Verifier',
+    summary: 'Run the verifier: enrols, challenges, appraises, authorises',
+    run: commander(() => import('./attestation/cli/verifier.ts')),
+  },
+  nodes: {
+    area: 'Verifier',
+    summary: 'List, admit, refuse, release nodes',
+    run: commander(() => import('./attestation/cli/nodes.ts')),
+  },
+  tokens: {
+    area: 'Verifier',
+    summary: 'Create one-time enrolment tokens',
+    run: commander(() => import('./attestation/cli/tokens.ts')),
+  },
+  policy: {
+    area: 'Verifier',
+    summary: 'Check launch policies',
+    run: commander(() => import('./attestation/cli/policy.ts')),
+  },
+  roots: {
+    area: 'Verifier',
+    summary: 'Import and list the TPM makers whose certificates are believed',
+    run: commander(() => import('./attestation/cli/roots.ts')),
+  },
+}
+
+function help(): string {
+  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length))
+  const lines = ['holdfast launches pods only on machines that have just proved what they run.', '']
+  for (const area of ['Pods and images', 'Node', 'Verifier'] as const) {
+    lines.push(`${area}:`)
+    for (const [name, entry] of Object.entries(COMMANDS)) {
+      if (entry.area === area) lines.push(`  ${name.padEnd(width)}  ${entry.summary}`)
+    }
+    lines.push('')
+  }
+  lines.push(
+    'A first launch on a node whose agent runs:',
+    '  holdfast fetch docker://registry.example/busybox:latest',
+    '  holdfast run registry.example/busybox:latest -- echo hello',
+    '',
+    'holdfast COMMAND --help tells more; holdfast version prints the version.',
+    `Exit status ${EXIT_HOLDFAST_FAILED} means that Holdfast failed or refused; any other is the pod's own.`,
+  )
+  return `${lines.join('\n')}\n`
+}
+
+function fail(message: string, hint: string): never {
+  process.stderr.write(`holdfast: ${message}\n${hint}\n`)
+  process.exit(EXIT_HOLDFAST_FAILED)
+}
+
+async function main([name, ...args]: readonly string[]): Promise<void> {
+  switch (name) {
+    case undefined:
+      fail('no command given', help())
+      break
+    case 'help':
+    case '--help':
+    case '-h': {
+      const about = args[0]
+      if (name === 'help' && about !== undefined) return dispatch(about, ['--help'])
+      process.stdout.write(help())
+      return
+    }
+    case 'version':
+    case '--version':
+      process.stdout.write(`holdfast ${VERSION}\n`)
+      return
+    case '__tpm-process': // the agent's child: the only process that loads tpm2-tss
+      return (await import('./agent/tpm/index.ts')).runTpmProcess()
+    default:
+      return dispatch(name, args)
+  }
+}
+
+async function dispatch(name: string, args: readonly string[]): Promise<void> {
+  const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (entry !== undefined) return entry.run(name, args)
+  const near = Object.keys(COMMANDS).filter((known) => known.startsWith(name.slice(0, 2)))
+  fail(
+    `there is no command '${name}'`,
+    near.length > 0 ? `Did you mean: ${near.join(', ')}?` : 'holdfast help lists the commands.',
+  )
+}
+
+declare const __HOLDFAST_VERSION__: string
+const VERSION = __HOLDFAST_VERSION__
+
+await main(process.argv.slice(2))
