@@ -1,0 +1,99 @@
+import { type AcName, acName } from './ac-name.ts'
+import type { ShapeReader } from './reader.ts'
+
+/** One variable, in the order the app will see them. */
+export interface EnvironmentVariable {
+  readonly name: string
+  readonly value: string
+}
+
+/** A place in the app's root where a volume is mounted. */
+export interface MountPoint {
+  readonly name: AcName
+  /** Absolute path in the app's root. */
+  readonly path: string
+  readonly readOnly: boolean
+}
+
+/** A limit or a grant; the value is checked by whoever carries it out. */
+export interface Isolator {
+  readonly name: string
+  readonly value: unknown
+}
+
+/**
+ * How an app is run (App Container specification v0.8.11, "Image Manifest Schema", `app`).
+ * `group` is absent where an OCI image names a user only: then it is that user's own group in the image's /etc/passwd,
+ * or 0 where the user is a number that is not listed there.
+ */
+export interface App {
+  readonly exec: readonly string[]
+  /** Name or number as text. */
+  readonly user: string
+  readonly group?: string
+  readonly environment: readonly EnvironmentVariable[]
+  /** Absolute path in the app's root. */
+  readonly workingDirectory: string
+  readonly mountPoints: readonly MountPoint[]
+  readonly isolators: readonly Isolator[]
+}
+
+const MAX_ARGUMENTS = 4096
+const MAX_VARIABLES = 4096
+const MAX_ITEMS = 256
+const APP_MEMBERS = ['exec', 'user', 'group', 'environment', 'workingDirectory', 'mountPoints', 'isolators']
+
+/** Reads an `app` section. `strict` notes unknown members too: pod manifests are ours, image manifests may be newer. */
+export function readApp(r: ShapeReader, value: unknown, path: string, strict: boolean): App {
+  const o = r.object(value, path)
+  if (strict) r.onlyKnown(o, path, APP_MEMBERS)
+  const group = r.optionalString(o['group'], `${path}.group`)
+  const workingDirectory = r.optionalString(o['workingDirectory'], `${path}.workingDirectory`) || '/'
+  requireAbsolute(r, workingDirectory, `${path}.workingDirectory`)
+  const user = r.string(o['user'], `${path}.user`)
+  if (user === '') r.complain(`${path}.user`, 'is empty')
+  if (group === '') r.complain(`${path}.group`, 'is empty')
+  return {
+    exec: r.strings(o['exec'], `${path}.exec`, MAX_ARGUMENTS),
+    user,
+    ...(group === undefined ? {} : { group }),
+    environment: r
+      .list(o['environment'], `${path}.environment`, MAX_VARIABLES)
+      .map((v, i) => readVariable(r, v, `${path}.environment[${i}]`)),
+    workingDirectory,
+    mountPoints: readMountPoints(r, o['mountPoints'], `${path}.mountPoints`),
+    isolators: readIsolators(r, o['isolators'], `${path}.isolators`),
+  }
+}
+
+function readVariable(r: ShapeReader, value: unknown, path: string): EnvironmentVariable {
+  const o = r.object(value, path)
+  const name = r.string(o['name'], `${path}.name`)
+  if (name === '' || name.includes('=')) r.complain(`${path}.name`, 'is empty or contains =')
+  return { name, value: r.string(o['value'], `${path}.value`) }
+}
+
+function readMountPoints(r: ShapeReader, value: unknown, path: string): MountPoint[] {
+  return r.list(value, path, MAX_ITEMS).flatMap((v, i) => {
+    const o = r.object(v, `${path}[${i}]`)
+    const name = r.checked(() => acName(r.string(o['name'], `${path}[${i}].name`)), `${path}[${i}].name`)
+    const target = r.string(o['path'], `${path}[${i}].path`)
+    requireAbsolute(r, target, `${path}[${i}].path`)
+    const readOnly = o['readOnly'] === undefined ? false : r.boolean(o['readOnly'], `${path}[${i}].readOnly`)
+    return name === undefined ? [] : [{ name, path: target, readOnly }]
+  })
+}
+
+/** Reads a list of isolators, of an app or of a pod. */
+export function readIsolators(r: ShapeReader, value: unknown, path: string): Isolator[] {
+  return r.list(value, path, MAX_ITEMS).map((v, i) => {
+    const o = r.object(v, `${path}[${i}]`)
+    if (!('value' in o)) r.complain(`${path}[${i}].value`, 'is missing')
+    return { name: r.string(o['name'], `${path}[${i}].name`), value: o['value'] }
+  })
+}
+
+/** Notes a path that is not absolute or that climbs: it is joined to a root by code that must not have to think of it. */
+export function requireAbsolute(r: ShapeReader, text: string, path: string): void {
+  if (!text.startsWith('/') || text.split('/').includes('..')) r.complain(path, "must be absolute, without '..'")
+}

@@ -1,0 +1,24 @@
+export { type AcIdentifier, type AcName, acIdentifier, acIdentifierFrom, acName, acNameFrom } from './ac-name.ts'
+export type { App, EnvironmentVariable, Isolator, MountPoint } from './app.ts'
+export { ManifestError, type ManifestErrorCode } from './errors.ts'
+export { type ImageId, imageId } from './image-id.ts'
+export {
+  AC_VERSION,
+  type ImageManifest,
+  type NameValue,
+  parseImageManifest,
+  readImageManifest,
+  valueOf,
+} from './image-manifest.ts'
+export { appFromOciConfig, imageManifestFromOci, type OciImageConfig, parseOciImageConfig } from './oci-config.ts'
+export {
+  type PodApp,
+  type PodManifest,
+  parsePodManifest,
+  podManifestBytes,
+  readPodManifest,
+  redactManifest,
+  type Volume,
+} from './pod-manifest.ts'
+export { parseJson, ShapeReader } from './reader.ts'
+export { formatTreeDigest, parseTreeDigest, rootHashOf, type TreeDigest } from './tree-digest.ts'
