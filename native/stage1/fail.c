@@ -1,0 +1,66 @@
+#include "fail.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *speaker = "stage1";
+static int exit_status = EXIT_HOLDFAST;
+
+void fail_as(const char *who, int status)
+{
+	speaker = who;
+	exit_status = status;
+}
+
+static void say(const char *format, va_list args, int with_errno, int err)
+{
+	char line[1024];
+	int at = snprintf(line, sizeof line, "holdfast %s: ", speaker);
+	int n = vsnprintf(line + at, sizeof line - at, format, args);
+
+	at = n < (int)sizeof line - at ? at + n : (int)sizeof line - 1;
+	if (with_errno) {
+		n = snprintf(line + at, sizeof line - at, ": %s", strerror(err));
+		at = n < (int)sizeof line - at ? at + n : (int)sizeof line - 1;
+	}
+	if (at > (int)sizeof line - 1)
+		at = sizeof line - 1;
+	line[at++] = '\n';
+	/* one write, so that lines of several apps do not mix; nobody is left to tell when it fails */
+	if (write(STDERR_FILENO, line, at) < 0)
+		return;
+}
+
+void fail_errno(const char *format, ...)
+{
+	int err = errno;
+	va_list args;
+
+	va_start(args, format);
+	say(format, args, 1, err);
+	va_end(args);
+	_exit(exit_status);
+}
+
+void fail(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args, 0, 0);
+	va_end(args);
+	_exit(exit_status);
+}
+
+void warn_errno(const char *format, ...)
+{
+	int err = errno;
+	va_list args;
+
+	va_start(args, format);
+	say(format, args, 1, err);
+	va_end(args);
+}

@@ -1,0 +1,19 @@
+#ifndef HOLDFAST_FAIL_H
+#define HOLDFAST_FAIL_H
+
+/* Exit statuses. 254 is Holdfast's own; 125-127 are what a shell's user expects of an app that never ran. */
+enum { EXIT_HOLDFAST = 254, EXIT_SETUP = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
+
+/* Which part speaks and which status fail() ends the process with; set once per process. */
+void fail_as(const char *who, int status);
+
+/* Says "holdfast WHO: MESSAGE: strerror(errno)" on standard error and ends the process. */
+void fail_errno(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* The same without errno. */
+void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* The same without ending the process. */
+void warn_errno(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

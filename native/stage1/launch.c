@@ -1,0 +1,256 @@
+#include "launch.h"
+
+#include "cgroups.h"
+#include "fail.h"
+#include "mounts.h"
+#include "plan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Descriptors as the supervisor finds them; it hands the first two to PID 1 (LISTEN_FDS) and keeps the third for itself. */
+enum { FD_LOCK = 3, FD_LIVENESS_READ = 4, FD_LIVENESS_WRITE = 5, FD_FIRST_FREE = 6 };
+
+/* Where stage0 sees nothing of it: all below <pod>/stage1 is on a tmpfs of the pod's own mount namespace. */
+#define SCRATCH "stage1"
+#define ROOT SCRATCH "/root"
+
+static int inherited(const char *text, const char *what)
+{
+	int fd = (int)plan_number(text, INT_MAX, what);
+
+	if (fcntl(fd, F_GETFD) < 0)
+		fail_errno("%s: descriptor %d", what, fd);
+	return fd;
+}
+
+/* Node leaves SIGPIPE and SIGXFSZ ignored, and ignored signals survive execve. */
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int number = 1; number < NSIG; number++)
+		signal(number, SIG_DFL); /* SIGKILL, SIGSTOP and libc's own refuse, which is as good */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* A network namespace with nothing in it but loopback. Unnamed, so it is gone with its last process. */
+static void enter_empty_network(void)
+{
+	struct ifreq request;
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		fail_errno("network namespace");
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		fail_errno("socket");
+	memset(&request, 0, sizeof request);
+	strcpy(request.ifr_name, "lo");
+	if (ioctl(fd, SIOCGIFFLAGS, &request) < 0)
+		fail_errno("flags of lo");
+	request.ifr_flags |= IFF_UP;
+	if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+		fail_errno("bringing lo up");
+	close(fd);
+}
+
+static void make_directory(const char *path)
+{
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		fail_errno("mkdir %s", path);
+}
+
+static void make_file(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		fail_errno("%s", path);
+	close(fd);
+}
+
+/*
+ * systemd-nspawn removes what it put below /run/systemd/nspawn only on tmpfs and never when it is killed. On a tmpfs of the
+ * pod's own nothing is left behind either way.
+ */
+static void hide_supervisor_runtime(void)
+{
+	make_directory("/run");
+	make_directory("/run/systemd");
+	mount_tmpfs("/run/systemd/nspawn", "4m");
+}
+
+static void mount_stage1(int tree)
+{
+	mount_tmpfs(SCRATCH, "64m");
+	make_directory(SCRATCH "/lower");
+	make_directory(SCRATCH "/upper");
+	make_directory(SCRATCH "/work");
+	make_directory(ROOT);
+	mount_erofs(tree, SCRATCH "/lower");
+	mount_overlay(SCRATCH "/lower", SCRATCH "/upper", SCRATCH "/work", ROOT);
+	make_directory(ROOT "/apps");
+	make_directory(ROOT "/s1");
+	make_directory(ROOT "/s1/plan");
+	make_directory(ROOT "/s1/status");
+	make_directory(ROOT "/s1/cgroups");
+	mount_bind("plan", ROOT "/s1/plan", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+	mount_bind("status", ROOT "/s1/status", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+}
+
+/* No nosuid here: set-user-ID programs of the image work within the app's bounding set, unless no-new-privileges is planned. */
+static void mount_app(const char *name, size_t position, int tree)
+{
+	char lower[64], upper[256], work[256], target[256];
+
+	snprintf(lower, sizeof lower, SCRATCH "/app-%zu", position);
+	snprintf(upper, sizeof upper, "apps/%s/upper", name);
+	snprintf(work, sizeof work, "apps/%s/work", name);
+	snprintf(target, sizeof target, ROOT "/apps/%s", name);
+	make_directory(lower);
+	make_directory(target);
+	mount_erofs(tree, lower);
+	mount_overlay(lower, upper, work, target);
+}
+
+/* init's children reach their cgroups through these; the controllers themselves are read-only in the pod. */
+static void bind_app_cgroups(int plan, const char *name)
+{
+	char file[256], target[256];
+	struct plan_list directories;
+
+	snprintf(file, sizeof file, "apps/%s/cgroups", name);
+	directories = plan_read_list(plan, file);
+	snprintf(target, sizeof target, ROOT "/s1/cgroups/%s", name);
+	make_directory(target);
+	cgroups_make(directories);
+	for (size_t i = 0; i < directories.count; i++) {
+		char source[4096];
+
+		if (snprintf(source, sizeof source, "%s/cgroup.procs", directories.item[i]) >= (int)sizeof source)
+			fail("cgroup %s: path is too long", directories.item[i]);
+		snprintf(target, sizeof target, ROOT "/s1/cgroups/%s/%zu", name, i);
+		make_file(target);
+		mount_bind(source, target, 0);
+	}
+	snprintf(file, sizeof file, "apps/%s/cgroup-settings", name);
+	cgroups_set(plan_read_list(plan, file));
+}
+
+/* The lowest copy of `fd` that is above all fixed numbers, so that moving one does not overwrite another. */
+static int out_of_the_way(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, FD_FIRST_FREE);
+
+	if (copy < 0)
+		fail_errno("copying descriptor %d", fd);
+	return copy;
+}
+
+static void move_to(int fd, int number)
+{
+	if (dup2(fd, number) < 0) /* the copy has no FD_CLOEXEC */
+		fail_errno("descriptor %d", number);
+}
+
+/* LISTEN_PID must be this process: execve keeps the pid. */
+static char **supervisor_environment(struct plan_list planned)
+{
+	char **environment = calloc(planned.count + 3, sizeof *environment);
+	static char listen_pid[32];
+
+	if (environment == NULL)
+		fail("no memory for the supervisor's environment");
+	memcpy(environment, planned.item, planned.count * sizeof *environment);
+	snprintf(listen_pid, sizeof listen_pid, "LISTEN_PID=%d", (int)getpid());
+	environment[planned.count] = listen_pid;
+	environment[planned.count + 1] = "LISTEN_FDS=2";
+	return environment;
+}
+
+static void become_supervisor(int plan, int lock, int program)
+{
+	struct plan_list argv = plan_read_list(plan, "supervisor");
+	char **environment = supervisor_environment(plan_read_list(plan, "supervisor-env"));
+	int ends[2];
+
+	if (argv.count == 0)
+		fail("plan file supervisor is empty");
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		fail_errno("liveness pipe");
+	lock = out_of_the_way(lock);
+	program = out_of_the_way(program);
+	ends[0] = out_of_the_way(ends[0]);
+	ends[1] = out_of_the_way(ends[1]);
+	move_to(lock, FD_LOCK);
+	move_to(ends[0], FD_LIVENESS_READ);
+	move_to(ends[1], FD_LIVENESS_WRITE);
+	/* the program's descriptor is closed by the execve that uses it */
+	if (syscall(SYS_close_range, FD_FIRST_FREE, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		fail_errno("close_range");
+	syscall(SYS_execveat, program, "", argv.item, environment, AT_EMPTY_PATH);
+	fail_errno("executing the supervisor %s", argv.item[0]);
+}
+
+int launch_main(int argc, char **argv)
+{
+	int plan, lock, supervisor, stage1;
+	struct plan_list apps;
+	const char *network;
+
+	fail_as("launch", EXIT_HOLDFAST);
+	if (argc < 6)
+		fail("wanted PLAN LOCK SUPERVISOR STAGE1 TREE..., got %d arguments", argc - 1);
+	reset_signals();
+	umask(022);
+	plan = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (plan < 0)
+		fail_errno("%s", argv[1]);
+	lock = inherited(argv[2], "pod lock");
+	supervisor = inherited(argv[3], "supervisor");
+	stage1 = inherited(argv[4], "stage1 tree");
+	apps = plan_read_apps(plan, "apps.list");
+	if (apps.count != (size_t)argc - 5)
+		fail("%zu apps planned, %d trees handed over", apps.count, argc - 5);
+	if (fchdir(plan) < 0 || chdir("..") < 0)
+		fail_errno("pod directory");
+
+	network = plan_read_text(plan, "network");
+	if (strcmp(network, "none") != 0 && strcmp(network, "host") != 0)
+		fail("network is \"%s\", wanted none or host", network);
+
+	private_mount_namespace();
+	hide_supervisor_runtime();
+	mount_stage1(stage1);
+	for (size_t i = 0; i < apps.count; i++)
+		mount_app(apps.item[i], i, inherited(argv[5 + i], "app tree"));
+
+	cgroups_make(plan_read_list(plan, "cgroups"));
+	cgroups_set(plan_read_list(plan, "cgroup-settings"));
+	for (size_t i = 0; i < apps.count; i++)
+		bind_app_cgroups(plan, apps.item[i]);
+	for (struct plan_list at = plan_read_list(plan, "device-policy-cgroup"); at.count > 0; at.count--)
+		cgroups_attach_device_policy(at.item[at.count - 1], plan_read_bytes(plan, "device-policy", 1 << 16));
+	cgroups_join(plan_read_list(plan, "cgroups.join"));
+
+	if (strcmp(network, "none") == 0)
+		enter_empty_network();
+	become_supervisor(plan, lock, supervisor);
+	return EXIT_HOLDFAST;
+}

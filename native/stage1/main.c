@@ -1,0 +1,31 @@
+#include "fail.h"
+#include "init.h"
+#include "launch.h"
+#if __has_include("unpack.h")
+#include "unpack.h"
+#endif
+
+#include <stdio.h>
+#include <string.h>
+
+#define INTERFACE_VERSION 1
+
+int main(int argc, char **argv)
+{
+	const char *mode = argc > 1 ? argv[1] : "";
+
+	if (strcmp(mode, "launch") == 0)
+		return launch_main(argc - 1, argv + 1);
+	if (strcmp(mode, "init") == 0)
+		return init_main(argc - 1, argv + 1);
+#if __has_include("unpack.h")
+	if (strcmp(mode, "unpack") == 0)
+		return unpack_main(argc - 1, argv + 1);
+#endif
+	if (strcmp(mode, "--version") == 0) {
+		printf("holdfast-stage1 interface %d\n", INTERFACE_VERSION);
+		return 0;
+	}
+	fprintf(stderr, "usage: holdfast-stage1 launch PLAN LOCK SUPERVISOR STAGE1 TREE... | init | unpack ROOT | --version\n");
+	return EXIT_HOLDFAST;
+}
