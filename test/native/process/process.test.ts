@@ -78,12 +78,11 @@ describe('native/process', () => {
   })
 
   it('passes the descriptors named and no others', () => {
-    const run = inNode(`const a = fs.openSync('/dev/null'), b = fs.openSync('/dev/zero')
+    const run = inNode(`const a = fs.openSync('/dev/random'), b = fs.openSync('/dev/zero')
       p.execve('/bin/sh', ['sh', '-c', 'ls -l /proc/$$/fd'], { PATH: '/usr/bin:/bin' }, [b])`)
     assert.equal(run.status, 0)
     assert.match(run.stdout, / -> \/dev\/zero/)
-    const numbers = [...run.stdout.matchAll(/ (\d+) -> /g)].map((m) => Number(m[1]))
-    assert.equal(numbers.length, 4, run.stdout) // 0, 1, 2 and the one named
+    assert.doesNotMatch(run.stdout, /anon_inode|\/dev\/random/) // what Node or the program opened
   })
 
   it('goes on in this process when the program cannot be executed', () => {
