@@ -1,0 +1,86 @@
+import type { Generated } from 'kysely'
+
+/** Times are ISO 8601 UTC text, digests lowercase hex, `json` columns JSON text. */
+export interface Database {
+  nodes: NodesTable
+  enrolment_tokens: TokensTable
+  decisions: DecisionsTable
+  verdicts: VerdictsTable
+  evidence: EvidenceTable
+  operator_acts: OperatorActsTable
+  settings: SettingsTable
+}
+
+/** One machine: EK, node ID and AK belong together until an operator says otherwise. */
+export interface NodesTable {
+  node_id: string
+  ek_public: Uint8Array
+  ek_certificate_sha256: string | null
+  ak_public: Uint8Array | null
+  ak_name: string | null
+  ak_certificate: Uint8Array | null
+  admission: string
+  admitted_by: string | null
+  labels: string
+  attributes: string
+  tier: string
+  quarantine: string | null
+  state: string | null
+  created_at: string
+  updated_at: string
+}
+
+export interface TokensTable {
+  token_sha256: string
+  labels: string
+  created_at: string
+  expires_at: string
+  used_at: string | null
+  used_by: string | null
+}
+
+export interface DecisionsTable {
+  id: Generated<number>
+  at: string
+  node_id: string
+  pod_uuid: string
+  outcome: string
+  code: string | null
+  reasons: string
+  policy_revision: string | null
+  ticket_id: string | null
+  tier: string
+  request_sha256: string
+  request: Uint8Array
+  evidence_sha256: string
+}
+
+export interface VerdictsTable {
+  id: Generated<number>
+  at: string
+  node_id: string
+  tier: string
+  findings: string
+  evidence_sha256: string | null
+}
+
+export interface EvidenceTable {
+  sha256: string
+  kind: string
+  at: string
+  bytes: Uint8Array
+}
+
+export interface OperatorActsTable {
+  id: Generated<number>
+  at: string
+  operator: string
+  act: string
+  node_id: string | null
+  detail: string
+}
+
+export interface SettingsTable {
+  name: string
+  value: string
+}
