@@ -1,1 +1,25 @@
+export { aesCfbDecrypt, aesCfbEncrypt } from './aes-cfb.ts'
+export { type EcPoint, ecdhEphemeral, ecdhStatic, ecPoint } from './ecdh.ts'
 export { digest, type HashAlgorithm, hashSize, hmac } from './hash.ts'
+export {
+  coordinateBytes,
+  type EcCurve,
+  exportSpki,
+  importEcPublicKey,
+  importRsaPublicKey,
+  importSpki,
+  KEY_ERRORS,
+  KeyError,
+  leftPad,
+  type PublicKey,
+  unsigned,
+} from './public-key.ts'
+export { rsaOaepDecrypt, rsaOaepEncrypt } from './rsa-oaep.ts'
+export {
+  type DetachedSignature,
+  ecdsaDer,
+  type SignatureAlgorithm,
+  type SignatureHash,
+  verifySignature,
+  verifySignatureInPool,
+} from './signature.ts'

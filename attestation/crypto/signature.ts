@@ -1,0 +1,84 @@
+import { constants, type KeyObject, verify } from 'node:crypto'
+import type { HashAlgorithm } from './hash.ts'
+import { type PublicKey, unsigned } from './public-key.ts'
+
+/** PKCS #1 v1.5, PSS, or ECDSA. */
+export type SignatureAlgorithm = 'rsassa' | 'rsapss' | 'ecdsa'
+/** SHA-1 signs nothing here. */
+export type SignatureHash = Exclude<HashAlgorithm, 'sha1'>
+
+/** A signature with what it takes to check it. */
+export interface DetachedSignature {
+  readonly alg: SignatureAlgorithm
+  readonly hash: SignatureHash
+  /** For ECDSA an Ecdsa-Sig-Value in DER: see ecdsaDer(). */
+  readonly bytes: Uint8Array
+}
+
+/**
+ * @returns whether the signature over the message is the key's; false for bytes that are no signature at all
+ * @throws TypeError when key and algorithm do not belong together: the caller has to check that first
+ */
+export function verifySignature(key: PublicKey, signature: DetachedSignature, message: Uint8Array): boolean {
+  return verify(signature.hash, message, keyFor(key, signature), signature.bytes)
+}
+
+/** verifySignature() in libuv's pool, so that the event loop stays free: rejects where that throws. */
+export function verifySignatureInPool(
+  key: PublicKey,
+  signature: DetachedSignature,
+  message: Uint8Array,
+): Promise<boolean> {
+  const options = keyFor(key, signature)
+  return new Promise((resolve, reject) => {
+    verify(signature.hash, message, options, signature.bytes, (err, valid) => (err ? reject(err) : resolve(valid)))
+  })
+}
+
+function keyFor(key: PublicKey, signature: DetachedSignature): VerifyKey {
+  if ((key.kind === 'ec') !== (signature.alg === 'ecdsa'))
+    throw new TypeError(`${signature.alg} with a ${key.kind} key`)
+  switch (signature.alg) {
+    case 'ecdsa':
+      return key.keyObject // `dsaEncoding: ieee-p1363` costs 27 us more on Node 24
+    case 'rsassa':
+      return { key: key.keyObject, padding: constants.RSA_PKCS1_PADDING }
+    case 'rsapss':
+      // TPMs differ in salt length: as large as fits before FIPS mode, the digest's size in it.
+      return {
+        key: key.keyObject,
+        padding: constants.RSA_PKCS1_PSS_PADDING,
+        saltLength: constants.RSA_PSS_SALTLEN_AUTO,
+      }
+  }
+}
+
+type VerifyKey = KeyObject | { key: KeyObject; padding: number; saltLength?: number }
+
+/**
+ * Ecdsa-Sig-Value ::= SEQUENCE { r INTEGER, s INTEGER } (RFC 3279 §2.2.3) in DER.
+ *
+ * @param r,s unsigned, big-endian, leading zeros allowed, at most 120 bytes each
+ */
+export function ecdsaDer(r: Uint8Array, s: Uint8Array): Uint8Array {
+  const [ri, si] = [derInteger(r), derInteger(s)]
+  const size = ri.length + si.length
+  // A P-521 pair takes the long form of a length: 81 and one byte.
+  const header = size < 0x80 ? [0x30, size] : [0x30, 0x81, size]
+  const out = new Uint8Array(header.length + size)
+  out.set(header)
+  out.set(ri, header.length)
+  out.set(si, header.length + ri.length)
+  return out
+}
+
+function derInteger(value: Uint8Array): Uint8Array {
+  const v = unsigned(value)
+  if (v.length > 120) throw new RangeError(`an ECDSA number of ${v.length} bytes`)
+  const pad = v.length === 0 || (v[0] as number) >= 0x80 ? 1 : 0 // an INTEGER is signed; zero is one byte
+  const out = new Uint8Array(2 + pad + v.length)
+  out[0] = 0x02
+  out[1] = pad + v.length
+  out.set(v, 2 + pad)
+  return out
+}
