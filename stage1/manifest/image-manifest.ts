@@ -64,7 +64,7 @@ export function readImageManifest(value: unknown): ImageManifest {
 }
 
 /** The value of a label or annotation; undefined where there is none. */
-export function valueOf(pairs: readonly NameValue[], name: string): string | undefined {
+export function valueNamed(pairs: readonly NameValue[], name: string): string | undefined {
   return pairs.find((p) => p.name === name)?.value
 }
 

@@ -8,7 +8,7 @@ export {
   type NameValue,
   parseImageManifest,
   readImageManifest,
-  valueOf,
+  valueNamed,
 } from './image-manifest.ts'
 export { appFromOciConfig, imageManifestFromOci, type OciImageConfig, parseOciImageConfig } from './oci-config.ts'
 export {

@@ -1,0 +1,44 @@
+import type { ImageId, ImageManifest, TreeDigest } from '../manifest/index.ts'
+
+/** Checks that were relaxed, by the names of `--insecure-options`. Measured with every launch. */
+export type Relaxation = 'http' | 'tls' | 'image'
+
+/** Who signed an image, with which key, and when that was checked. */
+export interface Signer {
+  readonly name: string
+  readonly key: string
+  readonly checkedAt: string
+}
+
+/** How a name came to stand for an image: one for each name, written when it is fetched. */
+export interface ImageOrigin {
+  /** The reference in its full form, e.g. `docker://localhost:5000/busybox:1`. */
+  readonly name: string
+  readonly imageId: ImageId
+  /** `sha256:<hex>` of the OCI manifest, or of the `manifest` file of an ACI, as received. */
+  readonly manifestDigest: string
+  /** RFC 3339, UTC. */
+  readonly fetchedAt: string
+  /** Sorted. */
+  readonly relaxed: readonly Relaxation[]
+  /** Empty for an image nobody signed: whether that may be launched is the verifier's policy. */
+  readonly signers: readonly Signer[]
+}
+
+/** What an image is: the same bytes on every machine that fetched and rendered it. */
+export interface ImageRecord {
+  readonly version: 1
+  readonly id: ImageId
+  readonly kind: 'oci' | 'aci'
+  /** `sha256:<hex>` of the blob that `manifest` was derived from: the OCI configuration, or the ACI's `manifest` file. */
+  readonly configDigest: string
+  readonly treeDigest: TreeDigest
+  /** Size of the rendered file. */
+  readonly treeSizeBytes: number
+  readonly manifest: ImageManifest
+}
+
+/** An image in the store, checked against the blobs it was made from, and the name it was asked for by. */
+export interface StoredImage extends ImageRecord {
+  readonly origin: ImageOrigin
+}

@@ -1,0 +1,8 @@
+export { ImageError, type ImageErrorCode } from './errors.ts'
+export { type FetchOptions, type FetchProgress, fetchImage } from './fetch.ts'
+export { findImage, type ListedImage, listImages } from './find.ts'
+export type { ImageOrigin, ImageRecord, Relaxation, Signer, StoredImage } from './image.ts'
+export { type ImageReference, parseReference } from './reference.ts'
+export { type ImageStore, openImageStore } from './store.ts'
+export { treeDigestOf, VerityHasher } from './tree-digest.ts'
+export { DEFAULT_VERIFIED_DIR, openVerifiedTree, type VerifiedTree } from './verify.ts'

@@ -1,0 +1,32 @@
+/**
+ * What an image may cost, whoever made it. Each is far above what real images need and far below what hurts a node.
+ */
+export const LIMITS = {
+  /** An OCI manifest or index: registries themselves stop at 4 MiB. */
+  manifestBytes: 4 * 1024 * 1024,
+  /** An image configuration. */
+  configBytes: 8 * 1024 * 1024,
+  /** An appc image manifest. */
+  aciManifestBytes: 1024 * 1024,
+  /** Indexes that point to indexes. */
+  indexDepth: 3,
+  layers: 500,
+  /** One compressed blob. */
+  blobBytes: 32 * 1024 ** 3,
+  /** Files, directories and links over all layers. */
+  entries: 1_000_000,
+  /** Uncompressed tar over all layers. */
+  unpackedBytes: 64 * 1024 ** 3,
+  /** A stream that grew by more than this factor is a bomb, once it is larger than `ratioFloorBytes`. */
+  ratio: 200,
+  ratioFloorBytes: 256 * 1024 * 1024,
+  /** A whole path; the data directory's own path and PATH_MAX (4096) leave it room. */
+  pathBytes: 3500,
+  /** One component (NAME_MAX). */
+  nameBytes: 255,
+  depth: 256,
+  /** A PAX header, or a GNU long name. */
+  extendedHeaderBytes: 1024 * 1024,
+  /** Names and values of one file's extended attributes: what ext4 holds, so that the result never depends on the disk. */
+  xattrBytes: 3072,
+} as const

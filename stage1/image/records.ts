@@ -1,0 +1,166 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { canonicalJson, utf8 } from '../../attestation/base/index.ts'
+import {
+  acIdentifier,
+  type ImageId,
+  type ImageManifest,
+  imageId,
+  imageManifestFromOci,
+  parseImageManifest,
+  parseJson,
+  parseOciImageConfig,
+  parseTreeDigest,
+  ShapeReader,
+} from '../manifest/index.ts'
+import { ImageError } from './errors.ts'
+import type { ImageOrigin, ImageRecord, Relaxation, Signer } from './image.ts'
+import { LIMITS } from './limits.ts'
+import { type ImageStore, readBlob, readSmallFile, storing, writeFileDurably } from './store.ts'
+
+const MAX_RECORD_BYTES = 16 * 1024 * 1024
+
+/** Derives the manifest of an image from the blob its record names: what is run is never taken from the record itself. */
+export function manifestFromBlob(kind: 'oci' | 'aci', id: ImageId, bytes: Uint8Array): ImageManifest {
+  return kind === 'oci' ? imageManifestFromOci(parseOciImageConfig(bytes), acIdentifier(id)) : parseImageManifest(bytes)
+}
+
+/** Writes the record of an image whose blobs and tree are in the store. */
+export function writeRecord(store: ImageStore, record: ImageRecord): void {
+  writeFileDurably(store, `images/${record.id}.json`, utf8(canonicalJson(record)))
+}
+
+/**
+ * Reads a record and holds it against the blobs it is about: an OCI image's ID is the digest of its configuration, and the
+ * manifest must be what the verified configuration (or ACI manifest) gives.
+ *
+ * @returns undefined where there is none
+ * @throws ImageError IMAGE_RECORD_BAD, IMAGE_BLOB_MISSING, IMAGE_STORE_FAILED
+ */
+export function readRecord(store: ImageStore, id: ImageId): ImageRecord | undefined {
+  const relative = `images/${id}.json`
+  const bytes = readSmallFile(path.join(store.dir, relative), MAX_RECORD_BYTES)
+  if (bytes === undefined) return undefined
+  return checkingRecord(relative, () => {
+    const r = new ShapeReader(relative)
+    const o = r.object(parseJson(bytes, relative), '$')
+    r.onlyKnown(o, '$', ['version', 'id', 'kind', 'configDigest', 'treeDigest', 'treeSizeBytes', 'manifest'])
+    if (o['version'] !== 1) r.complain('$.version', 'must be 1')
+    if (o['id'] !== id) r.complain('$.id', `must be ${id}, as the file's name says`)
+    const kind = o['kind'] === 'aci' ? 'aci' : 'oci'
+    if (o['kind'] !== kind) r.complain('$.kind', "must be 'oci' or 'aci'")
+    const configDigest = readSha256(r, o['configDigest'], '$.configDigest')
+    if (kind === 'oci' && configDigest !== id.replace('-', ':')) r.complain('$.configDigest', 'is not the image ID')
+    if (id.startsWith('sha512-') !== (kind === 'aci')) r.complain('$.kind', 'does not fit the image ID')
+    const treeDigest = r.checked(() => parseTreeDigest(r.string(o['treeDigest'], '$.treeDigest')), '$.treeDigest')
+    const size = o['treeSizeBytes']
+    if (typeof size !== 'number' || !Number.isSafeInteger(size) || size <= 0)
+      r.complain('$.treeSizeBytes', 'must be a size')
+    r.finish()
+    const manifest = manifestFromBlob(kind, id, readBlob(store, configDigest, LIMITS.configBytes))
+    if (canonicalJson(o['manifest']) !== canonicalJson(manifest)) r.complain('$.manifest', 'is not what the image says')
+    r.finish()
+    if (treeDigest === undefined) throw new TypeError('finish() lets no bad digest pass')
+    return { version: 1, id, kind, configDigest, treeDigest, treeSizeBytes: Number(size), manifest }
+  })
+}
+
+/** IDs of all images that have a record, sorted. Files that are no record are not images. */
+export function listImageIds(store: ImageStore): ImageId[] {
+  const names = storing(store, () => fs.readdirSync(path.join(store.dir, 'images')))
+  return names
+    .filter((n) => /^sha(256|512)-[0-9a-f]{64}\.json$/.test(n))
+    .sort()
+    .map((n) => imageId(n.slice(0, -'.json'.length)))
+}
+
+/** Writes what a name stands for. */
+export function writeOrigin(store: ImageStore, origin: ImageOrigin): void {
+  writeFileDurably(store, `refs/${refFileName(origin.name)}`, utf8(canonicalJson(origin)))
+}
+
+/**
+ * @param name a reference in its full form
+ * @returns undefined where the name stands for nothing
+ * @throws ImageError IMAGE_RECORD_BAD, IMAGE_STORE_FAILED
+ */
+export function readOrigin(store: ImageStore, name: string): ImageOrigin | undefined {
+  const origin = readOriginFile(store, refFileName(name))
+  if (origin !== undefined && origin.name !== name) {
+    throw new ImageError(
+      'IMAGE_RECORD_BAD',
+      `refs/${refFileName(name)} is about ${origin.name}; remove it and fetch again`,
+    )
+  }
+  return origin
+}
+
+/** All names of the store with what they stand for, sorted by name. */
+export function listOrigins(store: ImageStore): ImageOrigin[] {
+  const names = storing(store, () => fs.readdirSync(path.join(store.dir, 'refs')))
+  return names.sort().flatMap((n) => readOriginFile(store, n) ?? [])
+}
+
+function readOriginFile(store: ImageStore, fileName: string): ImageOrigin | undefined {
+  const relative = `refs/${fileName}`
+  const bytes = readSmallFile(path.join(store.dir, relative), MAX_RECORD_BYTES)
+  if (bytes === undefined) return undefined
+  return checkingRecord(relative, () => {
+    const r = new ShapeReader(relative)
+    const o = r.object(parseJson(bytes, relative), '$')
+    r.onlyKnown(o, '$', ['name', 'imageId', 'manifestDigest', 'fetchedAt', 'relaxed', 'signers'])
+    const id = r.checked(() => imageId(r.string(o['imageId'], '$.imageId')), '$.imageId')
+    const fetchedAt = r.string(o['fetchedAt'], '$.fetchedAt')
+    if (Number.isNaN(Date.parse(fetchedAt))) r.complain('$.fetchedAt', 'is not a time')
+    const origin = {
+      name: r.string(o['name'], '$.name'),
+      manifestDigest: readSha256(r, o['manifestDigest'], '$.manifestDigest'),
+      fetchedAt,
+      relaxed: r.strings(o['relaxed'], '$.relaxed', 8).flatMap((v, i) => readRelaxation(r, v, `$.relaxed[${i}]`)),
+      signers: r.list(o['signers'], '$.signers', 64).map((v, i) => readSigner(r, v, `$.signers[${i}]`)),
+    }
+    r.finish()
+    if (id === undefined) throw new TypeError('finish() lets no bad ID pass')
+    return { ...origin, imageId: id }
+  })
+}
+
+function readRelaxation(r: ShapeReader, value: string, at: string): Relaxation[] {
+  if (value === 'http' || value === 'tls' || value === 'image') return [value]
+  r.complain(at, 'is not a known relaxation')
+  return []
+}
+
+function readSigner(r: ShapeReader, value: unknown, at: string): Signer {
+  const o = r.object(value, at)
+  return {
+    name: r.string(o['name'], `${at}.name`),
+    key: r.string(o['key'], `${at}.key`),
+    checkedAt: r.string(o['checkedAt'], `${at}.checkedAt`),
+  }
+}
+
+function readSha256(r: ShapeReader, value: unknown, at: string): string {
+  const text = r.string(value, at)
+  if (!/^sha256:[0-9a-f]{64}$/.test(text)) r.complain(at, 'must be sha256: and 64 hex digits')
+  return text
+}
+
+/** File name of a reference: URL-encoded; a long one is cut and made unique by itself, since readOrigin compares the name. */
+function refFileName(name: string): string {
+  const encoded = encodeURIComponent(name)
+  if (encoded.length <= 240) return encoded
+  throw new ImageError('IMAGE_REFERENCE_BAD', `the reference is too long (${encoded.length} characters, at most 240)`)
+}
+
+function checkingRecord<T>(relative: string, read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    if (cause instanceof ImageError) throw cause
+    const text = cause instanceof Error ? cause.message : String(cause)
+    throw new ImageError('IMAGE_RECORD_BAD', `${relative} cannot be trusted: ${text}; remove it and fetch again`, {
+      cause,
+    })
+  }
+}
