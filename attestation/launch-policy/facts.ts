@@ -1,0 +1,73 @@
+import type { LaunchRequest } from '../protocol/index.ts'
+
+/** The node as the verifier knows it at this moment. */
+export interface NodeFacts {
+  readonly id: string
+  readonly tier: string
+  readonly admittedBy: string
+  readonly labels: Readonly<Record<string, string>>
+}
+
+/** The JSON that Cedar takes as the attributes of an entity. */
+export type CedarRecord = { [name: string]: string | number | boolean | CedarRecord | (string | CedarRecord)[] }
+
+/** Attributes of the principal. The mode is in the request, which the launch log has measured. */
+export function nodeAttributes(node: NodeFacts, request: LaunchRequest): CedarRecord {
+  return {
+    id: node.id,
+    tier: node.tier,
+    mode: request.mode,
+    admittedBy: node.admittedBy,
+    labels: Object.entries(node.labels).map(([key, value]) => `${key}=${value}`),
+  }
+}
+
+/** Attributes of the resource: everything that was measured for this pod, and sets over all images for policies to compare with. */
+export function podAttributes(request: LaunchRequest): CedarRecord {
+  const { images, stage1 } = request
+  const signersOf = images.map((image) => new Set(image.signers.map((s) => s.key)))
+  const [first = new Set<string>(), ...others] = signersOf
+  return {
+    uuid: request.pod.uuid,
+    flavour: stage1.flavour,
+    stage1Name: stage1.name,
+    stage1Id: stage1.id,
+    stage1Tree: stage1.tree,
+    stage1Verification: stage1.verification,
+    interfaceVersion: stage1.interfaceVersion,
+    hostPrograms: stage1.hostPrograms.map(({ path, sha256 }) => ({ path, sha256 })),
+    images: images.map((image) => ({
+      name: image.name,
+      id: image.id,
+      tree: image.tree,
+      verification: image.verification,
+      signers: image.signers.map((s) => s.key),
+      relaxed: image.relaxed,
+      ...(image.manifest !== undefined && { manifest: image.manifest }),
+    })),
+    imageCount: images.length,
+    imageNames: images.map((image) => image.name),
+    imageRepositories: images.map((image) => repository(image.name)),
+    imageIds: images.map((image) => image.id),
+    imageTrees: images.map((image) => image.tree),
+    signers: [...first].filter((key) => others.every((keys) => keys.has(key))),
+    relaxed: [...new Set([...request.relaxed, ...images.flatMap((image) => image.relaxed)])],
+    network: request.network,
+    volumes: request.volumes.map(({ name, kind, readOnly, source }) => ({
+      name,
+      kind,
+      readOnly,
+      ...(source !== undefined && { source }),
+    })),
+    volumeSources: request.volumes.flatMap((v) => (v.source === undefined ? [] : [v.source])),
+    isolators: request.isolators.map(({ name, value }) => ({ name, value })),
+    isolatorNames: request.isolators.map((i) => i.name),
+  }
+}
+
+/** An image name without its tag and digest: `registry.example:5000/busybox` of `registry.example:5000/busybox:1.36`. */
+function repository(name: string): string {
+  const plain = name.split('@', 1)[0] ?? name
+  const colon = plain.lastIndexOf(':')
+  return colon > plain.lastIndexOf('/') ? plain.slice(0, colon) : plain
+}

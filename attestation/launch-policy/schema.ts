@@ -1,0 +1,57 @@
+/**
+ * What a launch policy can speak of, in Cedar's schema language; `facts.ts` fills it in. `config/cedar/launch.cedarschema` is
+ * the same text for editors (a test compares them), and `holdfast policy schema` prints it.
+ */
+export const LAUNCH_SCHEMA = `// What launch policies can speak of. Policies are checked against this file when they are loaded.
+
+// The machine that asks. All of it comes from the verifier's own records and its appraisal, none from the machine's word.
+entity Node = {
+  id: String,             // node ID: SHA-256 name of its endorsement key
+  tier: String,           // of the appraisal that goes with this very request: "affirming", "warning", "contraindicated", "none"
+  mode: String,           // of its agent, as measured: "enforce", "audit", "off"
+  admittedBy: String,     // "operator", "token" or "listed"
+  labels: Set<String>,    // what operators said of it, as "key=value"
+};
+
+// One image of the pod. Names are what the node was told; id and tree are measured.
+type Image = {
+  name: String,
+  id: String,             // image ID: "sha256-..." (OCI) or "sha512-..." (ACI)
+  tree: String,           // tree digest of its rendered root file system: "erofs-verity-1:sha256:..."
+  verification: String,   // how the tree was checked just now: "full-file", "stat-cache", "dm-verity"
+  signers: Set<String>,   // keys whose signature was checked when it was fetched
+  relaxed: Set<String>,   // checks that --insecure-options left out when it was fetched
+  manifest?: String,      // digest of the OCI manifest: "sha256:..."
+};
+
+type Volume = { name: String, kind: String, readOnly: Bool, source?: String };
+type Isolator = { name: String, value: String };
+type HostProgram = { path: String, sha256: String };
+
+// The pod that is to be started.
+entity Pod = {
+  uuid: String,
+  flavour: String,        // of its stage1, such as "nspawn"
+  stage1Name: String,
+  stage1Id: String,
+  stage1Tree: String,
+  stage1Verification: String,
+  interfaceVersion: Long,
+  hostPrograms: Set<HostProgram>,     // programs of the host that take part, such as systemd-nspawn
+  images: Set<Image>,
+  imageCount: Long,
+  imageNames: Set<String>,            // of all its images; Cedar's way to say "each of them is one of these" is
+  imageRepositories: Set<String>,     //   [...].containsAll(resource.imageIds)
+  imageIds: Set<String>,
+  imageTrees: Set<String>,
+  signers: Set<String>,               // keys that signed every one of its images
+  relaxed: Set<String>,               // every check that was left out, at fetch or now
+  network: String,                    // "none" or "host"
+  volumes: Set<Volume>,
+  volumeSources: Set<String>,         // host paths of its volumes
+  isolators: Set<Isolator>,
+  isolatorNames: Set<String>,
+};
+
+action launch appliesTo { principal: Node, resource: Pod, context: {} };
+`

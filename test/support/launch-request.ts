@@ -1,0 +1,42 @@
+import type { LaunchRequest } from '../../attestation/protocol/index.ts'
+
+const hex64 = (digit: string): string => digit.repeat(64)
+
+/** A launch request that is valid in every field; give what matters to the test. */
+export function launchRequest(over: Partial<LaunchRequest> = {}): LaunchRequest {
+  return {
+    v: 1,
+    node: hex64('1'),
+    mode: 'enforce',
+    pod: {
+      uuid: '6f9619ff-8b86-4d01-b42d-00c04fc964ff',
+      manifestSha256: hex64('2'),
+      manifest: { acVersion: '0.8.11' },
+    },
+    stage1: {
+      flavour: 'nspawn',
+      name: 'holdfast/stage1-nspawn',
+      id: `sha512-${hex64('3')}`,
+      tree: `erofs-verity-1:sha256:${hex64('4')}`,
+      verification: 'full-file',
+      interfaceVersion: 1,
+      hostPrograms: [{ path: '/usr/bin/systemd-nspawn', sha256: hex64('5') }],
+    },
+    images: [
+      {
+        name: 'registry.example:5000/busybox:1.36',
+        id: `sha256-${hex64('6')}`,
+        manifest: `sha256:${hex64('7')}`,
+        tree: `erofs-verity-1:sha256:${hex64('8')}`,
+        verification: 'full-file',
+        signers: [],
+        relaxed: [],
+      },
+    ],
+    network: 'none',
+    volumes: [],
+    isolators: [],
+    relaxed: [],
+    ...over,
+  }
+}
