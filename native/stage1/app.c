@@ -1,6 +1,7 @@
 #include "app.h"
 
 #include "fail.h"
+#include "identity.h"
 #include "plan.h"
 
 #include <errno.h>
@@ -22,35 +23,25 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, MAX_GROUPS = 1024, MAX_ID = 0xfffffffe, MAX_CAPABILITY = 63 };
-
-struct identity {
-	uid_t uid;
-	gid_t gid;
-	size_t group_count;
-	gid_t groups[MAX_GROUPS];
-};
+enum { PATH_BYTES = 4096, MAX_CAPABILITY = 63 };
 
 struct profile {
 	struct plan_list argv, env;
 	const char *cwd;
-	struct identity id;
+	const char *user, *group;
 	uint64_t capabilities;
 	int no_new_privileges;
 	struct plan_bytes seccomp;
 };
 
-static void read_identity(int plan, struct identity *id)
+static void read_user(int plan, struct profile *p)
 {
-	struct plan_list numbers = plan_read_list(plan, "id");
+	struct plan_list names = plan_read_list(plan, "user");
 
-	if (numbers.count < 2 || numbers.count - 2 > MAX_GROUPS)
-		fail("id: %zu numbers, wanted uid, gid and at most %d groups", numbers.count, MAX_GROUPS);
-	id->uid = (uid_t)plan_number(numbers.item[0], MAX_ID, "uid");
-	id->gid = (gid_t)plan_number(numbers.item[1], MAX_ID, "gid");
-	id->group_count = numbers.count - 2;
-	for (size_t i = 0; i < id->group_count; i++)
-		id->groups[i] = (gid_t)plan_number(numbers.item[i + 2], MAX_ID, "supplementary gid");
+	if (names.count != 2)
+		fail("user: %zu items, wanted user and group", names.count);
+	p->user = names.item[0];
+	p->group = names.item[1];
 }
 
 static uint64_t read_capabilities(int plan)
@@ -70,7 +61,7 @@ static void read_profile(int plan, struct profile *p)
 		fail("argv is empty");
 	p->env = plan_read_list(plan, "env");
 	p->cwd = plan_read_text(plan, "cwd");
-	read_identity(plan, &p->id);
+	read_user(plan, p);
 	p->capabilities = read_capabilities(plan);
 	p->no_new_privileges = (int)plan_read_number(plan, "no-new-privileges", 1);
 	p->seccomp = plan_read_bytes(plan, "seccomp", BPF_MAXINSNS * sizeof(struct sock_filter));
@@ -281,6 +272,7 @@ void app_become(const char *name)
 {
 	char path[PATH_BYTES];
 	static struct profile p;
+	static struct identity id;
 	int plan;
 
 	fail_as("app", EXIT_SETUP);
@@ -295,6 +287,7 @@ void app_become(const char *name)
 	if (setsid() < 0)
 		fail_errno("setsid");
 	umask(022);
+	identity_resolve(p.user, p.group, &id);
 	enter_working_directory(p.cwd);
 	if (syscall(SYS_close_range, 3, ~0U, 0) < 0)
 		fail_errno("close_range");
@@ -303,8 +296,8 @@ void app_become(const char *name)
 	if (p.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		fail_errno("no-new-privileges");
 	load_filter(p.seccomp);
-	become_user(&p.id);
-	set_capabilities(p.id.uid == 0 ? p.capabilities : 0);
+	become_user(&id);
+	set_capabilities(id.uid == 0 ? p.capabilities : 0);
 	reset_signals();
 	execute(p.argv, p.env);
 }

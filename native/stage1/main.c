@@ -1,9 +1,7 @@
 #include "fail.h"
 #include "init.h"
 #include "launch.h"
-#if __has_include("unpack.h")
 #include "unpack.h"
-#endif
 
 #include <stdio.h>
 #include <string.h>
@@ -18,10 +16,8 @@ int main(int argc, char **argv)
 		return launch_main(argc - 1, argv + 1);
 	if (strcmp(mode, "init") == 0)
 		return init_main(argc - 1, argv + 1);
-#if __has_include("unpack.h")
 	if (strcmp(mode, "unpack") == 0)
 		return unpack_main(argc - 1, argv + 1);
-#endif
 	if (strcmp(mode, "--version") == 0) {
 		printf("holdfast-stage1 interface %d\n", INTERFACE_VERSION);
 		return 0;
