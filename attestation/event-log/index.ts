@@ -1,3 +1,25 @@
+export {
+  CEL_ALG,
+  CEL_CONTENT,
+  CEL_CONTENT_HOLDFAST,
+  type CelDigest,
+  type CelIndex,
+  type CelRecord,
+  celBank,
+  decodeCel,
+  decodeCelRecord,
+  encodeCelRecord,
+  MAX_CONTENT_BYTES,
+} from './cel.ts'
+export { toCelJson } from './cel-json.ts'
+export {
+  checkContentDigests,
+  checkContentForm,
+  decodePcClientEvent,
+  digestedBytes,
+  type PcClientEvent,
+} from './content.ts'
+export { EventLogError, type EventLogErrorCode, type LogPosition } from './errors.ts'
 export type {
   AgentRecord,
   BankValues,
@@ -10,4 +32,18 @@ export type {
   PodRecord,
   Stage1Record,
 } from './launch-log.ts'
-export { CEL_CONTENT_HOLDFAST, LAUNCH_LOG_VERSION } from './launch-log.ts'
+export { LAUNCH_LOG_VERSION } from './launch-log.ts'
+export { encodeLaunchLogContent, launchLogRecord } from './launch-log-content.ts'
+export { parseLaunchLogContent } from './launch-log-schema.ts'
+export {
+  BANK_ORDER,
+  type BankRegisters,
+  banksOf,
+  equalRegisters,
+  extendValue,
+  extendWithContent,
+  fromBankValues,
+  toBankValues,
+  zeroRegisters,
+} from './registers.ts'
+export { type ReplayedRecord, type ReplayState, replayRecords, replayStart } from './replay.ts'

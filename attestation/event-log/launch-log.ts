@@ -1,8 +1,5 @@
 import type { HashAlgorithm } from '../crypto/index.ts'
 
-/** CEL content type of Holdfast's records: unassigned in the CEL specification 1.0 and unused by other known writers ('H'). */
-export const CEL_CONTENT_HOLDFAST = 72
-
 /** Version of the record formats below, in every content as `holdfast`. */
 export const LAUNCH_LOG_VERSION = 1
 

@@ -1,13 +1,14 @@
+export { ACTIVATION_SECRET_BYTES, activationProof, quoteBinding, quotePurpose } from './binding.ts'
+export { decodeAgentMessage, decodeQuotedBody, decodeVerifierMessage, encodeMessage } from './codec.ts'
+export { ProtocolError, type ProtocolErrorCode } from './errors.ts'
 export {
   encodeLaunchRequest,
-  type LaunchRequest,
   LaunchRequestError,
   type LaunchRequestErrorCode,
   MAX_LAUNCH_REQUEST_BYTES,
-  type PodLaunch,
-  parseLaunchRequest,
-  parsePodLaunch,
+  matchLaunchRequest,
 } from './launch-request.ts'
+export { type LaunchRequest, type PodLaunch, parseLaunchRequest, parsePodLaunch } from './launch-request-schema.ts'
 export {
   ACTIVATION_LABEL,
   type AgentMessage,
@@ -24,4 +25,12 @@ export {
   TLS_EXPORTER_LABEL,
   type VerifierMessage,
 } from './messages.ts'
+export {
+  pcrValuesFromWire,
+  pcrValuesToWire,
+  selectionFromWire,
+  selectionToWire,
+  type WirePcrValues,
+  type WireSelection,
+} from './pcr-wire.ts'
 export { MAX_TICKET_LIFETIME_S, TICKET_TYPE, type TicketClaims } from './ticket.ts'

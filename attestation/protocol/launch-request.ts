@@ -1,101 +1,23 @@
-import { type Static, Type } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
 import { CodedError, canonicalJson, fromUtf8, utf8 } from '../base/index.ts'
+import type { LaunchRequest, PodLaunch } from './launch-request-schema.ts'
+
+// stage0 is on the way of every launch and loads this file, not the schema beside it: that one brings TypeBox.
 
 /**
  * LAUNCH_REQUEST_NOT_CANONICAL: the bytes are not the RFC 8785 form of what they say, so two readers could differ.
  * LAUNCH_REQUEST_INVALID: JSON, but not a launch request; the message names each bad path.
  * LAUNCH_REQUEST_TOO_LARGE: longer than MAX_LAUNCH_REQUEST_BYTES.
+ * LAUNCH_REQUEST_DIFFERS: the agent answered for another launch than the one it was asked for.
  */
 export type LaunchRequestErrorCode =
   | 'LAUNCH_REQUEST_NOT_CANONICAL'
   | 'LAUNCH_REQUEST_INVALID'
   | 'LAUNCH_REQUEST_TOO_LARGE'
+  | 'LAUNCH_REQUEST_DIFFERS'
 export class LaunchRequestError extends CodedError<LaunchRequestErrorCode> {}
 
 /** A pod manifest is at most 4 MiB in appc practice; a request names digests and one redacted manifest. */
 export const MAX_LAUNCH_REQUEST_BYTES = 1 << 20
-
-const closed = { additionalProperties: false }
-const Sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' })
-const ImageIdText = Type.String({ pattern: '^(sha256|sha512)-[0-9a-f]{64}$' })
-const TreeDigestText = Type.String({ pattern: '^erofs-verity-1:sha256:[0-9a-f]{64}$' })
-const Verification = Type.Union([Type.Literal('full-file'), Type.Literal('stat-cache'), Type.Literal('dm-verity')])
-const Name = Type.String({ minLength: 1, maxLength: 512 })
-
-/** A program of the host that takes part in the launch, by its content. */
-const HostProgram = Type.Object({ path: Type.String({ minLength: 1, maxLength: 4096 }), sha256: Sha256 }, closed)
-
-const Stage1 = Type.Object(
-  {
-    flavour: Name,
-    name: Name,
-    id: ImageIdText,
-    tree: TreeDigestText,
-    verification: Verification,
-    interfaceVersion: Type.Integer({ minimum: 1, maximum: 1000 }),
-    hostPrograms: Type.Array(HostProgram, { maxItems: 16 }),
-  },
-  closed,
-)
-
-const Image = Type.Object(
-  {
-    name: Name,
-    id: ImageIdText,
-    /** Digest of the OCI manifest as `sha256:<hex>`; absent for an ACI. */
-    manifest: Type.Optional(Type.String({ pattern: '^sha256:[0-9a-f]{64}$' })),
-    tree: TreeDigestText,
-    verification: Verification,
-    signers: Type.Array(Type.Object({ key: Name, checkedAt: Name }, closed), { maxItems: 16 }),
-    /** Names of the checks that `--insecure-options` relaxed when the image was fetched. */
-    relaxed: Type.Array(Name, { maxItems: 16 }),
-  },
-  closed,
-)
-
-const Volume = Type.Object(
-  { name: Name, kind: Name, source: Type.Optional(Type.String({ maxLength: 4096 })), readOnly: Type.Boolean() },
-  closed,
-)
-const Isolator = Type.Object({ name: Name, value: Type.String({ maxLength: 4096 }) }, closed)
-
-/** What stage0 tells the agent of one launch. */
-export const PodLaunchSchema = Type.Object(
-  {
-    v: Type.Literal(1),
-    pod: Type.Object(
-      {
-        uuid: Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' }),
-        /** SHA-256 of the RFC 8785 form of `manifest`. */
-        manifestSha256: Sha256,
-        /** The pod manifest with environment values as keyed digests: no secret. */
-        manifest: Type.Record(Type.String(), Type.Unknown()),
-      },
-      closed,
-    ),
-    stage1: Stage1,
-    images: Type.Array(Image, { minItems: 1, maxItems: 64 }),
-    network: Type.Union([Type.Literal('none'), Type.Literal('host')]),
-    volumes: Type.Array(Volume, { maxItems: 64 }),
-    isolators: Type.Array(Isolator, { maxItems: 64 }),
-    /** Names of the checks that `--insecure-options` relaxed for this launch. */
-    relaxed: Type.Array(Name, { maxItems: 16 }),
-  },
-  closed,
-)
-export type PodLaunch = Static<typeof PodLaunchSchema>
-
-/** The launch request: what stage0 asked for, and which node asks. Its bytes are RFC 8785; its SHA-256 is in the log and the ticket. */
-export const LaunchRequestSchema = Type.Object(
-  {
-    ...PodLaunchSchema.properties,
-    node: Sha256,
-    mode: Type.Union([Type.Literal('enforce'), Type.Literal('audit'), Type.Literal('off')]),
-  },
-  closed,
-)
-export type LaunchRequest = Static<typeof LaunchRequestSchema>
 
 /** The bytes that are hashed, sent and kept. */
 export function encodeLaunchRequest(request: LaunchRequest): Uint8Array {
@@ -103,17 +25,16 @@ export function encodeLaunchRequest(request: LaunchRequest): Uint8Array {
 }
 
 /**
- * @param bytes as received; the caller hashes these same bytes
- * @returns the request they say
- * @throws LaunchRequestError
+ * stage0's check of its agent's answer: the request that was authorised is the launch that stage0 asked for, byte for byte,
+ * with the two fields that only the agent knows.
+ *
+ * @param bytes the launch request as the agent answered it
+ * @param launch what stage0 sent, from the files it holds open
+ * @returns the node and mode that the agent filled in
+ * @throws LaunchRequestError LAUNCH_REQUEST_TOO_LARGE, LAUNCH_REQUEST_INVALID, LAUNCH_REQUEST_DIFFERS
  */
-export function parseLaunchRequest(bytes: Uint8Array): LaunchRequest {
-  if (bytes.length > MAX_LAUNCH_REQUEST_BYTES) {
-    throw new LaunchRequestError(
-      'LAUNCH_REQUEST_TOO_LARGE',
-      `${bytes.length} bytes, at most ${MAX_LAUNCH_REQUEST_BYTES} are read`,
-    )
-  }
+export function matchLaunchRequest(bytes: Uint8Array, launch: PodLaunch): Pick<LaunchRequest, 'node' | 'mode'> {
+  checkRequestSize(bytes)
   let value: unknown
   let text: string
   try {
@@ -122,40 +43,29 @@ export function parseLaunchRequest(bytes: Uint8Array): LaunchRequest {
   } catch (cause) {
     throw new LaunchRequestError('LAUNCH_REQUEST_INVALID', 'the launch request is not UTF-8 JSON', { cause })
   }
-  if (!Value.Check(LaunchRequestSchema, value)) {
+  const fields = typeof value === 'object' && value !== null ? (value as { node?: unknown; mode?: unknown }) : {} // read below
+  const { node, mode } = fields
+  if (typeof node !== 'string' || !/^[0-9a-f]{64}$/.test(node) || !isMode(mode)) {
+    throw new LaunchRequestError('LAUNCH_REQUEST_INVALID', 'the launch request has no valid node or mode')
+  }
+  if (canonicalJson({ ...launch, node, mode }) !== text) {
     throw new LaunchRequestError(
-      'LAUNCH_REQUEST_INVALID',
-      `launch request: ${schemaProblems(LaunchRequestSchema, value)}`,
+      'LAUNCH_REQUEST_DIFFERS',
+      `the agent's launch request for pod ${launch.pod.uuid} is not the launch it was asked for`,
     )
   }
-  if (canonicalText(value) !== text) {
-    throw new LaunchRequestError('LAUNCH_REQUEST_NOT_CANONICAL', 'the launch request is not in RFC 8785 form')
-  }
-  return value
+  return { node, mode }
 }
 
-/** As parseLaunchRequest, for the part that stage0 sends to its agent. */
-export function parsePodLaunch(value: unknown): PodLaunch {
-  if (!Value.Check(PodLaunchSchema, value)) {
-    throw new LaunchRequestError('LAUNCH_REQUEST_INVALID', `launch: ${schemaProblems(PodLaunchSchema, value)}`)
-  }
-  return value
+/** @throws LaunchRequestError LAUNCH_REQUEST_TOO_LARGE */
+export function checkRequestSize(bytes: Uint8Array): void {
+  if (bytes.length <= MAX_LAUNCH_REQUEST_BYTES) return
+  throw new LaunchRequestError(
+    'LAUNCH_REQUEST_TOO_LARGE',
+    `${bytes.length} bytes, at most ${MAX_LAUNCH_REQUEST_BYTES} are read`,
+  )
 }
 
-function canonicalText(value: LaunchRequest): string | undefined {
-  try {
-    return canonicalJson(value)
-  } catch (err) {
-    if (err instanceof TypeError) return undefined // a fraction or an unpaired surrogate: not a form that we hash
-    throw err
-  }
-}
-
-function schemaProblems(schema: typeof LaunchRequestSchema | typeof PodLaunchSchema, value: unknown): string {
-  const problems: string[] = []
-  for (const e of Value.Errors(schema, value)) {
-    problems.push(`${e.path || '/'}: ${e.message}`)
-    if (problems.length === 10) break
-  }
-  return problems.join('; ')
+function isMode(mode: unknown): mode is LaunchRequest['mode'] {
+  return mode === 'enforce' || mode === 'audit' || mode === 'off'
 }

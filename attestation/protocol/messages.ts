@@ -33,8 +33,9 @@ const Code = Type.String({ minLength: 1, maxLength: 64, pattern: '^[A-Z0-9_]+$' 
 
 const Selection = Type.Object({ bank: Bank, pcrs: Type.Array(Pcr, { minItems: 1, maxItems: 24 }) }, closed)
 const PcrValue = Type.Object({ bank: Bank, pcr: Pcr, value: bytes(20, 64) }, closed)
+/** Whole records from `offset` on. `more` says that the log went on behind them when the quote was made. */
 const LogPiece = Type.Object(
-  { resetCount: U32, restartCount: U32, offset: Offset, bytes: bytes(0, MAX_LOG_BYTES) },
+  { resetCount: U32, restartCount: U32, offset: Offset, bytes: bytes(0, MAX_LOG_BYTES), more: Type.Boolean() },
   closed,
 )
 const Finding = Type.Object(

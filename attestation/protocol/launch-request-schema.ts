@@ -1,0 +1,153 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { canonicalJson, fromUtf8 } from '../base/index.ts'
+import { checkRequestSize, LaunchRequestError } from './launch-request.ts'
+import { schemaProblems } from './schema-problems.ts'
+
+/** A manifest is a handful of levels deep; the canonical form is written recursively, so depth is bounded first. */
+const MAX_JSON_DEPTH = 64
+
+const closed = { additionalProperties: false }
+const Sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' })
+const ImageIdText = Type.String({ pattern: '^(sha256|sha512)-[0-9a-f]{64}$' })
+const TreeDigestText = Type.String({ pattern: '^erofs-verity-1:sha256:[0-9a-f]{64}$' })
+const Verification = Type.Union([Type.Literal('full-file'), Type.Literal('stat-cache'), Type.Literal('dm-verity')])
+const Name = Type.String({ minLength: 1, maxLength: 512 })
+
+/** A program of the host that takes part in the launch, by its content. */
+const HostProgram = Type.Object({ path: Type.String({ minLength: 1, maxLength: 4096 }), sha256: Sha256 }, closed)
+
+const Stage1 = Type.Object(
+  {
+    flavour: Name,
+    name: Name,
+    id: ImageIdText,
+    tree: TreeDigestText,
+    verification: Verification,
+    interfaceVersion: Type.Integer({ minimum: 1, maximum: 1000 }),
+    hostPrograms: Type.Array(HostProgram, { maxItems: 16 }),
+  },
+  closed,
+)
+
+const Image = Type.Object(
+  {
+    name: Name,
+    id: ImageIdText,
+    /** Digest of the OCI manifest as `sha256:<hex>`; absent for an ACI. */
+    manifest: Type.Optional(Type.String({ pattern: '^sha256:[0-9a-f]{64}$' })),
+    tree: TreeDigestText,
+    verification: Verification,
+    signers: Type.Array(Type.Object({ key: Name, checkedAt: Name }, closed), { maxItems: 16 }),
+    /** Names of the checks that `--insecure-options` relaxed when the image was fetched. */
+    relaxed: Type.Array(Name, { maxItems: 16 }),
+  },
+  closed,
+)
+
+const Volume = Type.Object(
+  { name: Name, kind: Name, source: Type.Optional(Type.String({ maxLength: 4096 })), readOnly: Type.Boolean() },
+  closed,
+)
+const Isolator = Type.Object({ name: Name, value: Type.String({ maxLength: 4096 }) }, closed)
+
+/** What stage0 tells the agent of one launch. */
+export const PodLaunchSchema = Type.Object(
+  {
+    v: Type.Literal(1),
+    pod: Type.Object(
+      {
+        uuid: Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' }),
+        /** SHA-256 of the RFC 8785 form of `manifest`. */
+        manifestSha256: Sha256,
+        /** The pod manifest with environment values as keyed digests: no secret. */
+        manifest: Type.Record(Type.String(), Type.Unknown()),
+      },
+      closed,
+    ),
+    stage1: Stage1,
+    images: Type.Array(Image, { minItems: 1, maxItems: 64 }),
+    network: Type.Union([Type.Literal('none'), Type.Literal('host')]),
+    volumes: Type.Array(Volume, { maxItems: 64 }),
+    isolators: Type.Array(Isolator, { maxItems: 64 }),
+    /** Names of the checks that `--insecure-options` relaxed for this launch. */
+    relaxed: Type.Array(Name, { maxItems: 16 }),
+  },
+  closed,
+)
+export type PodLaunch = Static<typeof PodLaunchSchema>
+
+/** The launch request: what stage0 asked for, and which node asks. Its bytes are RFC 8785; its SHA-256 is in the log and the ticket. */
+export const LaunchRequestSchema = Type.Object(
+  {
+    ...PodLaunchSchema.properties,
+    node: Sha256,
+    mode: Type.Union([Type.Literal('enforce'), Type.Literal('audit'), Type.Literal('off')]),
+  },
+  closed,
+)
+export type LaunchRequest = Static<typeof LaunchRequestSchema>
+
+/**
+ * @param bytes as received; the caller hashes these same bytes
+ * @returns the request they say
+ * @throws LaunchRequestError
+ */
+export function parseLaunchRequest(bytes: Uint8Array): LaunchRequest {
+  checkRequestSize(bytes)
+  let value: unknown
+  let text: string
+  try {
+    text = fromUtf8(bytes)
+    checkDepth(text)
+    value = JSON.parse(text)
+  } catch (cause) {
+    if (cause instanceof LaunchRequestError) throw cause
+    throw new LaunchRequestError('LAUNCH_REQUEST_INVALID', 'the launch request is not UTF-8 JSON', { cause })
+  }
+  if (!Value.Check(LaunchRequestSchema, value)) {
+    throw new LaunchRequestError(
+      'LAUNCH_REQUEST_INVALID',
+      `launch request: ${schemaProblems(LaunchRequestSchema, value)}`,
+    )
+  }
+  if (canonicalText(value) !== text) {
+    throw new LaunchRequestError('LAUNCH_REQUEST_NOT_CANONICAL', 'the launch request is not in RFC 8785 form')
+  }
+  return value
+}
+
+/** As parseLaunchRequest, for the part that stage0 sends to its agent. */
+export function parsePodLaunch(value: unknown): PodLaunch {
+  if (!Value.Check(PodLaunchSchema, value)) {
+    throw new LaunchRequestError('LAUNCH_REQUEST_INVALID', `launch: ${schemaProblems(PodLaunchSchema, value)}`)
+  }
+  return value
+}
+
+/** Counts brackets outside strings, without recursion, before anything recursive sees the text. */
+function checkDepth(text: string): void {
+  let depth = 0
+  let inString = false
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i]
+    if (inString) {
+      if (c === '\\') i++
+      else if (c === '"') inString = false
+    } else if (c === '"') inString = true
+    else if (c === '{' || c === '[') depth++
+    else if (c === '}' || c === ']') depth--
+    if (depth > MAX_JSON_DEPTH) {
+      throw new LaunchRequestError('LAUNCH_REQUEST_INVALID', `JSON nested deeper than ${MAX_JSON_DEPTH}`)
+    }
+  }
+}
+
+function canonicalText(value: LaunchRequest): string | undefined {
+  try {
+    return canonicalJson(value)
+  } catch (err) {
+    if (err instanceof TypeError) return undefined // a fraction or an unpaired surrogate: not a form that we hash
+    throw err
+  }
+}
