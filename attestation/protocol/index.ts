@@ -33,4 +33,16 @@ export {
   type WirePcrValues,
   type WireSelection,
 } from './pcr-wire.ts'
-export { MAX_TICKET_LIFETIME_S, TICKET_TYPE, type TicketClaims } from './ticket.ts'
+export {
+  MAX_TICKET_LIFETIME_S,
+  parseTicketClaims,
+  type RegisterSwap,
+  TICKET_TYPE,
+  type TicketClaims,
+  type TicketSubject,
+  ticketClaims,
+} from './ticket.ts'
+export { checkTicket, type ExpectedLaunch, registerSwap, ticketedLaunchRecord } from './ticket-check.ts'
+export { TicketError, type TicketErrorCode } from './ticket-error.ts'
+export { signTicket, type TicketKey, type TrustedTicketKeys, verifyTicket } from './ticket-jwt.ts'
+export { checkTicketForPod, type ExpectedPod } from './ticket-pod.ts'
