@@ -1,4 +1,5 @@
 export { aesCfbDecrypt, aesCfbEncrypt } from './aes-cfb.ts'
+export { type CertificateSignatureScheme, verifyCertificateSignature } from './certificate-signature.ts'
 export { type EcPoint, ecdhEphemeral, ecdhStatic, ecPoint } from './ecdh.ts'
 export { digest, type HashAlgorithm, hashSize, hmac } from './hash.ts'
 export {
@@ -14,7 +15,7 @@ export {
   type PublicKey,
   unsigned,
 } from './public-key.ts'
-export { rsaOaepDecrypt, rsaOaepEncrypt } from './rsa-oaep.ts'
+export { type PrivateKey, rsaOaepDecrypt, rsaOaepEncrypt } from './rsa-oaep.ts'
 export {
   type DetachedSignature,
   ecdsaDer,

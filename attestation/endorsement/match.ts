@@ -1,0 +1,34 @@
+import { equalBytes } from '../base/index.ts'
+import { unsigned } from '../crypto/index.ts'
+import type { TpmPublic } from '../tpm2/index.ts'
+import type { SubjectPublicKey } from './public-key.ts'
+
+/** TPMS_RSA_PARMS writes the usual exponent as 0 (TPM 2.0 Part 2 r1.59 §12.2.3.5). */
+const DEFAULT_EXPONENT = 65537
+
+/**
+ * Is the key of a certificate the EK that the TPM has? Numbers are compared, not encodings.
+ *
+ * @returns undefined when it is, else what differs
+ */
+export function keyMismatch(certified: SubjectPublicKey, ek: TpmPublic): string | undefined {
+  switch (certified.kind) {
+    case 'unsupported':
+      return `certificate is for a key that cannot be compared: ${certified.reason}`
+    case 'rsa':
+      if (ek.type !== 'rsa') return `certificate is for an RSA key, the EK is ${ek.type}`
+      if (!sameNumber(certified.modulus, ek.unique)) return 'RSA modulus differs'
+      return certified.exponent === (ek.exponent || DEFAULT_EXPONENT) ? undefined : 'RSA public exponent differs'
+    case 'ec': {
+      if (ek.type !== 'ecc') return `certificate is for an elliptic curve key, the EK is ${ek.type}`
+      if (ek.curve !== certified.curve) return `certificate is for ${certified.curve}, the EK is on ${ek.curve}`
+      const same = sameNumber(certified.x, ek.unique.x) && sameNumber(certified.y, ek.unique.y)
+      return same ? undefined : 'elliptic curve point differs'
+    }
+  }
+}
+
+/** TPMs may drop or keep leading zeros of a coordinate. */
+function sameNumber(a: Uint8Array, b: Uint8Array): boolean {
+  return equalBytes(unsigned(a), unsigned(b))
+}
