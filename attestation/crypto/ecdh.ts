@@ -1,5 +1,5 @@
-import { createECDH, diffieHellman, type KeyObject } from 'node:crypto'
-import { coordinateBytes, type EcCurve, type PublicKey, unsigned } from './public-key.ts'
+import { createECDH, diffieHellman } from 'node:crypto'
+import { coordinateBytes, type EcCurve, type PrivateKey, type PublicKey, unsigned } from './public-key.ts'
 
 /** An affine point; both coordinates have coordinateBytes(curve) bytes. */
 export interface EcPoint {
@@ -49,7 +49,7 @@ export function ecdhEphemeral(
 }
 
 /** The shared point's x coordinate for the holder of the static key. @throws TypeError for keys of different curves */
-export function ecdhStatic(privateKey: KeyObject, ephemeral: PublicKey): Uint8Array {
+export function ecdhStatic(privateKey: PrivateKey, ephemeral: PublicKey): Uint8Array {
   return new Uint8Array(diffieHellman({ privateKey, publicKey: ephemeral.keyObject }))
 }
 

@@ -12,10 +12,11 @@ export {
   KEY_ERRORS,
   KeyError,
   leftPad,
+  type PrivateKey,
   type PublicKey,
   unsigned,
 } from './public-key.ts'
-export { type PrivateKey, rsaOaepDecrypt, rsaOaepEncrypt } from './rsa-oaep.ts'
+export { rsaOaepDecrypt, rsaOaepEncrypt } from './rsa-oaep.ts'
 export {
   type DetachedSignature,
   ecdsaDer,

@@ -26,6 +26,9 @@ export type PublicKey =
   | { readonly kind: 'rsa'; readonly bits: number; readonly keyObject: KeyObject }
   | { readonly kind: 'ec'; readonly curve: EcCurve; readonly keyObject: KeyObject }
 
+/** A private key in software: only tests and software TPMs have one. */
+export type PrivateKey = KeyObject
+
 /**
  * @param modulus big-endian, leading zeros allowed
  * @param exponent the number itself, e.g. 65537

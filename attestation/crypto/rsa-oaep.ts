@@ -1,6 +1,6 @@
-import { constants, type KeyObject, privateDecrypt, publicEncrypt } from 'node:crypto'
+import { constants, privateDecrypt, publicEncrypt } from 'node:crypto'
 import type { HashAlgorithm } from './hash.ts'
-import type { PublicKey } from './public-key.ts'
+import type { PrivateKey, PublicKey } from './public-key.ts'
 
 /**
  * RSAES-OAEP (RFC 8017 §7.1), MGF1 with the same hash. The padding's seed comes from the platform's random generator.
@@ -25,7 +25,7 @@ export function rsaOaepEncrypt(
 
 /** @returns the message; undefined when padding, label or key are wrong, without telling which */
 export function rsaOaepDecrypt(
-  privateKey: KeyObject,
+  privateKey: PrivateKey,
   hash: HashAlgorithm,
   label: Uint8Array,
   ciphertext: Uint8Array,

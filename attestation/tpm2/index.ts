@@ -1,3 +1,4 @@
+export { AK_ERRORS, AkError, type AkErrorCode, type AkExpectation, type VerifiedAk, verifyAkPublic } from './ak.ts'
 export { curveFromId, curveId, hashFromId, hashId } from './algorithms.ts'
 export {
   type AttestHeader,
@@ -17,7 +18,17 @@ export {
   encodeQuoteAttest,
   encodeTimeAttest,
 } from './attest.ts'
+export { ATTEST_ERRORS, AttestError, type AttestErrorCode, QUOTE_ERRORS, type QuoteErrorCode } from './attest-errors.ts'
 export { attributeNames, hasAttribute, type ObjectAttribute, objectAttributes, TPMA_OBJECT } from './attributes.ts'
+export { type Binding, bindingDigest } from './binding.ts'
+export {
+  type CertifyCreationInput,
+  type CertifyInput,
+  type VerifiedCertify,
+  type VerifiedCreation,
+  verifyCertify,
+  verifyCertifyCreation,
+} from './certify.ts'
 export { type ClockInfo, decodeTimeInfo, encodeTimeInfo, TIME_INFO_OFFSET, type TimeInfo } from './clock.ts'
 export {
   MAX_ATTEST_BYTES,
@@ -98,6 +109,7 @@ export {
   TPM_ST_ATTEST_TIME,
 } from './constants.ts'
 export { type CreationData, decodeCreationData, encodeCreationData, unwrapCreationData } from './creation.ts'
+export { CREDENTIAL_ERRORS, type Credential, CredentialError, makeCredential, openCredential } from './credential.ts'
 export {
   decodeEccPoint,
   decodeEncryptedSecret,
@@ -108,6 +120,8 @@ export {
   type IdObject,
 } from './credential-wire.ts'
 export { decodeDigestList, encodeDigestList } from './digest-list.ts'
+export { kdfa, kdfe } from './kdf.ts'
+export { publicKeyOf } from './key.ts'
 export { handleName, nameHash, nodeIdOf, nvName, objectName, type QualifiedParent, qualifiedName } from './name.ts'
 export {
   decodeNvPublic,
@@ -117,7 +131,9 @@ export {
   type NvPublic,
   TPMA_NV,
 } from './nv.ts'
+export { type NvCertifyInput, type VerifiedNv, verifyNvCertify } from './nv-certify.ts'
 export { type Digest, makeDigest, type PcrIndex, type PcrSelection, type PcrValue, pcrIndex } from './pcr.ts'
+export { pcrDigest } from './pcr-digest.ts'
 export {
   decodePcrAllocation,
   decodePcrSelections,
@@ -126,6 +142,7 @@ export {
   isSelected,
   type PcrAllocation,
 } from './pcr-selection.ts'
+export { type PolicyDigest, policyAuthorizeMessage, policySignedMessage, startPolicy } from './policy.ts'
 export {
   decodePublic,
   decodeSizedPublic,
@@ -138,6 +155,14 @@ export {
   type TpmPublic,
 } from './public.ts'
 export {
+  provenPcr,
+  type QuoteFinding,
+  type QuoteInput,
+  type VerifiedQuote,
+  verifyQuote,
+  verifyQuoteInPool,
+} from './quote.ts'
+export {
   type EccScheme,
   encodeSymDef,
   type KdfId,
@@ -148,6 +173,7 @@ export {
   type SymDef,
 } from './schemes.ts'
 export { decodeSignature, encodeSignature, type TpmSignature } from './signature.ts'
+export type { ProvenHeader, SignedAttest } from './signed-attest.ts'
 export {
   AK_TEMPLATE_P256,
   AK_TEMPLATE_RSA2048,
@@ -161,4 +187,5 @@ export {
   SRK_TEMPLATE_P256,
   SRK_TEMPLATE_RSA2048,
 } from './templates.ts'
+export { type CounterAddend, clearCounters, type VerifiedTime, verifyTime } from './time.ts'
 export { limitInput, WIRE_ERRORS, WireError, type WireErrorCode, WireReader, WireWriter } from './wire.ts'

@@ -1,0 +1,60 @@
+import { digest, type HashAlgorithm, hashSize } from '../crypto/index.ts'
+import type { PcrSelection, PcrValue } from './pcr.ts'
+
+/** One way in which values do not fit a selection. */
+export interface ValueMisfit {
+  readonly kind: 'missing' | 'duplicate' | 'unselected' | 'size'
+  readonly detail: string
+}
+
+/**
+ * Puts claimed values into the order in which a TPM concatenates them: selections as listed, registers ascending.
+ *
+ * @returns the ordered values, one for each selected register; or the first misfit
+ */
+export function orderPcrValues(
+  selections: readonly PcrSelection[],
+  values: readonly PcrValue[],
+): { readonly ordered: readonly PcrValue[] } | { readonly misfit: ValueMisfit } {
+  const byRegister = new Map<string, PcrValue>()
+  for (const v of values) {
+    const register = `${v.bank}:${v.pcr}`
+    if (byRegister.has(register)) return misfit('duplicate', `${register} is given twice`)
+    if (v.value.length !== hashSize(v.bank)) {
+      return misfit('size', `${register} has ${v.value.length} bytes, wanted ${hashSize(v.bank)}`)
+    }
+    byRegister.set(register, v)
+  }
+  const ordered: PcrValue[] = []
+  for (const { bank, pcrs } of selections) {
+    for (const pcr of pcrs) {
+      const register = `${bank}:${pcr}`
+      const value = byRegister.get(register)
+      if (value === undefined) return misfit('missing', `${register} is selected, but has no value`)
+      byRegister.delete(register)
+      ordered.push(value)
+    }
+  }
+  const [left] = byRegister.keys()
+  return left === undefined ? { ordered } : misfit('unselected', `${left} has a value, but is not selected`)
+}
+
+/**
+ * Hash of the selected registers' values: pcrDigest of a quote with the signing scheme's hash, of a policy with the session's, of
+ * creation data with the object's nameAlg. Never the bank's.
+ *
+ * @throws RangeError when the values are not exactly those selected
+ */
+export function pcrDigest(
+  alg: HashAlgorithm,
+  selections: readonly PcrSelection[],
+  values: readonly PcrValue[],
+): Uint8Array {
+  const result = orderPcrValues(selections, values)
+  if ('misfit' in result) throw new RangeError(`PCR values: ${result.misfit.detail}`)
+  return digest(alg, ...result.ordered.map((v) => v.value))
+}
+
+function misfit(kind: ValueMisfit['kind'], detail: string): { readonly misfit: ValueMisfit } {
+  return { misfit: { kind, detail } }
+}
