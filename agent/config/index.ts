@@ -1,0 +1,4 @@
+export { AgentConfigError, type AgentConfigErrorCode } from './errors.ts'
+export { findGroup, type LoadedConfig, loadAgentConfig } from './load.ts'
+export { type AgentConfig, type EnforcementMode, parseAgentConfig, type VerifierSettings } from './parse.ts'
+export { readTrust, type TicketKey, type TrustedVerifier } from './trust.ts'

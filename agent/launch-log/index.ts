@@ -1,0 +1,7 @@
+export { LaunchLogError, type LaunchLogErrorCode } from './errors.ts'
+export { LaunchLog, type LogView, type LogWriter } from './launch-log.ts'
+export { type AppendedRecord, type LaunchLogOptions, logFileName, type TpmStart } from './open-log.ts'
+export { decideRecovery, type RecoveryDecision, type ReplayedContent, replayContents } from './recovery.ts'
+export { type LogStorage, openLogDirectory, type StoredLog } from './storage.ts'
+export { readStoredRecords, type StoredRecord, type StoredRecords } from './stored-records.ts'
+export type { LogSummary } from './summary.ts'
