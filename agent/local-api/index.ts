@@ -1,0 +1,11 @@
+export {
+  AGENT_SOCKET_NAME,
+  type AgentFailure,
+  type AgentStatus,
+  DEFAULT_AGENT_SOCKET,
+  type LaunchAllowed,
+  type LaunchBody,
+  type LaunchDenied,
+  type LaunchPosition,
+  type UplinkStatus,
+} from './api.ts'
