@@ -1,29 +1,50 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Context } from 'mocha'
 
-const PROJECT = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
-/** Vectors that come from other projects and are never copied here. */
-const SHARED = process.env['HOLDFAST_VECTORS'] ?? resolve(PROJECT, '../shared/vectors')
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const COPIED = join(ROOT, 'test/vectors')
+/** Where vectors lie that are not ours to copy; absent in a plain clone. */
+const EXTERNAL = process.env['HOLDFAST_VECTORS'] ?? join(ROOT, '../shared/vectors')
 
-/** Bytes of a vector of our own, under test/vectors. */
-export function ownVector(...path: readonly string[]): Uint8Array {
-  return new Uint8Array(readFileSync(join(PROJECT, 'test/vectors', ...path)))
+/** A directory of test vectors. All paths are relative to it. */
+export interface VectorSet {
+  /** e.g. 'swtpm/quotes' */
+  readonly name: string
+  readonly read: (path: string) => Uint8Array
+  readonly text: (path: string) => string
+  readonly has: (path: string) => boolean
+  /** Names in it, or in a directory below, sorted. */
+  readonly list: (below?: string) => readonly string[]
 }
 
-/** Path of a vector that is read where it lies; undefined in a clone without it. */
-export function sharedVectorPath(...path: readonly string[]): string | undefined {
-  const full = join(SHARED, ...path)
-  return existsSync(full) ? full : undefined
+/** A set of test/vectors. @throws when it is not there: the clone is broken */
+export function copiedVectors(name: string): VectorSet {
+  return open(COPIED, name)
 }
 
-/** Path of a vector that is read where it lies; skips the test, with the reason printed, in a clone without it. */
-export function needSharedVector(test: Context, ...path: readonly string[]): string {
-  const full = sharedVectorPath(...path)
-  if (full === undefined) {
-    console.log(`      skipped: no ${path.join('/')} in ${SHARED} (set HOLDFAST_VECTORS)`)
-    return test.skip()
+/**
+ * A set that belongs to other projects and is read where it lies: $HOLDFAST_VECTORS, else ../shared/vectors beside the project.
+ *
+ * @returns undefined when it is absent; tests then skip with skipWithoutVectors()
+ */
+export function externalVectors(name: string): VectorSet | undefined {
+  return existsSync(join(EXTERNAL, name)) ? open(EXTERNAL, name) : undefined
+}
+
+/** Skips the running test, saying why. */
+export function skipWithoutVectors(test: Mocha.Context, name: string): never {
+  console.log(`      skipped: no vectors ${name}; set HOLDFAST_VECTORS to the directory that has them`)
+  return test.skip()
+}
+
+function open(root: string, name: string): VectorSet {
+  const at = (path: string): string => join(root, name, path)
+  return {
+    name,
+    read: (path) => new Uint8Array(readFileSync(at(path))),
+    text: (path) => readFileSync(at(path), 'utf8'),
+    has: (path) => existsSync(at(path)),
+    list: (below = '.') => readdirSync(at(below)).sort(),
   }
-  return full
 }
