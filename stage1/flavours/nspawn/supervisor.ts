@@ -8,6 +8,8 @@ export interface SupervisorSettings {
   readonly hostname: string
   /** Absolute path of the mounted stage1 root. */
   readonly root: string
+  /** PID 1 of the pod and its arguments, as the stage1 image names them. */
+  readonly run: readonly string[]
 }
 
 /**
@@ -31,8 +33,8 @@ export function supervisorArguments(s: SupervisorSettings): string[] {
     `--hostname=${s.hostname}`,
     `--uuid=${s.podUuid.replaceAll('-', '')}`,
     `--directory=${s.root}`,
-    '/init',
-    'init',
+    '--',
+    ...s.run,
   ]
 }
 

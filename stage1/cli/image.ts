@@ -1,0 +1,62 @@
+import { Command, Option } from 'commander'
+import { messageOf } from '../../attestation/base/index.ts'
+import { listImages, openImageStore } from '../image/index.ts'
+import { EXIT_HOLDFAST_FAILED, orFail } from './fail.ts'
+import { DEFAULT_DIR } from './installation.ts'
+import { formatTable } from './table.ts'
+
+interface ImageListOptions {
+  readonly dir: string
+  readonly full?: true
+  readonly legend: boolean
+  readonly format: 'table' | 'json'
+}
+
+/** `holdfast image` */
+export function command(): Command {
+  const image = new Command('image').description('Look at the images in the store.')
+  image
+    .command('list')
+    .description('List images with all their names.')
+    .option('--full', 'whole image IDs')
+    .option('--no-legend', 'no header line')
+    .addOption(new Option('--format <format>', 'how to print').choices(['table', 'json']).default('table'))
+    .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
+    .addHelpText('after', '\nExample:\n  holdfast image list --full\n')
+    .action(orFail('image list', (options: ImageListOptions) => list(options)))
+  return image
+}
+
+function list(options: ImageListOptions): void {
+  const rows: { id: string; name: string; fetchedAt: string; sizeBytes: number; tree: string; signers: string[] }[] = []
+  for (const listed of listImages(openImageStore(options.dir))) {
+    if ('error' in listed) {
+      process.stderr.write(`holdfast image list: ${listed.id}: ${messageOf(listed.error)}\n`)
+      process.exitCode = EXIT_HOLDFAST_FAILED
+      continue
+    }
+    const { image, names } = listed
+    for (const name of names) {
+      rows.push({
+        id: image.id,
+        name,
+        fetchedAt: image.origin.fetchedAt,
+        sizeBytes: image.treeSizeBytes,
+        tree: image.treeDigest,
+        signers: image.origin.signers.map((s) => s.name),
+      })
+    }
+  }
+  if (options.format === 'json') {
+    process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`)
+    return
+  }
+  const cells = rows.map((r) => [
+    options.full === true ? r.id : r.id.slice(0, 19),
+    r.name,
+    `${(r.sizeBytes / 2 ** 20).toFixed(1)} MiB`,
+    r.signers.join(',') || '-',
+    r.fetchedAt,
+  ])
+  process.stdout.write(formatTable(options.legend ? ['ID', 'NAME', 'SIZE', 'SIGNED BY', 'FETCHED'] : undefined, cells))
+}

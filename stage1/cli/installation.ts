@@ -1,0 +1,22 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** Where data is kept unless `--dir` says otherwise. */
+export const DEFAULT_DIR = '/var/lib/holdfast'
+
+/** Files that are installed beside the bundle; from the sources they are in build/. */
+export interface Installation {
+  readonly stage1Program: string
+  readonly stage1Image: string
+}
+
+/** @throws Error when holdfast was not built */
+export function installation(): Installation {
+  const here = path.dirname(fileURLToPath(import.meta.url))
+  for (const directory of [here, path.resolve(here, '../../build')]) {
+    const stage1Program = path.join(directory, 'holdfast-stage1')
+    if (fs.existsSync(stage1Program)) return { stage1Program, stage1Image: path.join(directory, 'stage1-nspawn.aci') }
+  }
+  throw new Error('holdfast-stage1 is missing from this installation; build it: npm run build')
+}

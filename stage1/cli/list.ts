@@ -1,0 +1,72 @@
+import { Command, Option } from 'commander'
+import { codeOf, messageOf } from '../../attestation/base/index.ts'
+import { listPods, type Pod, type PodStatus, readPodStatus } from '../pod/index.ts'
+import { EXIT_HOLDFAST_FAILED, orFail } from './fail.ts'
+import { DEFAULT_DIR } from './installation.ts'
+import { podJson } from './pod-json.ts'
+import { formatTable } from './table.ts'
+
+interface ListOptions {
+  readonly dir: string
+  readonly full?: true
+  readonly legend: boolean
+  readonly format: 'table' | 'json'
+}
+
+/** `holdfast list` */
+export function command(): Command {
+  return new Command('list')
+    .description('List pods, the newest first.')
+    .option('--full', 'whole UUIDs and image IDs')
+    .option('--no-legend', 'no header line')
+    .addOption(new Option('--format <format>', 'how to print').choices(['table', 'json']).default('table'))
+    .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
+    .addHelpText('after', EXAMPLES)
+    .action(orFail('list', (options: ListOptions) => list(options)))
+}
+
+const EXAMPLES = `
+Examples:
+  holdfast list
+  holdfast list --format=json | jq -r '.[] | select(.state == "exited") | .uuid'
+`
+
+/** A pod that cannot be read does not hide the others: it is reported, and the exit status says that the list is not whole. */
+function list(options: ListOptions): void {
+  const statuses: PodStatus[] = []
+  for (const pod of listPods(options.dir)) {
+    const status = readOrReport(pod)
+    if (status !== undefined) statuses.push(status)
+  }
+  statuses.sort((a, b) => (b.createdAt?.getTime() ?? 0) - (a.createdAt?.getTime() ?? 0))
+  if (options.format === 'json') process.stdout.write(`${JSON.stringify(statuses.map(podJson), undefined, 2)}\n`)
+  else process.stdout.write(table(statuses, options))
+}
+
+function table(statuses: readonly PodStatus[], options: ListOptions): string {
+  const header = ['UUID', 'APP', 'IMAGE NAME', 'STATE', 'STATUS', 'MODE', 'CREATED']
+  const full = options.full === true
+  const rows = statuses.flatMap((s) => {
+    const pod = [full ? s.pod.uuid : s.pod.uuid.slice(0, 8)]
+    const rest = [s.pod.state, s.mode ?? '-', s.createdAt?.toISOString() ?? '-']
+    const [first, ...others] = s.apps
+    const cells = (app: typeof first): string[] => [app?.name ?? '-', app?.imageName ?? '-']
+    const ended = (app: typeof first): string => String(app?.exitStatus ?? '-')
+    return [
+      [...pod, ...cells(first), rest[0] ?? '', ended(first), ...rest.slice(1)],
+      ...others.map((app) => ['', ...cells(app), '', ended(app), '', '']),
+    ]
+  })
+  return formatTable(options.legend ? header : undefined, rows)
+}
+
+function readOrReport(pod: Pod): PodStatus | undefined {
+  try {
+    return readPodStatus(pod)
+  } catch (err) {
+    if (codeOf(err) === undefined) throw err
+    process.stderr.write(`holdfast list: pod ${pod.uuid}: ${messageOf(err)}\n`)
+    process.exitCode = EXIT_HOLDFAST_FAILED
+    return undefined
+  }
+}

@@ -1,0 +1,43 @@
+import { Command } from 'commander'
+import { findPod, removePod } from '../pod/index.ts'
+import { EXIT_HOLDFAST_FAILED, orFail, printFailure, UsageError } from './fail.ts'
+import { DEFAULT_DIR } from './installation.ts'
+import { uuidArgument } from './uuid-file.ts'
+
+interface RmOptions {
+  readonly dir: string
+  readonly uuidFile?: string
+}
+
+/** `holdfast rm` */
+export function command(): Command {
+  return new Command('rm')
+    .description('Remove pods that do not run, with their writable layers and control groups.')
+    .argument('[uuid...]', 'UUIDs of pods, or the beginnings of some')
+    .option('--uuid-file <file>', 'take the UUID from this file')
+    .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
+    .addHelpText('after', EXAMPLES)
+    .action(orFail('rm', (uuids: readonly string[], options: RmOptions) => rm(uuids, options)))
+}
+
+const EXAMPLES = `
+Prints the UUID of each pod that was removed. One that cannot be removed does not keep the others.
+
+Examples:
+  holdfast rm 5c1d 77e0
+  holdfast rm --uuid-file /run/web.uuid
+`
+
+function rm(uuids: readonly string[], options: RmOptions): void {
+  if (uuids.length > 0 && options.uuidFile !== undefined) throw new UsageError('give UUIDs or --uuid-file, not both')
+  for (const prefix of uuids.length > 0 ? uuids : [uuidArgument(undefined, options.uuidFile)]) {
+    try {
+      const pod = findPod(options.dir, prefix)
+      removePod(options.dir, pod)
+      process.stdout.write(`${pod.uuid}\n`)
+    } catch (err) {
+      printFailure('rm', err)
+      process.exitCode = EXIT_HOLDFAST_FAILED
+    }
+  }
+}

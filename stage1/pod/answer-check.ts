@@ -1,0 +1,92 @@
+import { canonicalJson, messageOf, toHex, utf8 } from '../../attestation/base/index.ts'
+import { digest } from '../../attestation/crypto/index.ts'
+import {
+  checkTicketForPod,
+  type PodLaunch,
+  TicketError,
+  type TrustedTicketKeys,
+  verifyTicket,
+} from '../../attestation/protocol/index.ts'
+import type { AgentAnswer } from './agent-client.ts'
+import { PodError } from './errors.ts'
+
+/** How far the verifier's clock may be off. */
+const CLOCK_TOLERANCE_S = 5
+
+/** How a launch was let through; anything but `enforce` must be told to the user. */
+export type LaunchMode = 'enforce' | 'audit' | 'off'
+
+/**
+ * Holds the agent's answer against what this stage0 asked for: the request that was measured must be ours, with nothing added
+ * but node and mode, and the ticket must be signed by a trusted verifier for exactly these bytes, now.
+ *
+ * @param keys asked for only where there is a ticket
+ * @throws PodError LAUNCH_DENIED with the reasons, AGENT_ANSWER_BAD, LAUNCH_TICKET_BAD
+ */
+export async function checkAnswer(
+  launch: PodLaunch,
+  answer: AgentAnswer,
+  keys: () => TrustedTicketKeys,
+  now: Date,
+): Promise<LaunchMode> {
+  if (answer.decision === 'denied') {
+    throw new PodError('LAUNCH_DENIED', ['the launch was refused', ...answer.reasons].join('\n  '), {
+      hint: `The verifier's operator can tell more (${answer.code}); holdfast log shows what was measured.`,
+    })
+  }
+  const { node, mode } = checkRequest(launch, answer.request)
+  if (mode !== answer.mode) {
+    throw new PodError('AGENT_ANSWER_BAD', `the agent says mode ${answer.mode}, the measured request says ${mode}`)
+  }
+  if (mode !== 'enforce') return mode
+  if (answer.ticket === undefined) {
+    throw new PodError('LAUNCH_TICKET_BAD', 'the agent enforces, but its answer has no ticket', {
+      hint: 'Do not trust this agent before its log and configuration were looked at.',
+    })
+  }
+  try {
+    const claims = await verifyTicket(answer.ticket, keys(), now, CLOCK_TOLERANCE_S)
+    checkTicketForPod(claims, {
+      nodeId: node,
+      podUuid: launch.pod.uuid,
+      requestSha256: toHex(digest('sha256', utf8(answer.request))),
+    })
+  } catch (cause) {
+    if (!(cause instanceof TicketError)) throw cause
+    throw new PodError(
+      'LAUNCH_TICKET_BAD',
+      `the ticket does not authorise this launch: ${cause.message} (${cause.code})`,
+      {
+        cause,
+        hint: "Compare the clock with the verifier's, and the keys in the trust file with the verifier's.",
+      },
+    )
+  }
+  return mode
+}
+
+/** The text must be canonical JSON of our launch plus `node` and `mode`; so there is one text for each pair of these. */
+function checkRequest(launch: PodLaunch, text: string): { node: string; mode: LaunchMode } {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new PodError('AGENT_ANSWER_BAD', `the request in the agent's answer is not JSON: ${messageOf(cause)}`, {
+      cause,
+    })
+  }
+  const node = typeof value === 'object' && value !== null && 'node' in value ? value.node : undefined
+  const mode = typeof value === 'object' && value !== null && 'mode' in value ? value.mode : undefined
+  if (typeof node !== 'string' || !/^[0-9a-f]{64}$/.test(node)) {
+    throw new PodError('AGENT_ANSWER_BAD', 'the measured request names no node')
+  }
+  if (mode !== 'enforce' && mode !== 'audit' && mode !== 'off') {
+    throw new PodError('AGENT_ANSWER_BAD', 'the measured request names no mode')
+  }
+  if (canonicalJson({ ...launch, node, mode }) !== text) {
+    throw new PodError('AGENT_ANSWER_BAD', 'the agent had another launch authorised than this one', {
+      hint: 'Nothing was started. Look at holdfast log, and do not trust this agent before it is explained.',
+    })
+  }
+  return { node, mode }
+}

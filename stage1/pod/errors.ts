@@ -1,0 +1,53 @@
+import { CodedError } from '../../attestation/base/index.ts'
+
+/**
+ * Pods on disk:
+ * - POD_NOT_FOUND: no pod has this UUID or prefix.
+ * - POD_AMBIGUOUS: several pods have this prefix.
+ * - POD_UUID_BAD: the text is no UUID and no prefix of one.
+ * - POD_BUSY: the pod runs, or another command works on it.
+ * - POD_DIRECTORY_FAILED: reading or writing the data directory failed; the message has the system's words.
+ * - POD_FILE_BAD: a file of a pod's directory is not what stage0 writes.
+ *
+ * Plans:
+ * - POD_UNSUPPORTED: the manifest asks for something this version does not carry out; it is refused, not left out.
+ * - POD_ISOLATOR_BAD: an isolator's value has the wrong form.
+ * - POD_STAGE1_UNSUPPORTED: the stage1 image is none, or of another interface version or flavour.
+ * - POD_PROGRAM_MISSING: a program of the host that the stage1 needs is not installed.
+ *
+ * Launches:
+ * - AGENT_MISSING: nobody listens on the agent's socket.
+ * - AGENT_TIMEOUT: it did not answer in time.
+ * - AGENT_ANSWER_BAD: its answer is not what agent/README.md says.
+ * - AGENT_FAILED: it answered with an error of its own.
+ * - LAUNCH_DENIED: the verifier, or the agent, refused this launch.
+ * - LAUNCH_TICKET_BAD: the ticket does not authorise exactly this launch, now.
+ * - LAUNCH_CHANGED: what was measured is no longer what would be started.
+ */
+export type PodErrorCode =
+  | 'POD_NOT_FOUND'
+  | 'POD_AMBIGUOUS'
+  | 'POD_UUID_BAD'
+  | 'POD_BUSY'
+  | 'POD_DIRECTORY_FAILED'
+  | 'POD_FILE_BAD'
+  | 'POD_UNSUPPORTED'
+  | 'POD_ISOLATOR_BAD'
+  | 'POD_STAGE1_UNSUPPORTED'
+  | 'POD_PROGRAM_MISSING'
+  | 'AGENT_MISSING'
+  | 'AGENT_TIMEOUT'
+  | 'AGENT_ANSWER_BAD'
+  | 'AGENT_FAILED'
+  | 'LAUNCH_DENIED'
+  | 'LAUNCH_TICKET_BAD'
+  | 'LAUNCH_CHANGED'
+
+/** A pod that cannot be found, planned, launched or removed. `hint` says what to do about it. */
+export class PodError extends CodedError<PodErrorCode> {
+  readonly hint: string | undefined
+  constructor(code: PodErrorCode, message: string, options?: { cause?: unknown; hint?: string }) {
+    super(code, message, options)
+    this.hint = options?.hint
+  }
+}

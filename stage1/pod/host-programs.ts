@@ -1,0 +1,64 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { codeOf, messageOf, toHex } from '../../attestation/base/index.ts'
+import { digest } from '../../attestation/crypto/index.ts'
+import { PodError } from './errors.ts'
+
+/** A program of the host that takes part in a launch. What is executed is the descriptor, not the path. */
+export interface HostProgram {
+  readonly name: string
+  readonly path: string
+  readonly fd: number
+  /** Of the whole content, hex. Programs are small (under 1 ms to hash), so nothing is remembered between launches. */
+  readonly sha256: string
+}
+
+/** Root's own directories only: PATH is the caller's. */
+const SEARCH = ['/usr/local/bin', '/usr/bin', '/usr/local/sbin', '/usr/sbin', '/bin', '/sbin']
+const MAX_PROGRAM_BYTES = 256 << 20
+
+/**
+ * Opens and hashes a program of the host. The caller closes `fd`.
+ *
+ * @param file absolute path, or nothing to look for `name` in the system's directories
+ * @throws PodError POD_PROGRAM_MISSING
+ */
+export function openHostProgram(name: string, file?: string): HostProgram {
+  for (const candidate of file === undefined ? SEARCH.map((d) => path.join(d, name)) : [file]) {
+    let fd: number
+    try {
+      fd = fs.openSync(candidate, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
+    } catch (err) {
+      if (codeOf(err) === 'ENOENT' || codeOf(err) === 'ENOTDIR') continue
+      throw new PodError('POD_PROGRAM_MISSING', `${candidate}: ${messageOf(err)}`, { cause: err })
+    }
+    try {
+      return { name, path: candidate, fd, sha256: hashProgram(fd, candidate) }
+    } catch (err) {
+      fs.closeSync(fd)
+      throw err
+    }
+  }
+  throw new PodError('POD_PROGRAM_MISSING', `${file ?? name} is not installed`, {
+    hint:
+      name === 'systemd-nspawn'
+        ? 'Install it: apt-get install systemd-container.'
+        : 'Install holdfast again, or build it: npm run build.',
+  })
+}
+
+/** SHA-256 of what the descriptor shows now. @throws PodError POD_PROGRAM_MISSING for anything but a regular file */
+export function hashProgram(fd: number, name: string): string {
+  const stat = fs.fstatSync(fd)
+  if (!stat.isFile() || stat.size > MAX_PROGRAM_BYTES) {
+    throw new PodError('POD_PROGRAM_MISSING', `${name} is not a program: wanted a regular file of at most 256 MiB`)
+  }
+  const content = new Uint8Array(stat.size)
+  let at = 0
+  while (at < content.length) {
+    const n = fs.readSync(fd, content, at, content.length - at, at)
+    if (n === 0) break // became shorter: then its digest is another one too
+    at += n
+  }
+  return toHex(digest('sha256', content.subarray(0, at)))
+}

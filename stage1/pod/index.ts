@@ -1,0 +1,25 @@
+export { type AgentAnswer, DEFAULT_AGENT_SOCKET, requestLaunch } from './agent-client.ts'
+export { checkAnswer, type LaunchMode } from './answer-check.ts'
+export { type CgroupMounts, cgroupMounts } from './cgroup-layout.ts'
+export { PodError, type PodErrorCode } from './errors.ts'
+export { programLength } from './image-program.ts'
+export { type AppLimits, parseCpu, parseMemory, readAppLimits } from './isolators.ts'
+export { type LaunchOptions, launchPod } from './launch.ts'
+export { buildPodLaunch, type LaunchFacts, type Verification, type VerifiedImage } from './launch-request.ts'
+export { type Network, type PlanFiles, type PlanSettings, planPod } from './plan.ts'
+export {
+  createPod,
+  findPod,
+  type LockedPod,
+  listPods,
+  movePod,
+  type Pod,
+  podParent,
+} from './pod-directory.ts'
+export { type AppOverrides, buildPodManifest, type PodImage } from './pod-manifest.ts'
+export { type AppStatus, type PodStatus, readPodStatus, waitForPod } from './pod-status.ts'
+export { removePod } from './remove.ts'
+export { type Stage1Interface, stage1Interface } from './stage1-interface.ts'
+export { isRemovable, POD_DIRECTORIES, type PodDirectoryName, type PodState, podState } from './state.ts'
+export { DEFAULT_TRUST_FILE, readTicketKeys } from './trust.ts'
+export { matchUuid, newPodUuid, type PodUuid, podUuid } from './uuid.ts'

@@ -1,0 +1,187 @@
+import { randomBytes } from 'node:crypto'
+import fs from 'node:fs'
+import path from 'node:path'
+import { canonicalJson, equalBytes, utf8 } from '../../attestation/base/index.ts'
+import type { PodLaunch, TrustedTicketKeys } from '../../attestation/protocol/index.ts'
+import { execve } from '../../native/process/index.ts'
+import { SUPERVISOR } from '../flavours/nspawn/index.ts'
+import { type ImageStore, openVerifiedTree, type StoredImage } from '../image/index.ts'
+import { type PodManifest, podManifestBytes } from '../manifest/index.ts'
+import { type AgentAnswer, requestLaunch } from './agent-client.ts'
+import { checkAnswer, type LaunchMode } from './answer-check.ts'
+import { readCgroupMounts } from './cgroups.ts'
+import { PodError } from './errors.ts'
+import { type HostProgram, hashProgram, openHostProgram } from './host-programs.ts'
+import { buildPodLaunch, type Verification } from './launch-request.ts'
+import { type Network, type PlanFiles, planPod } from './plan.ts'
+import { createPod, inDirectory, type LockedPod, movePod, podParent, readPodFile } from './pod-directory.ts'
+import { stage1Interface } from './stage1-interface.ts'
+import type { PodUuid } from './uuid.ts'
+
+/** Everything a launch is made of. */
+export interface LaunchOptions {
+  /** Data directory. */
+  readonly dir: string
+  readonly uuid: PodUuid
+  readonly store: ImageStore
+  readonly stage1: StoredImage
+  /** One for each app of the manifest, in its order. */
+  readonly images: readonly StoredImage[]
+  readonly manifest: PodManifest
+  readonly network: Network
+  /** Path of the static `holdfast-stage1`. */
+  readonly stage1Program: string
+  readonly agentSocket: string
+  /** Asked for only where a ticket came. */
+  readonly ticketKeys: () => TrustedTicketKeys
+  /** Names of the checks relaxed for this launch; `seccomp` takes the filter away. */
+  readonly relaxed: readonly string[]
+  /** Where openVerifiedTree remembers; its own default unless given. */
+  readonly verifiedDir?: string
+  /** Told when the agent does not enforce. */
+  readonly onMode: (mode: LaunchMode) => void
+}
+
+/**
+ * Has a launch measured and authorised, checks again what was measured, and becomes the pod. Does not return: from here on
+ * this process is `holdfast-stage1 launch` and then the supervisor.
+ *
+ * @throws PodError, ImageError, ManifestError: nothing was started, and the pod is in `exited-garbage`
+ */
+export async function launchPod(o: LaunchOptions): Promise<never> {
+  const stage1 = stage1Interface(o.stage1)
+  const trees = [o.stage1, ...o.images].map((image) => openVerifiedTree(o.store, image.treeDigest, cacheOf(o)))
+  const programs = stage1.hostPrograms.map((name) =>
+    name === STAGE1_PROGRAM ? openHostProgram(name, o.stage1Program) : openHostProgram(name),
+  )
+  const supervisor = programNamed(programs, SUPERVISOR)
+  const launcher = programNamed(programs, STAGE1_PROGRAM)
+  const redactionKey = new Uint8Array(randomBytes(32))
+  // planned before anything is asked for: what cannot be carried out is not measured either
+  const plan = planPod(o.manifest, {
+    uuid: o.uuid,
+    podPath: path.join(podParent(o.dir, 'run'), o.uuid),
+    network: o.network,
+    supervisor: supervisor.path,
+    run: stage1.run,
+    cgroups: readCgroupMounts(),
+    arch: process.arch,
+    seccomp: !o.relaxed.includes('seccomp'),
+  })
+  const verified = (image: StoredImage, i: number): { image: StoredImage; verification: Verification } => ({
+    image,
+    verification: trees[i]?.verification ?? 'full-file',
+  })
+  const launch = buildPodLaunch({
+    uuid: o.uuid,
+    manifest: o.manifest,
+    redactionKey,
+    stage1: verified(o.stage1, 0),
+    stage1Interface: stage1,
+    hostPrograms: programs,
+    images: o.images.map((image, i) => verified(image, i + 1)),
+    network: o.network,
+    relaxed: o.relaxed,
+  })
+
+  const pod = preparePod(o, redactionKey)
+  try {
+    const answer = await requestLaunch(o.agentSocket, launch, pod.path)
+    const mode = await checkAnswer(launch, answer, o.ticketKeys, new Date())
+    if (mode !== 'enforce') o.onMode(mode)
+    const treeFds = [o.stage1, ...o.images].map((image) => verifyAgain(o, image))
+    checkPrograms(programs)
+    checkPodFiles(pod, o.manifest, redactionKey)
+    inDirectory(o.dir, () => {
+      writeLaunchRecord(pod, launch, answer, mode)
+      writePlan(pod, plan)
+    })
+    const fds = [pod.fd, supervisor.fd, ...treeFds]
+    return execve(
+      `/proc/self/fd/${launcher.fd}`,
+      [STAGE1_PROGRAM, 'launch', path.join(pod.path, 'plan'), ...fds.map(String)],
+      {},
+      fds,
+    )
+  } catch (err) {
+    abandonPod(o.dir, pod)
+    throw err
+  }
+}
+
+const STAGE1_PROGRAM = 'holdfast-stage1'
+
+/** Made in `embryo` under its lock and moved to `run` whole, where the agent finds it. */
+function preparePod(o: LaunchOptions, redactionKey: Uint8Array): LockedPod {
+  const pod = createPod(o.dir, o.uuid)
+  return inDirectory(o.dir, () => {
+    for (const name of ['plan', 'stage1', 'apps', 'status', 'log'])
+      fs.mkdirSync(path.join(pod.path, name), { mode: 0o750 })
+    for (const app of o.manifest.apps) {
+      fs.mkdirSync(path.join(pod.path, 'plan/apps', app.name), { recursive: true, mode: 0o750 })
+      // overlayfs takes the mode of the app's root directory from here
+      fs.mkdirSync(path.join(pod.path, 'apps', app.name, 'upper'), { recursive: true, mode: 0o755 })
+      fs.mkdirSync(path.join(pod.path, 'apps', app.name, 'work'), { mode: 0o755 })
+    }
+    fs.writeFileSync(path.join(pod.path, 'redaction-key'), redactionKey, { mode: 0o600 })
+    fs.writeFileSync(path.join(pod.path, 'pod'), podManifestBytes(o.manifest), { mode: 0o600 })
+    return movePod(o.dir, pod, 'run')
+  })
+}
+
+/** Where even this fails, the pod stays in `run` without a lock, which is `exited`; why it was not started matters more. */
+function abandonPod(dir: string, pod: LockedPod): void {
+  try {
+    inDirectory(dir, () => movePod(dir, pod, 'exited-garbage'))
+  } catch (err) {
+    if (!(err instanceof PodError)) throw err
+  }
+}
+
+/** The descriptor that is mounted is one whose content was checked after the agent's answer. */
+function verifyAgain(o: LaunchOptions, image: StoredImage): number {
+  return openVerifiedTree(o.store, image.treeDigest, cacheOf(o)).fd
+}
+
+function checkPrograms(programs: readonly HostProgram[]): void {
+  for (const { name, path: file, fd, sha256 } of programs) {
+    if (hashProgram(fd, file) !== sha256) throw changed(`${name} (${file})`)
+  }
+}
+
+function checkPodFiles(pod: LockedPod, manifest: PodManifest, redactionKey: Uint8Array): void {
+  for (const [name, wanted] of [
+    ['pod', podManifestBytes(manifest)],
+    ['redaction-key', redactionKey],
+  ] as const) {
+    const found = readPodFile(pod.path, name)
+    if (found === undefined || !equalBytes(found, wanted)) throw changed(path.join(pod.path, name))
+  }
+}
+
+function changed(what: string): PodError {
+  return new PodError('LAUNCH_CHANGED', `${what} was changed after it was measured`, {
+    hint: 'Nothing was started. Find out who writes to it, then launch again.',
+  })
+}
+
+/** The values of the environment are not in it: it holds the redacted manifest only. */
+function writeLaunchRecord(pod: LockedPod, launch: PodLaunch, answer: AgentAnswer, mode: LaunchMode): void {
+  fs.writeFileSync(path.join(pod.path, 'launch.json'), utf8(canonicalJson({ launch, answer, mode })), { mode: 0o600 })
+}
+
+function writePlan(pod: LockedPod, plan: PlanFiles): void {
+  for (const [name, content] of plan) fs.writeFileSync(path.join(pod.path, 'plan', name), content, { mode: 0o600 })
+}
+
+function programNamed(programs: readonly HostProgram[], name: string): HostProgram {
+  const program = programs.find((p) => p.name === name)
+  if (program === undefined) {
+    throw new PodError('POD_STAGE1_UNSUPPORTED', `the stage1 image does not name ${name} among its host programs`)
+  }
+  return program
+}
+
+function cacheOf(o: LaunchOptions): { readonly verifiedDir?: string } {
+  return o.verifiedDir === undefined ? {} : { verifiedDir: o.verifiedDir }
+}

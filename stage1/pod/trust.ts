@@ -1,0 +1,53 @@
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import fs from 'node:fs'
+import { messageOf, toHex } from '../../attestation/base/index.ts'
+import { digest } from '../../attestation/crypto/index.ts'
+import type { TrustedTicketKeys } from '../../attestation/protocol/index.ts'
+import { parseJson, ShapeReader } from '../manifest/index.ts'
+import { PodError } from './errors.ts'
+
+/** The file that `holdfast verifier` writes for its nodes; stage0 uses its ticket keys. */
+export const DEFAULT_TRUST_FILE = '/etc/holdfast/trust.json'
+const MAX_TRUST_BYTES = 1 << 20
+const MAX_KEYS = 8
+
+/**
+ * The keys whose tickets this stage0 believes, by verifier id. It reads them itself: the agent's word is not enough.
+ * @throws PodError LAUNCH_TICKET_BAD when the file cannot be read or holds no P-256 key
+ */
+export function readTicketKeys(file: string): TrustedTicketKeys {
+  let bytes: Uint8Array
+  try {
+    if (fs.statSync(file).size > MAX_TRUST_BYTES) throw new RangeError(`more than ${MAX_TRUST_BYTES} bytes`)
+    bytes = new Uint8Array(fs.readFileSync(file))
+  } catch (cause) {
+    throw unusable(file, messageOf(cause), cause)
+  }
+  const keys = new Map<string, KeyObject>()
+  try {
+    const r = new ShapeReader(file)
+    const o = r.object(parseJson(bytes, file), '$')
+    if (o['v'] !== 1) r.complain('$.v', 'must be 1')
+    for (const [i, value] of r.list(o['ticketKeys'], '$.ticketKeys', MAX_KEYS).entries()) {
+      const jwk = r.object(value, `$.ticketKeys[${i}]`)
+      const x = r.string(jwk['x'], `$.ticketKeys[${i}].x`)
+      const y = r.string(jwk['y'], `$.ticketKeys[${i}].y`)
+      if (jwk['kty'] !== 'EC' || jwk['crv'] !== 'P-256') r.complain(`$.ticketKeys[${i}]`, 'must be a P-256 key')
+      r.finish()
+      const key = createPublicKey({ key: { kty: 'EC', crv: 'P-256', x, y }, format: 'jwk' })
+      keys.set(toHex(digest('sha256', new Uint8Array(key.export({ type: 'spki', format: 'der' })))), key)
+    }
+    r.finish()
+  } catch (cause) {
+    throw unusable(file, messageOf(cause), cause)
+  }
+  if (keys.size === 0) throw unusable(file, 'it holds no ticket key')
+  return keys
+}
+
+function unusable(file: string, why: string, cause?: unknown): PodError {
+  return new PodError('LAUNCH_TICKET_BAD', `no ticket can be checked: the trust file ${file} is unusable: ${why}`, {
+    cause,
+    hint: "Copy the verifier's trust.json there, or name it with --trust.",
+  })
+}
