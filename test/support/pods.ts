@@ -1,0 +1,346 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { createHash, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { canonicalJson, toHex, utf8 } from '../../attestation/base/index.ts'
+import { digest } from '../../attestation/crypto/index.ts'
+import { signTicket } from '../../attestation/protocol/index.ts'
+import { nspawnStage1Image } from '../../stage1/flavours/nspawn/index.ts'
+import { openImageStore, type StoredImage, treeDigestOf } from '../../stage1/image/index.ts'
+import { manifestFromBlob, writeOrigin, writeRecord } from '../../stage1/image/records.ts'
+import { imageId, rootHashOf } from '../../stage1/manifest/index.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+export const STAGE1_PROGRAM = path.join(ROOT, 'build/holdfast-stage1')
+
+/** Why pods cannot be started here; undefined where they can. */
+export function podsImpossible(): string | undefined {
+  if (process.geteuid?.() !== 0) return 'pods are started by root'
+  for (const program of ['systemd-nspawn', 'mkfs.erofs', 'busybox']) {
+    if (!['/usr/bin', '/bin', '/usr/sbin', '/sbin'].some((d) => fs.existsSync(`${d}/${program}`)))
+      return `no ${program}`
+  }
+  return undefined
+}
+
+/** Builds holdfast-stage1 where it is not up to date. */
+export function buildStage1Program(): void {
+  fs.mkdirSync(path.join(ROOT, 'build'), { recursive: true })
+  execFileSync('make', ['-s', '-C', path.join(ROOT, 'native/stage1')], { stdio: ['ignore', 'ignore', 'inherit'] })
+}
+
+/** A root file system with busybox and what `extra` adds, as an EROFS file. */
+export function busyboxTree(workDir: string, extra?: (root: string) => void): string {
+  const root = fs.mkdtempSync(path.join(workDir, 'tree-'))
+  for (const name of ['bin', 'etc', 'root', 'tmp']) fs.mkdirSync(path.join(root, name))
+  fs.copyFileSync('/bin/busybox', path.join(root, 'bin/busybox'))
+  for (const applet of execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n')) {
+    if (applet !== 'busybox') fs.symlinkSync('busybox', path.join(root, 'bin', applet))
+  }
+  fs.writeFileSync(path.join(root, 'etc/passwd'), 'root:x:0:0::/root:/bin/sh\nweb:x:1001:1002::/:/bin/sh\n')
+  fs.writeFileSync(path.join(root, 'etc/group'), 'root:x:0:\nweb:x:1002:\nlog:x:1003:web\nadm:x:1004:root\n')
+  extra?.(root)
+  return erofsOf(root)
+}
+
+/** The EROFS file of a directory. */
+export function erofsOf(root: string): string {
+  const file = `${root}.erofs`
+  execFileSync('mkfs.erofs', ['--quiet', '-U', '00000000-0000-0000-0000-000000000000', file, root])
+  return file
+}
+
+export interface ImageSettings {
+  readonly name: string
+  readonly entrypoint?: readonly string[]
+  readonly cmd?: readonly string[]
+  readonly env?: readonly string[]
+  readonly user?: string
+  readonly workingDir?: string
+}
+
+/** Puts an OCI image around a finished tree into a store, as a fetch would have. */
+export function putOciImage(dir: string, tree: string, s: ImageSettings): StoredImage {
+  const config = utf8(
+    JSON.stringify({
+      os: 'linux',
+      architecture: 'amd64',
+      rootfs: { type: 'layers', diff_ids: [] },
+      config: { Entrypoint: s.entrypoint, Cmd: s.cmd, Env: s.env, User: s.user, WorkingDir: s.workingDir },
+    }),
+  )
+  return putImage(dir, tree, 'oci', `sha256-${toHex(digest('sha256', config))}`, config, s.name)
+}
+
+/** Puts the stage1 image of this installation into a store under the ID that its ACI has. */
+export function putStage1(dir: string, workDir: string): StoredImage {
+  const aci = nspawnStage1Image(new Uint8Array(fs.readFileSync(STAGE1_PROGRAM)), process.arch)
+  fs.writeFileSync(path.join(ROOT, 'build/stage1-nspawn.aci.new'), aci)
+  fs.renameSync(path.join(ROOT, 'build/stage1-nspawn.aci.new'), path.join(ROOT, 'build/stage1-nspawn.aci'))
+  const unpacked = fs.mkdtempSync(path.join(workDir, 'stage1-'))
+  fs.writeFileSync(path.join(unpacked, 'aci'), aci)
+  execFileSync('tar', ['xf', 'aci'], { cwd: unpacked })
+  const id = `sha512-${createHash('sha512').update(aci).digest('hex').slice(0, 64)}`
+  const manifest = new Uint8Array(fs.readFileSync(path.join(unpacked, 'manifest')))
+  return putImage(
+    dir,
+    erofsOf(path.join(unpacked, 'rootfs')),
+    'aci',
+    id,
+    manifest,
+    path.join(ROOT, 'build/stage1-nspawn.aci'),
+  )
+}
+
+function putImage(
+  dir: string,
+  tree: string,
+  kind: 'oci' | 'aci',
+  idText: string,
+  config: Uint8Array,
+  name: string,
+): StoredImage {
+  const store = openImageStore(dir)
+  const id = imageId(idText)
+  const configHex = toHex(digest('sha256', config))
+  fs.writeFileSync(path.join(store.dir, 'cas/sha256', configHex), config)
+  const fd = fs.openSync(tree, 'r')
+  const size = fs.fstatSync(fd).size
+  const treeDigest = treeDigestOf(fd, size)
+  fs.closeSync(fd)
+  fs.copyFileSync(tree, path.join(store.dir, 'trees', `${rootHashOf(treeDigest)}.erofs`))
+  const record = {
+    version: 1 as const,
+    id,
+    kind,
+    configDigest: `sha256:${configHex}`,
+    treeDigest,
+    treeSizeBytes: size,
+    manifest: manifestFromBlob(kind, id, config),
+  }
+  const origin = {
+    name,
+    imageId: id,
+    manifestDigest: `sha256:${configHex}`,
+    fetchedAt: new Date(0).toISOString(),
+    relaxed: [],
+    signers: [],
+  }
+  writeRecord(store, record)
+  writeOrigin(store, origin)
+  return { ...record, origin }
+}
+
+/** The file of an image's tree in a store. */
+export function treeFile(dir: string, image: StoredImage): string {
+  return path.join(dir, 'trees', `${rootHashOf(image.treeDigest)}.erofs`)
+}
+
+/** What a test changes in the answer of its agent. */
+export interface AnswerChanges {
+  /** Before anything is answered; the pod's directory is there by now. */
+  readonly before?: (podDirectory: string) => void
+  /** Status and body instead of the agent's. */
+  readonly answer?: (good: { request: string; ticket: string }) => { status: number; body: string } | 'hang' | 'hang-up'
+  readonly mode?: 'enforce' | 'audit' | 'off'
+  readonly changeRequest?: (request: Record<string, unknown>) => void
+  readonly changeClaims?: (claims: Record<string, unknown>) => void
+}
+
+/**
+ * Stands for agent and verifier where only stage0 is tested: an HTTP server on a unix socket that signs a ticket for whatever
+ * is asked, or answers as the test wants. The real ones are used in test/integration.
+ */
+export class FakeAgent {
+  readonly socket: string
+  readonly trust: string
+  changes: AnswerChanges = {}
+  readonly launches: Record<string, unknown>[] = []
+  readonly #server: Server
+  readonly #key: KeyObject
+  readonly #issuer: string
+
+  private constructor(directory: string) {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    this.#key = privateKey
+    this.#issuer = toHex(digest('sha256', new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }))))
+    this.socket = path.join(directory, 'agent.sock')
+    this.trust = path.join(directory, 'trust.json')
+    fs.writeFileSync(
+      this.trust,
+      JSON.stringify({
+        v: 1,
+        verifierId: this.#issuer,
+        ticketKeys: [publicKey.export({ format: 'jwk' })],
+        tlsSpkiSha256: [],
+      }),
+    )
+    this.#server = createServer((request, response) => {
+      const parts: Buffer[] = []
+      request.on('data', (part: Buffer) => parts.push(part))
+      request.on('end', () => {
+        void this.#answer(Buffer.concat(parts).toString('utf8')).then((a) => {
+          if (a === 'hang') return
+          if (a === 'hang-up') {
+            request.socket.destroy()
+            return
+          }
+          response.writeHead(a.status, { 'content-type': 'application/json' })
+          response.end(a.body)
+        })
+      })
+    })
+  }
+
+  static async start(directory: string): Promise<FakeAgent> {
+    const agent = new FakeAgent(directory)
+    agent.#server.listen(agent.socket)
+    await once(agent.#server, 'listening')
+    return agent
+  }
+
+  async stop(): Promise<void> {
+    this.#server.close()
+    this.#server.closeAllConnections()
+    await once(this.#server, 'close')
+  }
+
+  async #answer(body: string): Promise<{ status: number; body: string } | 'hang' | 'hang-up'> {
+    const { podDirectory, ...launch } = JSON.parse(body)
+    this.launches.push(launch)
+    this.changes.before?.(podDirectory)
+    const mode = this.changes.mode ?? 'enforce'
+    const value: Record<string, unknown> = { ...launch, node: 'ab'.repeat(32), mode }
+    this.changes.changeRequest?.(value)
+    const request = canonicalJson(value)
+    const ticket = await this.#ticket(launch.pod.uuid, request)
+    if (this.changes.answer !== undefined) return this.changes.answer({ request, ticket })
+    return { status: 200, body: JSON.stringify({ decision: 'allowed', mode, request, ticket, log: {} }) }
+  }
+
+  async #ticket(pod: string, request: string): Promise<string> {
+    const now = Math.floor(Date.now() / 1000)
+    const claims = {
+      v: 1 as const,
+      iss: this.#issuer,
+      sub: 'ab'.repeat(32),
+      jti: randomBytes(16).toString('hex'),
+      iat: now,
+      nbf: now,
+      exp: now + 60,
+      cnf: { akName: `000b${'cd'.repeat(32)}` },
+      pod,
+      request: toHex(digest('sha256', utf8(request))),
+      resetCount: 1,
+      restartCount: 0,
+      register: { pcr: 15, banks: { sha256: { before: '00'.repeat(32), after: '11'.repeat(32) } } },
+      policy: { revision: '22'.repeat(32), allowedBy: ['test'] },
+    }
+    this.changes.changeClaims?.(claims)
+    return signTicket(claims, this.#key)
+  }
+}
+
+/** How a command ended. */
+export interface Ended {
+  readonly status: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Data directory, store with stage1, and agent of one test file; everything is removed by `stop`. */
+export class PodFixture {
+  readonly work: string
+  readonly dir: string
+  readonly agent: FakeAgent
+  readonly stage1: StoredImage
+  readonly #children = new Set<ChildProcess>()
+
+  private constructor(work: string, agent: FakeAgent) {
+    this.work = work
+    this.dir = path.join(work, 'data')
+    this.agent = agent
+    this.stage1 = putStage1(this.dir, work)
+  }
+
+  static async start(): Promise<PodFixture> {
+    buildStage1Program()
+    const work = fs.mkdtempSync(path.join(tmpdir(), 'holdfast-pods-'))
+    return new PodFixture(work, await FakeAgent.start(work))
+  }
+
+  async stop(): Promise<void> {
+    for (const child of this.#children) {
+      child.kill('SIGKILL') // the pod's PID 1 notices by its pipe
+      await once(child, 'close')
+    }
+    await this.agent.stop()
+    for (const state of ['run', 'exited-garbage', 'garbage', 'prepare', 'embryo']) {
+      const parent = path.join(this.dir, 'pods', state)
+      for (const uuid of fs.existsSync(parent) ? fs.readdirSync(parent) : [])
+        await this.cli(['rm', uuid, ...this.dirOption])
+    }
+    fs.rmSync(this.work, { recursive: true, force: true })
+  }
+
+  get dirOption(): string[] {
+    return ['--dir', this.dir]
+  }
+
+  /** Starts `holdfast run` with this fixture's agent; the child is the pod once it is launched. */
+  startRun(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
+    const options = ['run', ...this.dirOption, '--agent', this.agent.socket, '--trust', this.agent.trust]
+    return this.startCli([...options, ...argv], env)
+  }
+
+  startCli(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
+    const entry = fileURLToPath(new URL('./stage1-cli.ts', import.meta.url))
+    const child = spawn(process.execPath, ['--import=tsx', entry, ...argv], {
+      cwd: ROOT,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#children.add(child)
+    child.on('close', () => this.#children.delete(child))
+    return child
+  }
+
+  run(argv: readonly string[], env?: NodeJS.ProcessEnv): Promise<Ended> {
+    return ended(this.startRun(argv, env))
+  }
+
+  cli(argv: readonly string[]): Promise<Ended> {
+    return ended(this.startCli(argv))
+  }
+}
+
+/** Collects what a child says until it ends. */
+export async function ended(child: ChildProcess): Promise<Ended> {
+  let stdout = ''
+  let stderr = ''
+  child.stdout?.on('data', (part: Buffer) => {
+    stdout += part.toString('utf8')
+  })
+  child.stderr?.on('data', (part: Buffer) => {
+    stderr += part.toString('utf8')
+  })
+  const [status, signal] = await once(child, 'close')
+  return { status, signal, stdout, stderr }
+}
+
+/** Waits until the child's standard output contains `text`. */
+export async function said(child: ChildProcess, text: string): Promise<string> {
+  let stdout = ''
+  return new Promise((resolve, reject) => {
+    child.stdout?.on('data', (part: Buffer) => {
+      stdout += part.toString('utf8')
+      if (stdout.includes(text)) resolve(stdout)
+    })
+    child.on('close', () => reject(new Error(`ended before it said ${text}; it said: ${stdout}`)))
+  })
+}
