@@ -24,7 +24,7 @@ export class VerityHasher {
     if (data.length % BLOCK !== 0) throw new RangeError(`dm-verity hashes whole blocks of ${BLOCK} bytes`)
     for (let at = 0; at < data.length; at += BLOCK) {
       // One-shot hashing with a latin1 result is the fastest there is in Node: no object is made for a block.
-      const digest = hash('sha256', data.subarray(at, at + BLOCK), 'latin1')
+      const digest = hash('sha256', data.subarray(at, at + BLOCK), 'binary')
       if (this.#dataBlocks === 0) this.#single = digest
       this.#dataBlocks++
       this.#add(0, digest)
@@ -56,14 +56,14 @@ export class VerityHasher {
     }
     // A full block is passed on only when another hash comes: the last block of the top level is the root's.
     if (level.filled === PER_BLOCK * DIGEST) this.#flush(n)
-    level.block.latin1Write(digest, level.filled, DIGEST)
+    level.block.write(digest, level.filled, DIGEST, 'latin1')
     level.filled += DIGEST
   }
 
   #flush(n: number): void {
     const level = this.#levels[n]
     if (level === undefined) return
-    const digest = hash('sha256', level.block.fill(0, level.filled), 'latin1')
+    const digest = hash('sha256', level.block.fill(0, level.filled), 'binary')
     level.filled = 0
     this.#add(n + 1, digest)
   }

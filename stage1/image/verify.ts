@@ -32,27 +32,29 @@ const UNSETTLED_MS = 20
  * afterwards; the kernel would have to enforce the hash (dm-verity, fs-verity) to prevent that.
  *
  * @param options.verifiedDir directory of remembered verifications, made when it is missing; 0700 and the caller's own
+ * @param options.remember false hashes the file whatever is remembered, and remembers nothing
  * @throws ImageError IMAGE_TREE_MISSING, IMAGE_TREE_CHANGED, IMAGE_CACHE_UNSAFE, IMAGE_STORE_FAILED
  */
 export function openVerifiedTree(
   store: ImageStore,
   digest: TreeDigest,
-  options: { readonly verifiedDir?: string } = {},
+  options: { readonly verifiedDir?: string; readonly remember?: boolean } = {},
 ): VerifiedTree {
   const file = treePath(store, rootHashOf(digest))
   const fd = openTree(file)
   try {
     const before = fs.fstatSync(fd, { bigint: true })
     if (!before.isFile()) throw new ImageError('IMAGE_TREE_CHANGED', `${file} is not a regular file; ${REMEDY}`)
-    const cache = path.join(openCache(options.verifiedDir ?? DEFAULT_VERIFIED_DIR), rootHashOf(digest))
+    const cacheDir = options.remember === false ? undefined : openCache(options.verifiedDir ?? DEFAULT_VERIFIED_DIR)
+    const cache = cacheDir && path.join(cacheDir, rootHashOf(digest))
     const state = stateOf(before)
-    if (readCache(cache) === state) return { fd, path: file, verification: 'stat-cache' }
+    if (cache !== undefined && readCache(cache) === state) return { fd, path: file, verification: 'stat-cache' }
     const found = hashTree(fd, file, Number(before.size))
     if (found !== digest) throw new ImageError('IMAGE_TREE_CHANGED', `${file} is ${found} now; ${REMEDY}`)
     if (stateOf(fs.fstatSync(fd, { bigint: true })) !== state) {
       throw new ImageError('IMAGE_TREE_CHANGED', `${file} was written to while it was verified; ${REMEDY}`)
     }
-    if (Date.now() - Number(before.ctimeMs) > UNSETTLED_MS) writeCache(cache, state)
+    if (cache !== undefined && Date.now() - Number(before.ctimeMs) > UNSETTLED_MS) writeCache(cache, state)
     return { fd, path: file, verification: 'full-file' }
   } catch (err) {
     fs.closeSync(fd)

@@ -1,0 +1,328 @@
+import { ImageError } from './errors.ts'
+import { LIMITS } from './limits.ts'
+import type { Attributes, Operation } from './operations.ts'
+import type { TarEntry } from './tar.ts'
+import { pathComponents, shownPath, unsafe } from './tree-path.ts'
+import { selectXattrs } from './xattrs.ts'
+
+const WHITEOUT = '.wh.'
+/** Names that aufs used for its own files; only the opaque marker among them means something in a layer. */
+const AUFS = '.wh..wh.'
+const OPAQUE = '.wh..wh..opq'
+const MAX_SYMLINKS = 40
+const MAX_ID = 4294967294 // 4294967295 is (uid_t)-1, which chown takes for "leave as it is"
+/** Times outside 1970-01-01..2100-01-01 are moved to its ends: disks differ in what they hold, mkfs.erofs ends there. */
+const MAX_TIME = 4_102_444_800
+
+const TYPE_BITS = { char: 0o020000, block: 0o060000, fifo: 0o010000 } as const
+/** What a directory is that no layer describes. */
+const IMPLICIT: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: { seconds: 0, nanoseconds: 0 } }
+
+interface Directory {
+  readonly kind: 'directory'
+  readonly children: Map<string, Node>
+  attributes: Attributes
+  /** The last layer that names this directory itself. */
+  layer: number
+  /** The last layer that names it or anything in it. */
+  touched: number
+}
+interface Leaf {
+  readonly kind: 'leaf' | 'symlink'
+  readonly target: string
+  readonly layer: number
+  readonly touched: number
+}
+type Node = Directory | Leaf
+
+/** Where operations go, in order. A file's data follows its operation by other means. */
+export type OperationSink = (op: Operation, data?: Buffer) => void
+
+/**
+ * The tree that layers make when they are laid over each other: it decides where each entry goes and what it replaces, and
+ * says so in operations whose paths are free of symlinks, '..' and doubt. Pure: it knows the tree, it touches no disk.
+ *
+ * Rules, where the specifications leave room (tested over the whole set of cases):
+ * - A parent that is a symlink is followed inside the image, never out of it, to a directory that is there; else refused.
+ * - An entry replaces what is at its path; a directory over a directory keeps the contents and takes the new attributes.
+ * - A missing parent is made, 0755, root's, of 1970.
+ * - A hardlink is to a file that is there, also of a lower layer; a symlink is linked to itself, not to its target.
+ * - Whiteouts hide what lower layers have, never what their own layer has, in whatever order they come.
+ * Source: OCI image-spec v1.1, layer.md.
+ */
+export class LayerTree {
+  readonly #emit: OperationSink
+  readonly #whiteouts: boolean
+  readonly #root: Directory = newDirectory(0)
+  #layer = 0
+  #entries = 0
+  /** Extended attributes that were left out, by name: they say something about the host that made the image. */
+  readonly droppedXattrs = new Map<string, number>()
+  /** How many extended attributes were set. */
+  appliedXattrs = 0
+
+  /** @param options.whiteouts false for an ACI, where such names are ordinary */
+  constructor(emit: OperationSink, options: { readonly whiteouts: boolean }) {
+    this.#emit = emit
+    this.#whiteouts = options.whiteouts
+  }
+
+  /** All that is added from now on belongs to the next layer. */
+  nextLayer(): void {
+    this.#layer++
+  }
+
+  /**
+   * Adds an entry and emits what it takes.
+   *
+   * @returns whether the entry's data belongs to the operation that was emitted last; otherwise the data is to be ignored
+   * @throws ImageError IMAGE_LAYER_BAD, IMAGE_TOO_LARGE, IMAGE_UNSUPPORTED
+   */
+  add(entry: TarEntry): boolean {
+    if (++this.#entries > LIMITS.entries) {
+      throw new ImageError('IMAGE_TOO_LARGE', `more than ${LIMITS.entries} entries in the image`)
+    }
+    const parts = pathComponents(entry.path, 'name')
+    if (this.#whiteouts && parts.some((p) => p.startsWith(WHITEOUT))) {
+      this.#whiteout(entry, parts)
+      return false
+    }
+    const name = parts.pop()
+    if (name === undefined) {
+      if (entry.type !== 'directory') throw unsafe(entry.path, `the root cannot be a ${entry.type}`)
+      this.#describe(this.#root, '', entry)
+      return false
+    }
+    const { directory, path } = this.#parent(entry.path, parts, true)
+    return this.#place(directory, path === '' ? name : `${path}/${name}`, name, entry)
+  }
+
+  /** Emits the attributes of all directories, contents before the directory itself, as making anything in it changes its time. */
+  finish(): void {
+    this.#finishDirectory(this.#root, '')
+  }
+
+  #finishDirectory(directory: Directory, path: string): void {
+    for (const [name, child] of directory.children) {
+      if (child.kind === 'directory') this.#finishDirectory(child, path === '' ? name : `${path}/${name}`)
+    }
+    this.#emit({ kind: 'meta', path, attributes: directory.attributes })
+  }
+
+  #place(parent: Directory, path: string, name: string, entry: TarEntry): boolean {
+    const existing = parent.children.get(name)
+    if (entry.type === 'directory') {
+      if (existing?.kind === 'directory') {
+        this.#describe(existing, path, entry)
+        return false
+      }
+      if (existing !== undefined) this.#emit({ kind: 'remove', path })
+      const made = newDirectory(this.#layer)
+      parent.children.set(name, made)
+      this.#describe(made, path, entry)
+      return false
+    }
+    const source = entry.type === 'hardlink' ? this.#hardlinkSource(entry, path) : undefined
+    const attributes = attributesOf(entry)
+    const xattrs = selectXattrs(entry, this.droppedXattrs)
+    if (existing !== undefined) this.#emit({ kind: 'remove', path })
+    const kind = source === undefined ? (entry.type === 'symlink' ? 'symlink' : 'leaf') : source.node.kind
+    const target = source === undefined ? entry.linkPath : source.node.target
+    parent.children.set(name, { kind, target, layer: this.#layer, touched: this.#layer })
+    switch (entry.type) {
+      case 'hardlink':
+        if (source !== undefined) this.#emit({ kind: 'hardlink', path, argument: source.path })
+        return false
+      case 'symlink':
+        this.#emit({ kind: 'symlink', path, argument: symlinkTarget(entry), attributes })
+        return false
+      case 'file':
+        this.#emit({ kind: 'file', path, attributes, dataBytes: entry.size })
+        // The attributes of the file are set on it by name after its data is written.
+        this.#pendingXattrs = { path, xattrs }
+        if (entry.size === 0) this.flushXattrs()
+        return entry.size > 0
+      default:
+        this.#emit({ kind: 'node', path, ...nodeOf(entry, attributes) })
+        return false
+    }
+  }
+
+  #pendingXattrs: { readonly path: string; readonly xattrs: ReadonlyMap<string, Buffer> } | undefined
+
+  /** To be called when the data of a file has been passed on. */
+  flushXattrs(): void {
+    const pending = this.#pendingXattrs
+    this.#pendingXattrs = undefined
+    if (pending !== undefined) this.#emitXattrs(pending.path, pending.xattrs)
+  }
+
+  #emitXattrs(path: string, xattrs: ReadonlyMap<string, Buffer>): void {
+    for (const [name, value] of xattrs) {
+      this.appliedXattrs++
+      this.#emit({ kind: 'xattr', path, argument: name, dataBytes: value.length }, value)
+    }
+  }
+
+  /** A directory takes the attributes an entry states; mkdir rids one that exists of its extended attributes. */
+  #describe(directory: Directory, path: string, entry: TarEntry): void {
+    directory.attributes = attributesOf(entry)
+    directory.layer = this.#layer
+    directory.touched = this.#layer
+    const xattrs = selectXattrs(entry, this.droppedXattrs)
+    this.#emit({ kind: 'mkdir', path })
+    this.#emitXattrs(path, xattrs)
+  }
+
+  #hardlinkSource(entry: TarEntry, path: string): { readonly node: Leaf; readonly path: string } {
+    const parts = pathComponents(entry.linkPath, 'hardlink target')
+    const name = parts.pop()
+    const parent = name === undefined ? undefined : this.#parent(entry.path, parts, false)
+    const node = name === undefined ? undefined : parent?.directory.children.get(name)
+    const shown = shownPath(entry.linkPath)
+    if (parent === undefined || name === undefined || node === undefined) {
+      throw unsafe(entry.path, `hardlink to ${shown}, which is not in the image before it`)
+    }
+    if (node.kind === 'directory') throw unsafe(entry.path, `hardlink to the directory ${shown}`)
+    const source = parent.path === '' ? name : `${parent.path}/${name}`
+    if (source === path) throw unsafe(entry.path, 'hardlink to itself')
+    if (source.startsWith(`${path}/`)) throw unsafe(entry.path, `hardlink to ${shown}, which it would replace`)
+    return { node, path: source }
+  }
+
+  /**
+   * Walks to a directory, following symlinks as the image would see them: '/' and '..' end at its root.
+   *
+   * @param make whether missing directories are made
+   * @returns the directory and its path without symlinks
+   */
+  #parent(entryPath: string, parts: readonly string[], make: boolean): { directory: Directory; path: string } {
+    const stack: { readonly directory: Directory; readonly path: string }[] = [{ directory: this.#root, path: '' }]
+    const todo = [...parts].reverse()
+    let symlinks = 0
+    for (let part = todo.pop(); part !== undefined; part = todo.pop()) {
+      const at = stack[stack.length - 1]
+      if (at === undefined) throw new TypeError('the root is never popped')
+      if (part === '' || part === '.') continue
+      if (part === '..') {
+        if (stack.length > 1) stack.pop()
+        continue
+      }
+      let child = at.directory.children.get(part)
+      const path = at.path === '' ? part : `${at.path}/${part}`
+      if (child === undefined) {
+        if (!make || symlinks > 0) throw unsafe(entryPath, `${shownPath(path)} does not exist in the image`)
+        child = newDirectory(this.#layer)
+        if (++this.#entries > LIMITS.entries) {
+          throw new ImageError('IMAGE_TOO_LARGE', `more than ${LIMITS.entries} entries in the image`)
+        }
+        at.directory.children.set(part, child)
+        this.#emit({ kind: 'mkdir', path })
+      }
+      if (child.kind === 'symlink') {
+        if (++symlinks > MAX_SYMLINKS) throw unsafe(entryPath, 'too many symlinks on the way')
+        if (child.target.startsWith('/')) stack.length = 1
+        todo.push(...child.target.split('/').reverse())
+        if (todo.length > LIMITS.depth * 4) throw unsafe(entryPath, 'symlinks on the way make it too long')
+        continue
+      }
+      if (child.kind !== 'directory') throw unsafe(entryPath, `${shownPath(path)} is no directory`)
+      stack.push({ directory: child, path })
+      if (stack.length > LIMITS.depth + 1 || path.length > LIMITS.pathBytes)
+        throw unsafe(entryPath, 'the path gets too long')
+    }
+    if (make) for (const { directory } of stack) directory.touched = this.#layer
+    const last = stack[stack.length - 1]
+    if (last === undefined) throw new TypeError('the root is never popped')
+    return last
+  }
+
+  #whiteout(entry: TarEntry, parts: readonly string[]): void {
+    if (parts.some((p, i) => p.startsWith(AUFS) && (p !== OPAQUE || i < parts.length - 1))) return // aufs' own files
+    const marker = parts.at(-1) ?? ''
+    const above = parts.slice(0, -1)
+    if (above.some((p) => p.startsWith(WHITEOUT))) throw unsafe(entry.path, 'something inside of a whiteout')
+    if (entry.type !== 'file' && entry.type !== 'hardlink')
+      throw unsafe(entry.path, `a whiteout that is a ${entry.type}`)
+    const hidden = marker.slice(WHITEOUT.length)
+    if (hidden === '' || hidden === '.' || hidden === '..')
+      throw unsafe(entry.path, 'a whiteout of nothing it could hide')
+    if (!this.#exists(above)) return // hides nothing, which is allowed
+    const { directory, path } = this.#parent(entry.path, above, false)
+    if (marker === OPAQUE) {
+      for (const name of [...directory.children.keys()]) this.#hide(directory, path, name)
+    } else this.#hide(directory, path, hidden)
+  }
+
+  #exists(parts: readonly string[]): boolean {
+    let at: Node | undefined = this.#root
+    for (const part of parts) {
+      if (at?.kind === 'symlink') return true // #parent decides
+      if (at?.kind !== 'directory') return false
+      at = at.children.get(part)
+    }
+    return at !== undefined && at.kind !== 'leaf'
+  }
+
+  /** Removes what lower layers put at a name, and keeps what this layer put there. */
+  #hide(parent: Directory, parentPath: string, name: string): void {
+    const node = parent.children.get(name)
+    if (node === undefined) return
+    const path = parentPath === '' ? name : `${parentPath}/${name}`
+    if (node.touched < this.#layer) {
+      parent.children.delete(name)
+      this.#emit({ kind: 'remove', path })
+      return
+    }
+    if (node.kind !== 'directory') return
+    for (const child of [...node.children.keys()]) this.#hide(node, path, child)
+    // Hidden and made anew by its contents alone: nothing of the lower layer's directory is left.
+    if (node.layer < this.#layer) {
+      node.attributes = IMPLICIT
+      node.layer = this.#layer
+      this.#emit({ kind: 'mkdir', path })
+    }
+  }
+}
+
+function newDirectory(layer: number): Directory {
+  return { kind: 'directory', children: new Map(), attributes: IMPLICIT, layer, touched: layer }
+}
+
+function attributesOf(entry: TarEntry): Attributes {
+  for (const [what, id] of [
+    ['uid', entry.uid],
+    ['gid', entry.gid],
+  ] as const) {
+    if (id < 0 || id > MAX_ID) throw unsafe(entry.path, `${what} ${id} is outside 0..${MAX_ID}`)
+  }
+  const { seconds } = entry.mtime
+  const mtime =
+    seconds < 0
+      ? { seconds: 0, nanoseconds: 0 }
+      : seconds >= MAX_TIME
+        ? { seconds: MAX_TIME, nanoseconds: 0 }
+        : entry.mtime
+  return { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime }
+}
+
+function symlinkTarget(entry: TarEntry): string {
+  if (entry.linkPath === '' || entry.linkPath.length > LIMITS.pathBytes) {
+    throw unsafe(entry.path, 'a symlink whose target is empty or too long')
+  }
+  return entry.linkPath
+}
+
+function nodeOf(entry: TarEntry, attributes: Attributes): Pick<Operation, 'attributes' | 'device'> {
+  if (entry.type !== 'char' && entry.type !== 'block' && entry.type !== 'fifo') {
+    throw new TypeError(`${entry.type} is no device`)
+  }
+  const { deviceMajor: major, deviceMinor: minor } = entry
+  if (entry.type === 'char' && major === 0 && minor === 0) {
+    throw unsafe(entry.path, 'a character device 0:0, which an overlay would take for a whiteout')
+  }
+  if (major < 0 || major > 0xfff || minor < 0 || minor > 0xfffff) {
+    throw unsafe(entry.path, `device ${major}:${minor} is out of range`)
+  }
+  return { attributes: { ...attributes, mode: attributes.mode | TYPE_BITS[entry.type] }, device: { major, minor } }
+}
