@@ -1,15 +1,8 @@
 import { concatBytes, utf8 } from '../base/index.ts'
 import { digest } from '../crypto/index.ts'
-import {
-  ACTIVATION_LABEL,
-  NONCE_BYTES,
-  QUOTE_LABELS,
-  type QuotedBody,
-  type QuotePurpose,
-  TLS_EXPORTER_BYTES,
-} from './messages.ts'
+import { bindingDigest } from '../tpm2/index.ts'
+import { ACTIVATION_LABEL, QUOTE_LABELS, type QuotedBody, type QuotePurpose, TLS_EXPORTER_BYTES } from './messages.ts'
 
-const VERIFIER_ID_BYTES = 32
 const ZERO = new Uint8Array(1)
 
 /**
@@ -30,10 +23,7 @@ export function quoteBinding(
   exporter: Uint8Array,
   body: Uint8Array,
 ): Uint8Array {
-  expectLength('verifier id', verifierId, VERIFIER_ID_BYTES)
-  expectLength('nonce', nonce, NONCE_BYTES)
-  expectLength('TLS exporter', exporter, TLS_EXPORTER_BYTES)
-  return digest('sha256', utf8(QUOTE_LABELS[purpose]), ZERO, verifierId, nonce, exporter, digest('sha256', body))
+  return bindingDigest(QUOTE_LABELS[purpose], { verifierId, nonce, exporter, messageDigest: digest('sha256', body) })
 }
 
 /** What a quote over this body is for; the verifier recomputes the binding with it. */

@@ -1,13 +1,8 @@
 export { ACTIVATION_SECRET_BYTES, activationProof, quoteBinding, quotePurpose } from './binding.ts'
 export { decodeAgentMessage, decodeQuotedBody, decodeVerifierMessage, encodeMessage } from './codec.ts'
 export { ProtocolError, type ProtocolErrorCode } from './errors.ts'
-export {
-  encodeLaunchRequest,
-  LaunchRequestError,
-  type LaunchRequestErrorCode,
-  MAX_LAUNCH_REQUEST_BYTES,
-  matchLaunchRequest,
-} from './launch-request.ts'
+export { encodeLaunchRequest, matchLaunchRequest } from './launch-request.ts'
+export { LaunchRequestError, type LaunchRequestErrorCode, MAX_LAUNCH_REQUEST_BYTES } from './launch-request-error.ts'
 export { type LaunchRequest, type PodLaunch, parseLaunchRequest, parsePodLaunch } from './launch-request-schema.ts'
 export {
   ACTIVATION_LABEL,

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { canonicalJson, fromUtf8 } from '../base/index.ts'
-import { checkRequestSize, LaunchRequestError } from './launch-request.ts'
+import { checkRequestSize, LaunchRequestError } from './launch-request-error.ts'
 import { schemaProblems } from './schema-problems.ts'
 
 /** A manifest is a handful of levels deep; the canonical form is written recursively, so depth is bounded first. */

@@ -1,0 +1,65 @@
+import type { ClockInfo } from '../tpm2/index.ts'
+import { type Finding, finding } from './finding.ts'
+
+/**
+ * How a quote follows the last one of the same AK.
+ * first: nothing is known of this AK. same-boot: the same TPM start, so its log goes on. tpm-reset, tpm-restart: a new TPM start,
+ * everything proved for the last one is void. rollback: counters or clock went back, which a TPM never does by itself.
+ */
+export type ContinuityKind = 'first' | 'same-boot' | 'tpm-reset' | 'tpm-restart' | 'rollback'
+
+export interface Continuity {
+  readonly kind: ContinuityKind
+  readonly findings: readonly Finding[]
+}
+
+const COUNTERS = 'continuity.counters'
+const CLOCK = 'continuity.clock'
+
+/**
+ * Compares the clock of a verified quote with the last one of the same AK. Both counters are looked at: TPM2_Shutdown(STATE) with
+ * Startup(CLEAR) zeroes the registers and leaves resetCount alone. restartCount starts again at 0 with each TPM Reset, so a lower
+ * one means nothing by itself when resetCount rose.
+ * Source: TPM 2.0 Part 1 r1.59 §36 (clock, resets), Part 2 r1.59 §10.11.1 (TPMS_CLOCK_INFO).
+ *
+ * @param previous of the last verified quote; undefined at first contact
+ * @param now of a verified quote by an AK whose counters are not obfuscated (endorsement hierarchy)
+ */
+export function decideContinuity(previous: ClockInfo | undefined, now: ClockInfo): Continuity {
+  if (previous === undefined) {
+    return { kind: 'first', findings: [affirming(COUNTERS, `first quote of this AK, at ${start(now)}`)] }
+  }
+  const kind = compareCounters(previous, now)
+  if (kind === 'rollback') {
+    const message = `TPM start ${start(now)} after ${start(previous)}: the TPM was cleared, replaced, or its state rolled back`
+    return { kind, findings: [finding(COUNTERS, 'contraindicated', 'instance-identity', message)] }
+  }
+  const counters = affirming(COUNTERS, `${kind}: TPM start ${start(now)} after ${start(previous)}`)
+  if (!now.safe) {
+    // §10.11.1: such a value may have been shown before, so nothing follows from its order.
+    return {
+      kind,
+      findings: [counters, affirming(CLOCK, 'not compared: the TPM was last stopped without TPM2_Shutdown')],
+    }
+  }
+  if (now.clockMs < previous.clockMs) {
+    const message = `TPM clock ${now.clockMs} ms after ${previous.clockMs} ms, and the TPM calls it safe: its state was rolled back`
+    return { kind: 'rollback', findings: [counters, finding(CLOCK, 'contraindicated', 'instance-identity', message)] }
+  }
+  return { kind, findings: [counters, affirming(CLOCK, `${now.clockMs} ms after ${previous.clockMs} ms`)] }
+}
+
+function compareCounters(previous: ClockInfo, now: ClockInfo): ContinuityKind {
+  if (now.resetCount > previous.resetCount) return 'tpm-reset'
+  if (now.resetCount < previous.resetCount) return 'rollback'
+  if (now.restartCount > previous.restartCount) return 'tpm-restart'
+  return now.restartCount < previous.restartCount ? 'rollback' : 'same-boot'
+}
+
+function start(clock: ClockInfo): string {
+  return `${clock.resetCount}-${clock.restartCount}`
+}
+
+function affirming(rule: string, message: string): Finding {
+  return finding(rule, 'affirming', 'instance-identity', message)
+}

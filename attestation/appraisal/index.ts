@@ -1,0 +1,25 @@
+export { type Continuity, type ContinuityKind, decideContinuity } from './continuity.ts'
+export { EAR_PROFILE, EAR_SUBMOD, EAR_TYPE, type EarClaims, type EarContext, earClaims, signEar } from './ear.ts'
+export { appraiseEvidence, appraiseSilence, type Evidence, type EvidenceAppraisal } from './evidence.ts'
+export { type Finding, finding, type Tier, type VectorClaim, worstTier } from './finding.ts'
+export {
+  appraiseLaunchLog,
+  type BootProof,
+  type LaunchLogAppraisal,
+  type LaunchLogInput,
+  type LogAhead,
+} from './launch-log.ts'
+export type { LaunchLogPolicy } from './launch-log-rules.ts'
+export { imageKey, type LaunchLogState, type OpenPod } from './launch-log-state.ts'
+export { type NodeState, type Quarantine, releaseNode, wantedLog, withTicket } from './node-state.ts'
+export { NodeStateError, type NodeStateErrorCode, parseNodeState, serialiseNodeState } from './node-state-text.ts'
+export { appraiseRequest, type RequestInput, ticketSubject } from './request.ts'
+export { type AppraisalResult, appraisalResult, REQUIRED_CLAIMS, type TrustworthinessVector } from './result.ts'
+export {
+  markOverdue,
+  type PendingTicket,
+  pendingTicket,
+  settleTickets,
+  type TicketEnd,
+  voidTickets,
+} from './tickets.ts'

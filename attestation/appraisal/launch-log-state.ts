@@ -1,0 +1,35 @@
+import type { AgentRecord, BankRegisters, ImageRecord, Stage1Record } from '../event-log/index.ts'
+import type { Finding } from './finding.ts'
+
+/** A pod between its `pod` record and its end. */
+export interface OpenPod {
+  readonly request: string
+  readonly manifest: string
+  readonly stage1: string
+  readonly images: readonly string[]
+  readonly launched: boolean
+}
+
+/**
+ * What the proven records of one TPM start say, as far as later records and launches depend on it. `violations` stay until
+ * the next TPM start or an operator's act: the record that broke a rule is proved only once, but it stays in the register.
+ */
+export interface LaunchLogState {
+  /** The last `agent` record. */
+  readonly agent: AgentRecord
+  /** Last record of each stage1 and image, by imageKey(). */
+  readonly stage1s: ReadonlyMap<string, Stage1Record>
+  readonly images: ReadonlyMap<string, ImageRecord>
+  /** By UUID. */
+  readonly pods: ReadonlyMap<string, OpenPod>
+  readonly violations: readonly Finding[]
+  /** The register as the first `agent` record found it. */
+  readonly start: BankRegisters
+  /** The register went on from the TPM start before (TPM Resume), so pods of that start may still end in this log. */
+  readonly resumed: boolean
+}
+
+/** Key of a measured image: its id, and the name it was measured under, which policies decide by. */
+export function imageKey(image: { readonly id: string; readonly name: string }): string {
+  return `${image.id} ${image.name}`
+}
