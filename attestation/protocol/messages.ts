@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { MAX_LAUNCH_REQUEST_BYTES } from './launch-request.ts'
+import { MAX_LAUNCH_REQUEST_BYTES } from './launch-request-error.ts'
 
 /** WebSocket subprotocol; its number is the protocol's version. */
 export const SUBPROTOCOL = 'holdfast.v1'
