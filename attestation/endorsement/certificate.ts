@@ -1,5 +1,5 @@
 import { type CertificateSignatureScheme, digest } from '../crypto/index.ts'
-import { bitStringBytes, contextTag, contextTagPrimitive, DerReader, oidText, smallInteger, TAG } from './der.ts'
+import { contextTag, contextTagPrimitive, DerReader, oidText, smallInteger, TAG, wholeOctets } from './der.ts'
 import { type DistinguishedName, decodeName } from './distinguished-name.ts'
 import { EndorsementError } from './errors.ts'
 import { type Extensions, NO_EXTENSIONS, readExtensions } from './extensions.ts'
@@ -69,7 +69,7 @@ export function decodeCertificate(bytes: Uint8Array): Certificate {
   const r = new DerReader(content, 'Certificate')
   const tbs = r.expect('tbsCertificate', TAG.sequence)
   const outerAlgorithm = readAlgorithm(r.sequence('signatureAlgorithm'))
-  const signature = bitStringBytes(r.expect('signatureValue', TAG.bitString).content, 'signatureValue').bytes
+  const signature = wholeOctets(r.expect('signatureValue', TAG.bitString).content, 'signatureValue')
   r.end()
 
   const t = new DerReader(tbs.content, 'TBSCertificate')
@@ -145,8 +145,15 @@ function readVersion(t: DerReader): number {
 /** Object identifier of an AlgorithmIdentifier. Parameters of the accepted schemes are NULL or absent: vendors mix them up. */
 function readAlgorithm(r: DerReader): string {
   const oid = oidText(r.expect('algorithm', TAG.oid).content)
-  if (!r.done) r.read('parameters')
+  const parameters = r.done ? undefined : r.read('parameters')
   r.end()
+  if (
+    SIGNATURES.has(oid) &&
+    parameters !== undefined &&
+    (parameters.tag !== TAG.null || parameters.content.length > 0)
+  ) {
+    throw new EndorsementError('CERT_MALFORMED', `signature algorithm ${oid} has parameters other than NULL`)
+  }
   return oid
 }
 

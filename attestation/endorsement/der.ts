@@ -159,6 +159,14 @@ export function bitStringBytes(
   return { unusedBits, bytes: content.subarray(1) }
 }
 
+/** Octets of a BIT STRING that holds whole octets: a key or a signature. @throws EndorsementError CERT_MALFORMED */
+export function wholeOctets(content: Uint8Array, what: string): Uint8Array {
+  const { unusedBits, bytes } = bitStringBytes(content, what)
+  if (unusedBits !== 0)
+    throw new EndorsementError('CERT_MALFORMED', `${what} has ${unusedBits} unused bits, wanted none`)
+  return bytes
+}
+
 /** Content of a BOOLEAN; any octet but 0 is true, as some vendors write 01. @throws EndorsementError CERT_MALFORMED */
 export function booleanValue(content: Uint8Array, what: string): boolean {
   if (content.length !== 1) throw new EndorsementError('CERT_MALFORMED', `${what} is not a BOOLEAN`)

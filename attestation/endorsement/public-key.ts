@@ -5,7 +5,7 @@ import {
   importRsaPublicKey,
   type PublicKey,
 } from '../crypto/index.ts'
-import { bitStringBytes, DerReader, oidText, smallInteger, TAG, unsignedBytes } from './der.ts'
+import { DerReader, oidText, smallInteger, TAG, unsignedBytes, wholeOctets } from './der.ts'
 import { CURVES, KEY } from './oids.ts'
 
 /** The numbers of a certificate's key, or why they cannot be used. Numbers are big-endian. */
@@ -30,7 +30,7 @@ export function decodeSubjectPublicKey(bytes: Uint8Array): SubjectPublicKey {
   outer.end()
   const algorithm = r.sequence('algorithm')
   const oid = oidText(algorithm.expect('algorithm', TAG.oid).content)
-  const { bytes: key } = bitStringBytes(r.expect('subjectPublicKey', TAG.bitString).content, 'subjectPublicKey')
+  const key = wholeOctets(r.expect('subjectPublicKey', TAG.bitString).content, 'subjectPublicKey')
   r.end()
   switch (oid) {
     case KEY.rsa:

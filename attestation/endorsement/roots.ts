@@ -6,7 +6,6 @@ import {
   isSelfIssued,
   MAX_CERTIFICATE_BYTES,
 } from './certificate.ts'
-import { latin1 } from './distinguished-name.ts'
 import { EndorsementError } from './errors.ts'
 
 /** Largest bundle that is read. All 221 vendor CA certificates known in 2026 have 0.3 MB as PEM. */
@@ -42,7 +41,7 @@ export function parseCertificateBundle(bytes: Uint8Array, limit = MAX_BUNDLE_CER
   const certificates: Certificate[] = []
   const problems: BundleProblem[] = []
   let entry = 0
-  for (const part of bytes[0] === 0x30 ? derParts(bytes) : pemParts(latin1(bytes))) {
+  for (const part of bytes[0] === 0x30 ? derParts(bytes) : pemParts(bytes)) {
     if (entry === limit) throw new EndorsementError('CERT_TOO_LARGE', `bundle has more than ${limit} certificates`)
     if (part instanceof EndorsementError) problems.push({ entry, message: part.message })
     else {
@@ -85,7 +84,8 @@ const END = '-----END '
 /** Base64 of the largest certificate, with line ends and room for explanatory blanks. */
 const MAX_PEM_BODY = 2 * MAX_CERTIFICATE_BYTES
 
-function* pemParts(text: string): Generator<Uint8Array | EndorsementError> {
+function* pemParts(bytes: Uint8Array): Generator<Uint8Array | EndorsementError> {
+  const text = new TextDecoder('latin1').decode(bytes) // one character a byte, so that offsets are those of the file
   for (const begin of text.matchAll(BEGIN)) {
     const start = begin.index + begin[0].length
     const body = text.slice(start, start + MAX_PEM_BODY)

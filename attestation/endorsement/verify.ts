@@ -1,6 +1,6 @@
 import { toHex } from '../base/index.ts'
 import { decodePublic, nodeIdOf, type TpmPublic, WireError } from '../tpm2/index.ts'
-import { type Certificate, decodeCertificate } from './certificate.ts'
+import { type Certificate, decodeCertificate, MAX_CERTIFICATE_BYTES } from './certificate.ts'
 import { findPath, type ValidityPolicy } from './chain.ts'
 import { checkEkCertificate, type EndorsementFinding, type TpmIdentity } from './ek-certificate.ts'
 import { EndorsementError, type EndorsementErrorCode } from './errors.ts'
@@ -9,6 +9,9 @@ import { parseCertificateBundle, type RootStore } from './roots.ts'
 
 /** Most certificates that a node may send along; TPMs hold up to 5 in NV. */
 export const MAX_SUPPLIED_CERTIFICATES = 16
+
+/** Most bytes that a node may send along in all: that many certificates of the largest size read. */
+const MAX_SUPPLIED_BYTES = MAX_SUPPLIED_CERTIFICATES * MAX_CERTIFICATE_BYTES
 
 export interface EndorsementClaim {
   /** TPMT_PUBLIC of the EK as the TPM gave it, without a TPM2B size. */
@@ -137,6 +140,13 @@ function verifyCertified(
 /** Items that hold no certificate are passed over: NV indices of the range may be empty or hold something else. */
 function readSupplied(chain: readonly Uint8Array[]): readonly Certificate[] {
   const supplied: Certificate[] = []
+  const sizeBytes = chain.reduce((sum, item) => sum + item.length, 0)
+  if (sizeBytes > MAX_SUPPLIED_BYTES) {
+    throw new EndorsementError(
+      'CERT_TOO_LARGE',
+      `${sizeBytes} bytes of chain came with it, at most ${MAX_SUPPLIED_BYTES} are read`,
+    )
+  }
   for (const item of chain) {
     supplied.push(...parseCertificateBundle(item, MAX_SUPPLIED_CERTIFICATES).certificates)
     if (supplied.length > MAX_SUPPLIED_CERTIFICATES) {

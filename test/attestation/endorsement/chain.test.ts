@@ -1,0 +1,328 @@
+import assert from 'node:assert/strict'
+import * as asn1 from '../../../attestation/ca/asn1.ts'
+import {
+  type Certificate,
+  decodeCertificate,
+  EXT,
+  findPath,
+  MAX_PATH_CERTIFICATES,
+  makeRootStore,
+  type PathResult,
+  type ValidityPolicy,
+} from '../../../attestation/endorsement/index.ts'
+import {
+  aki,
+  caExtensions,
+  type Extension,
+  ecKey,
+  ekExtensions,
+  type KeyPair,
+  makeCertificate,
+  rsaKey,
+  type Scheme,
+  skid,
+  type TestCertificate,
+} from '../../support/certificates.ts'
+
+const NOW = new Date('2026-11-24T00:00:00Z')
+const rootKey = ecKey()
+const midKey = ecKey()
+const leafKey = ecKey()
+const otherKey = ecKey()
+
+type Change = Partial<TestCertificate>
+const make = (c: TestCertificate): Certificate => decodeCertificate(makeCertificate(c))
+const root = (change: Change = {}) =>
+  make({
+    subject: 'Root',
+    key: rootKey,
+    issuer: 'Root',
+    issuerKey: rootKey,
+    extensions: caExtensions({ keyId: 2 }),
+    ...change,
+  })
+const mid = (change: Change = {}) =>
+  make({
+    subject: 'Mid',
+    key: midKey,
+    issuer: 'Root',
+    issuerKey: rootKey,
+    extensions: caExtensions({ keyId: 1, authorityId: 2 }),
+    ...change,
+  })
+const leaf = (change: Change = {}) =>
+  make({
+    subject: '',
+    key: leafKey,
+    issuer: 'Mid',
+    issuerKey: midKey,
+    extensions: Object.values(ekExtensions()),
+    ...change,
+  })
+
+/** An EK certificate that the root issued itself. */
+const direct = (change: Change = {}) =>
+  leaf({ issuer: 'Root', issuerKey: rootKey, extensions: Object.values({ ...ekExtensions(), aki: aki(2) }), ...change })
+
+const find = (
+  start: Certificate,
+  supplied: readonly Certificate[],
+  anchors: readonly Certificate[],
+  policy: ValidityPolicy = 'strict',
+  now = NOW,
+) => findPath(start, supplied, makeRootStore(anchors), policy, now)
+
+function assertCode(result: PathResult, code: string, message: RegExp): void {
+  assert.ok(result.kind === 'no-path', 'a path was found')
+  assert.equal(result.code, code, result.message)
+  assert.match(result.message, message)
+}
+const lengthOf = (result: PathResult): number => {
+  assert.ok(result.kind === 'path', result.kind === 'no-path' ? result.message : '')
+  return result.path.length
+}
+
+describe('path from an EK certificate to a root', () => {
+  it('goes over supplied or stored intermediates', () => {
+    assert.equal(lengthOf(find(leaf(), [mid()], [root()])), 3)
+    const store = makeRootStore([root()], [mid()])
+    assert.equal(lengthOf(findPath(leaf(), [], store, 'strict', NOW)), 3)
+  })
+  it('ends at an anchor that is not self-signed, if the operator trusts it', () => {
+    assert.equal(lengthOf(find(leaf(), [], [mid()])), 2)
+  })
+  const schemes: readonly (readonly [Scheme, KeyPair])[] = [
+    ['sha256WithRSA', rsaKey()],
+    ['sha384WithRSA', rsaKey()],
+    ['sha512WithRSA', rsaKey()],
+    ['sha256ECDSA', ecKey('P-256')],
+    ['sha384ECDSA', ecKey('P-384')],
+    ['sha512ECDSA', ecKey('P-521')],
+  ]
+  for (const [scheme, key] of schemes) {
+    it(`checks ${scheme}`, () => {
+      const ca = root({ key, issuerKey: key, scheme })
+      assert.equal(lengthOf(find(direct({ issuerKey: key, scheme }), [], [ca])), 2)
+      const forged = direct({ issuerKey: scheme.endsWith('RSA') ? rsaKey() : ecKey(), scheme })
+      assertCode(find(forged, [], [ca]), 'EK_CHAIN_SIGNATURE_INVALID', /does not verify with the key of "CN=Root"/)
+    })
+  }
+  it('flags SHA-1 signatures, and refuses MD5', () => {
+    const key = rsaKey()
+    const ca = root({ key, issuerKey: key, scheme: 'sha1WithRSA' })
+    const result = find(direct({ issuerKey: key, scheme: 'sha1WithRSA' }), [], [ca])
+    assert.ok(result.kind === 'path')
+    assert.deepEqual(
+      result.findings.map((f) => `${f.tier} ${f.rule}`),
+      ['warning ek-chain.sha1'], // the root's own signature is not relied on
+    )
+    const md5 = direct({ issuerKey: key, scheme: 'md5WithRSA' })
+    assertCode(find(md5, [], [ca]), 'EK_CHAIN_ALGORITHM', /1\.2\.840\.113549\.1\.1\.4, which is not accepted/)
+  })
+  it('names the missing CA by name and key identifier, and says what to do', () => {
+    const wanted = /CA certificate missing: CN=Mid, key identifier (01){20}, which issued .*holdfast roots import/
+    assertCode(find(leaf(), [], [root()]), 'EK_CHAIN_ISSUER_UNKNOWN', wanted)
+    assertCode(
+      find(leaf(), [mid()], []),
+      'EK_CHAIN_ISSUER_UNKNOWN',
+      /CA certificate missing: CN=Root, key identifier (02){20}/,
+    )
+  })
+  it('does not trust a root that came with the certificate', () => {
+    assertCode(
+      find(leaf(), [mid(), root()], []),
+      'EK_CHAIN_ISSUER_UNKNOWN',
+      /"CN=Root" is its own issuer and is not in the root store/,
+    )
+  })
+  it('does not trust a self-signed EK certificate', () => {
+    const own = leaf({ subject: 'EK', issuer: 'EK', issuerKey: leafKey })
+    assertCode(find(own, [], [root()]), 'EK_CHAIN_ISSUER_UNKNOWN', /its own issuer/)
+    assertCode(find(own, [own], [root()]), 'EK_CHAIN_ISSUER_UNKNOWN', /its own issuer/)
+  })
+  it('does not take a CA of the same name with another key', () => {
+    const impostor = root({ key: otherKey, issuerKey: otherKey })
+    assertCode(find(leaf(), [mid()], [impostor]), 'EK_CHAIN_SIGNATURE_INVALID', /"CN=Mid" does not verify/)
+  })
+  it('finds the right one of several CAs of one name', () => {
+    const impostors = Array.from({ length: 5 }, () => {
+      const key = ecKey()
+      return root({ key, issuerKey: key })
+    })
+    assert.equal(lengthOf(find(leaf(), [mid()], [...impostors, root()])), 3)
+  })
+  it('passes over a CA whose key identifier contradicts', () => {
+    const contradicting = root({ extensions: caExtensions({ keyId: 9 }) })
+    assertCode(find(leaf(), [mid()], [contradicting]), 'EK_CHAIN_ISSUER_UNKNOWN', /key identifier (02){20}/)
+  })
+  it('refuses a signature swapped in from another certificate', () => {
+    const good = leaf()
+    const swapped = { ...good, signature: leaf({ serial: Uint8Array.of(8) }).signature }
+    assertCode(find(swapped, [mid()], [root()]), 'EK_CHAIN_SIGNATURE_INVALID', /does not verify/)
+    assertCode(
+      find(good, [{ ...mid(), signature: good.signature }], [root()]),
+      'EK_CHAIN_SIGNATURE_INVALID',
+      /"CN=Mid"/,
+    )
+  })
+  it('refuses an issuer whose key is of another kind than the signature, too small, or no key', () => {
+    const rsa = rsaKey()
+    assertCode(
+      find(direct(), [], [root({ key: rsa, issuerKey: rsa, scheme: 'sha256WithRSA' })]),
+      'EK_CHAIN_ALGORITHM',
+      /signed with ecdsa, .* is rsa/,
+    )
+    const weak = rsaKey(1024)
+    const weakCa = root({ key: weak, issuerKey: weak, scheme: 'sha256WithRSA' })
+    assertCode(
+      find(direct({ issuerKey: weak, scheme: 'sha256WithRSA' }), [], [weakCa]),
+      'EK_CHAIN_ALGORITHM',
+      /1024 bits/,
+    )
+    const offCurve = mid()
+    assert.ok(offCurve.publicKey.kind === 'ec')
+    const bent = { ...offCurve, publicKey: { ...offCurve.publicKey, y: new Uint8Array(32).fill(7) } }
+    assertCode(find(leaf(), [], [bent]), 'EK_CHAIN_SIGNATURE_INVALID', /cannot be used/)
+  })
+
+  const bits = (octet: number, unused: number): Extension => [
+    EXT.keyUsage,
+    true,
+    asn1.bitString(Uint8Array.of(octet), unused),
+  ]
+  const notCa: readonly (readonly [string, readonly Extension[], RegExp])[] = [
+    ['an EK certificate as issuer', [...Object.values(ekExtensions()), skid(1)], /is no CA/],
+    ['an issuer without extensions', [], /is no CA/],
+    [
+      'a CA without keyCertSign',
+      [[EXT.basicConstraints, true, asn1.sequence(asn1.boolean(true))], bits(0x02, 1)],
+      /may not sign/,
+    ],
+    [
+      'a CA with a critical extension that it does not know',
+      [...caExtensions({ keyId: 1 }), ['2.5.29.30', true, asn1.sequence()]],
+      /2\.5\.29\.30/,
+    ],
+  ]
+  for (const [what, extensions, message] of notCa) {
+    it(`refuses ${what}`, () => {
+      assertCode(
+        find(leaf(), [mid({ extensions: [...extensions, aki(2)].filter(unique) })], [root()]),
+        'EK_CHAIN_ISSUER_NOT_CA',
+        message,
+      )
+      assertCode(find(leaf(), [], [mid({ extensions })]), 'EK_CHAIN_ISSUER_NOT_CA', message) // an anchor too
+    })
+  }
+  it('takes a CA without KeyUsage', () => {
+    const bare = [[EXT.basicConstraints, true, asn1.sequence(asn1.boolean(true))] as const]
+    assert.equal(lengthOf(find(leaf(), [mid({ extensions: bare })], [root({ extensions: bare })])), 3)
+  })
+  it('holds issuers and roots to their path length', () => {
+    const tight = root({ extensions: caExtensions({ pathLength: 0, keyId: 2 }) })
+    assertCode(find(leaf(), [mid()], [tight]), 'EK_CHAIN_ISSUER_NOT_CA', /allows 0 CAs below it, the path has 1/)
+    assert.equal(lengthOf(find(direct(), [], [tight])), 2)
+    assert.equal(lengthOf(find(leaf(), [mid()], [root({ extensions: caExtensions({ pathLength: 1, keyId: 2 }) })])), 3)
+  })
+
+  describe('validity', () => {
+    const [past, recent, future] = [
+      new Date('2021-01-01T00:00:00Z'),
+      new Date('2025-01-01T00:00:00Z'),
+      new Date('2030-01-01T00:00:00Z'),
+    ]
+    const cases: readonly (readonly [string, Change, Change, Record<ValidityPolicy, boolean>])[] = [
+      ['all valid', {}, {}, { strict: true, 'at-issue': true, 'ignore-expiry': true }],
+      [
+        'an expired EK certificate',
+        { notAfter: recent },
+        {},
+        { strict: false, 'at-issue': true, 'ignore-expiry': true },
+      ],
+      ['a CA that expired since', {}, { notAfter: recent }, { strict: false, 'at-issue': true, 'ignore-expiry': true }],
+      [
+        'a CA that had expired at issue',
+        { notBefore: recent },
+        { notAfter: past },
+        { strict: false, 'at-issue': false, 'ignore-expiry': true },
+      ],
+      [
+        'a CA that began after issue',
+        { notBefore: past },
+        { notBefore: recent },
+        { strict: true, 'at-issue': false, 'ignore-expiry': true },
+      ],
+      [
+        'an EK certificate of the future',
+        { notBefore: future },
+        {},
+        { strict: false, 'at-issue': false, 'ignore-expiry': false },
+      ],
+    ]
+    for (const [what, leafChange, midChange, expected] of cases) {
+      for (const [policy, accepted] of Object.entries(expected)) {
+        it(`${policy} ${accepted ? 'takes' : 'refuses'} ${what}`, () => {
+          const result = find(leaf(leafChange), [mid(midChange)], [root()], policy as ValidityPolicy) // keys of the table
+          if (accepted) assert.equal(lengthOf(result), 3)
+          else assertCode(result, 'EK_CERT_VALIDITY', /looked at for 20/)
+        })
+      }
+    }
+    it('warns where a lenient policy took an expired certificate', () => {
+      const result = find(leaf({ notAfter: recent }), [mid()], [root()], 'ignore-expiry')
+      assert.ok(result.kind === 'path')
+      assert.deepEqual(
+        result.findings.map((f) => f.rule),
+        ['ek-chain.validity'],
+      )
+      assert.match(result.findings[0]?.message ?? '', /accepted by policy ignore-expiry/)
+    })
+    it('refuses everything when the clock stands before the certificates', () => {
+      const result = find(leaf(), [mid()], [root()], 'at-issue', new Date(0))
+      assertCode(
+        result,
+        'EK_CERT_VALIDITY',
+        /valid from 2020-01-01T00:00:00Z, looked at for 1970-01-01T00:00:00Z; check the clock/,
+      )
+    })
+  })
+
+  describe('limits', () => {
+    it('does not run in circles of CAs that issued each other', () => {
+      const a = make({ subject: 'A', key: rootKey, issuer: 'Mid', issuerKey: midKey, extensions: caExtensions() })
+      const b = make({ subject: 'Mid', key: midKey, issuer: 'A', issuerKey: rootKey, extensions: caExtensions() })
+      assertCode(find(leaf(), [a, b], [root()]), 'EK_CHAIN_ISSUER_UNKNOWN', /CA certificate missing/)
+    })
+    it('refuses a path that is too long', () => {
+      const chain = Array.from({ length: MAX_PATH_CERTIFICATES }, (_, i) =>
+        make({ subject: `C${i}`, key: midKey, issuer: `C${i + 1}`, issuerKey: midKey, extensions: caExtensions() }),
+      )
+      const top = make({ subject: 'C6', key: midKey, issuer: 'C6', issuerKey: midKey, extensions: caExtensions() })
+      const start = leaf({ issuer: 'C0' })
+      assert.equal(lengthOf(find(start, chain.slice(0, 6), [top])), MAX_PATH_CERTIFICATES)
+      const last = make({ subject: 'C7', key: midKey, issuer: 'C7', issuerKey: midKey, extensions: caExtensions() })
+      assertCode(find(start, chain, [last]), 'EK_CHAIN_TOO_LONG', /no root within/)
+    })
+    it('checks a bounded number of signatures among 10,000 intermediates of one name', () => {
+      const template = mid({ key: otherKey, extensions: caExtensions() })
+      const crowd = Array.from({ length: 10_000 }, (_, i) => ({
+        ...template,
+        fingerprint: Uint8Array.of(i >> 8, i & 0xff),
+      }))
+      const store = makeRootStore([root()], crowd)
+      assertCode(findPath(leaf(), [], store, 'strict', NOW), 'EK_CHAIN_TOO_LONG', /64 signature checks/)
+    })
+    it('checks a bounded number of signatures in a graph where each CA was issued by each', () => {
+      const names = Array.from({ length: 12 }, (_, i) => `N${i}`)
+      const graph = names.flatMap((subject) =>
+        names.map((issuer) => make({ subject, key: midKey, issuer, issuerKey: midKey, extensions: caExtensions() })),
+      )
+      assertCode(find(leaf({ issuer: 'N0' }), graph, [root()]), 'EK_CHAIN_TOO_LONG', /no root within/)
+    })
+  })
+})
+
+/** The first extension of each kind. */
+function unique(e: Extension, i: number, all: readonly Extension[]): boolean {
+  return all.findIndex((other) => other[0] === e[0]) === i
+}
