@@ -1,5 +1,5 @@
 export { type AgentAnswer, DEFAULT_AGENT_SOCKET, requestLaunch } from './agent-client.ts'
-export { checkAnswer, type LaunchMode } from './answer-check.ts'
+export type { LaunchMode } from './answer-check.ts'
 export { type CgroupMounts, cgroupMounts } from './cgroup-layout.ts'
 export { PodError, type PodErrorCode } from './errors.ts'
 export { programLength } from './image-program.ts'

@@ -8,7 +8,7 @@ import { SUPERVISOR } from '../flavours/nspawn/index.ts'
 import { type ImageStore, openVerifiedTree, type StoredImage } from '../image/index.ts'
 import { type PodManifest, podManifestBytes } from '../manifest/index.ts'
 import { type AgentAnswer, requestLaunch } from './agent-client.ts'
-import { checkAnswer, type LaunchMode } from './answer-check.ts'
+import type { LaunchMode } from './answer-check.ts'
 import { readCgroupMounts } from './cgroups.ts'
 import { PodError } from './errors.ts'
 import { type HostProgram, hashProgram, openHostProgram } from './host-programs.ts'
@@ -86,7 +86,8 @@ export async function launchPod(o: LaunchOptions): Promise<never> {
 
   const pod = preparePod(o, redactionKey)
   try {
-    const answer = await requestLaunch(o.agentSocket, launch, pod.path)
+    const answered = requestLaunch(o.agentSocket, launch, pod.path)
+    const [answer, { checkAnswer }] = await Promise.all([answered, import('./answer-check.ts')]) // loaded while the agent works
     const mode = await checkAnswer(launch, answer, o.ticketKeys, new Date())
     if (mode !== 'enforce') o.onMode(mode)
     const treeFds = [o.stage1, ...o.images].map((image) => verifyAgain(o, image))
