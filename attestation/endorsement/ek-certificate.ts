@@ -57,7 +57,7 @@ const MIN_RSA_BITS = 2048
 const MAX_SERIAL_BYTES = 21
 
 /**
- * Judges an EK certificate by the TCG EK Credential Profile 2.x (rules as collected in the README's list), without
+ * Judges an EK certificate by the TCG EK Credential Profile 2.x (rules in README.md beside this file), without
  * regard to who signed it.
  *
  * @returns findings in a fixed order, empty when all rules hold, and what the certificate says of the TPM

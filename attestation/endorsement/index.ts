@@ -1,12 +1,11 @@
 export {
   type Certificate,
-  certificateSize,
   decodeCertificate,
   isSelfIssued,
   MAX_CERTIFICATE_BYTES,
 } from './certificate.ts'
 export { findPath, MAX_PATH_CERTIFICATES, MAX_SIGNATURE_CHECKS, type PathResult, type ValidityPolicy } from './chain.ts'
-export { type DistinguishedName, latin1, type NameAttribute } from './distinguished-name.ts'
+export type { DistinguishedName, NameAttribute } from './distinguished-name.ts'
 export {
   checkEkCertificate,
   type EkCertificateRule,
@@ -18,7 +17,7 @@ export { EndorsementError, type EndorsementErrorCode } from './errors.ts'
 export { type Extensions, KEY_USAGE, type KeyUsageBit, type SubjectAltName } from './extensions.ts'
 export { keyMismatch } from './match.ts'
 export { EXT, KEY, TCG } from './oids.ts'
-export { decodeSubjectPublicKey, type SubjectPublicKey } from './public-key.ts'
+export type { SubjectPublicKey } from './public-key.ts'
 export {
   type BundleProblem,
   type CertificateBundle,
