@@ -92,5 +92,10 @@ export interface AgentStatus {
     /** How often log and register did not add up in this boot: an alarm when above 0. */
     readonly breaks: number
   }
-  readonly launches: { readonly allowed: number; readonly denied: number; readonly running: number; readonly waiting: number }
+  readonly launches: {
+    readonly allowed: number
+    readonly denied: number
+    readonly running: number
+    readonly waiting: number
+  }
 }

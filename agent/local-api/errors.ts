@@ -1,0 +1,16 @@
+import { CodedError } from '../../attestation/base/index.ts'
+
+/**
+ * API_SOCKET_IN_USE: another process listens on the socket.
+ * API_SOCKET_FAILED: the socket cannot be made.
+ * API_NOT_FOUND, API_METHOD: no such resource, or not with this method.
+ * API_BODY_TOO_LARGE, API_BODY_NOT_JSON: a body that is not read.
+ */
+export type ApiErrorCode =
+  | 'API_SOCKET_IN_USE'
+  | 'API_SOCKET_FAILED'
+  | 'API_NOT_FOUND'
+  | 'API_METHOD'
+  | 'API_BODY_TOO_LARGE'
+  | 'API_BODY_NOT_JSON'
+export class ApiError extends CodedError<ApiErrorCode> {}

@@ -1,0 +1,5 @@
+export { reconnectDelay } from './backoff.ts'
+export { type DialedVerifier, dialVerifier } from './dial.ts'
+export { UplinkError, type UplinkErrorCode } from './errors.ts'
+export type { AttestationResult, LaunchAnswer, Session } from './session.ts'
+export { Uplink, type UplinkOptions } from './uplink.ts'
