@@ -1,4 +1,4 @@
-import { CodedError, equalBytes } from '../attestation/base/index.ts'
+import { CodedError, codeOf, equalBytes } from '../attestation/base/index.ts'
 import { digest, type HashAlgorithm, hashSize } from '../attestation/crypto/index.ts'
 import { decodeCelRecord } from '../attestation/event-log/index.ts'
 import {
@@ -83,7 +83,10 @@ export class Attester {
       const body = encodeMessage(message)
       const { verifierId, nonce, exporter, selection } = challenge
       const extraData = quoteBinding(quotePurpose(message), verifierId, nonce, exporter, body)
-      const quote = await this.#tpm.quote(extraData, selection)
+      const quote = await this.#tpm.quote(extraData, selection).catch((err: unknown) => {
+        if (codeOf(err) === 'TPM_RESTARTED') log.distrust() // the log is of a TPM start that is over
+        throw err
+      })
       if (this.#agrees(log, quote, pcrs)) {
         return { frame: encodeMessage({ t: 'quoted', body, ...quote }), more: piece.more }
       }

@@ -1,0 +1,64 @@
+import { Command, Option } from 'commander'
+import { DEFAULT_AGENT_SOCKET } from '../local-api/index.ts'
+import { reportFailure } from './failure.ts'
+import { getLocal, getLocalJson } from './local-client.ts'
+
+/** `holdfast log`: the launch log of this boot. */
+export function command(): Command {
+  return new Command('log')
+    .description("Print this boot's launch log")
+    .option('--socket PATH', 'socket of the agent', DEFAULT_AGENT_SOCKET)
+    .addOption(
+      new Option('--format FORMAT', 'table, json (CEL-JSON), tlv (bytes)')
+        .choices(['table', 'json', 'tlv'])
+        .default('table'),
+    )
+    .action(async ({ socket, format }: { socket: string; format: 'table' | 'json' | 'tlv' }) => {
+      try {
+        if (format === 'table') process.stdout.write(logTable(await getLocalJson(socket, '/v1/log')))
+        else await getLocal(socket, `/v1/log?format=${format}`, (piece) => process.stdout.write(piece))
+      } catch (err) {
+        reportFailure('log', err)
+      }
+    })
+}
+
+/** One line for each record: number, kind, and what it is about. Fields that are not there are left out. */
+export function logTable(log: unknown): string {
+  if (!Array.isArray(log)) return ''
+  const rows = log.map((entry: { recnum?: unknown; content?: unknown }) => {
+    const content: Record<string, unknown> =
+      typeof entry.content === 'object' && entry.content !== null ? { ...entry.content } : {}
+    const { record, holdfast: _, ...rest } = content
+    return { recnum: String(entry.recnum), record: String(record), about: about(String(record), rest) }
+  })
+  const width = Math.max(...rows.map((r) => r.recnum.length), 1)
+  return rows.map((r) => `${r.recnum.padStart(width)}  ${r.record.padEnd(6)}  ${r.about}\n`).join('')
+}
+
+/** What a person looks for first, by kind of record. */
+const SHOWN: Readonly<Record<string, readonly string[]>> = {
+  agent: ['version', 'mode'],
+  stage1: ['name', 'flavour', 'id', 'tree', 'verification'],
+  image: ['name', 'id', 'tree', 'verification'],
+  pod: ['uuid', 'request'],
+  launch: ['uuid', 'mode', 'ticket', 'policy'],
+  denied: ['uuid', 'code'],
+  exited: ['uuid', 'reason', 'statuses'],
+  break: ['reason', 'expected', 'found'],
+}
+
+function about(record: string, content: Readonly<Record<string, unknown>>): string {
+  const shown = SHOWN[record] ?? Object.keys(content)
+  return shown
+    .filter((key) => content[key] !== undefined)
+    .map((key) => `${key}=${plain(content[key])}`)
+    .join(' ')
+}
+
+/** One line, without what a terminal would act upon. */
+function plain(value: unknown): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not reach a terminal
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')
+}
