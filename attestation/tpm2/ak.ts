@@ -110,12 +110,19 @@ function decode(akPublic: Uint8Array): TpmPublic {
     return decodePublic(akPublic)
   } catch (cause) {
     if (!(cause instanceof WireError)) throw cause
-    if (cause.code === 'WIRE_TRAILING_BYTES') throw new AkError('AK_TRAILING_BYTES', cause.message, { cause })
-    if (cause.field === 'curveID') throw new AkError('AK_CURVE', cause.message, { cause })
-    if (cause.field === 'type') throw new AkError('AK_TYPE', cause.message, { cause })
-    if (cause.field === 'scheme') throw new AkError('AK_SCHEME_UNKNOWN', cause.message, { cause })
-    throw new AkError('AK_MALFORMED', cause.message, { cause })
+    throw new AkError(wireCode(cause), cause.message, { cause })
   }
+}
+
+const BAD_VALUE_CODES: Readonly<Record<string, AkErrorCode>> = {
+  type: 'AK_TYPE',
+  scheme: 'AK_SCHEME_UNKNOWN',
+  curveID: 'AK_CURVE',
+}
+
+function wireCode(err: WireError): AkErrorCode {
+  if (err.code === 'WIRE_TRAILING_BYTES') return 'AK_TRAILING_BYTES'
+  return (err.code === 'WIRE_BAD_VALUE' ? BAD_VALUE_CODES[err.field] : undefined) ?? 'AK_MALFORMED'
 }
 
 function signingScheme(ak: RsaPublic | EccPublic): VerifiedAk['scheme'] {
