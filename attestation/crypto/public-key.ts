@@ -35,9 +35,11 @@ export type PrivateKey = KeyObject
  * @throws KeyError KEY_INVALID
  */
 export function importRsaPublicKey(modulus: Uint8Array, exponent: number): PublicKey {
+  const n = unsigned(modulus)
+  if (n.length === 0 || exponent === 0) throw new KeyError('KEY_INVALID', 'an RSA modulus or exponent of zero')
   const e = Buffer.alloc(4)
   e.writeUInt32BE(exponent)
-  return wrap(fromJwk({ kty: 'RSA', n: base64url(unsigned(modulus)), e: base64url(unsigned(e)) }))
+  return wrap(fromJwk({ kty: 'RSA', n: base64url(n), e: base64url(unsigned(e)) }))
 }
 
 /**

@@ -29,9 +29,10 @@ export function verifySignatureInPool(
   signature: DetachedSignature,
   message: Uint8Array,
 ): Promise<boolean> {
-  const options = keyFor(key, signature)
   return new Promise((resolve, reject) => {
-    verify(signature.hash, message, options, signature.bytes, (err, valid) => (err ? reject(err) : resolve(valid)))
+    verify(signature.hash, message, keyFor(key, signature), signature.bytes, (err, valid) =>
+      err ? reject(err) : resolve(valid),
+    )
   })
 }
 
