@@ -75,6 +75,20 @@ export class Attester {
     challenge: QuoteChallenge,
     known: KnownLog,
   ): Promise<QuotedFrame> {
+    try {
+      return await this.#quoted(log, subject, challenge, known)
+    } catch (err) {
+      if (codeOf(err) === 'TPM_RESTARTED') log.distrust() // the log is of a TPM start that is over
+      throw err
+    }
+  }
+
+  async #quoted(
+    log: LogWriter,
+    subject: QuotedSubject,
+    challenge: QuoteChallenge,
+    known: KnownLog,
+  ): Promise<QuotedFrame> {
     const piece = await logPiece(log, known)
     for (let attempt = 0; attempt < MAX_QUOTES; attempt++) {
       const pcrs = await this.#values(log, challenge.selection)
@@ -83,10 +97,7 @@ export class Attester {
       const body = encodeMessage(message)
       const { verifierId, nonce, exporter, selection } = challenge
       const extraData = quoteBinding(quotePurpose(message), verifierId, nonce, exporter, body)
-      const quote = await this.#tpm.quote(extraData, selection).catch((err: unknown) => {
-        if (codeOf(err) === 'TPM_RESTARTED') log.distrust() // the log is of a TPM start that is over
-        throw err
-      })
+      const quote = await this.#tpm.quote(extraData, selection)
       if (this.#agrees(log, quote, pcrs)) {
         return { frame: encodeMessage({ t: 'quoted', body, ...quote }), more: piece.more }
       }

@@ -7,7 +7,8 @@ const HINTS: Readonly<Record<string, string>> = {
   AGENT_TRUST: "Copy trust.json from the verifier's data directory again, or name its keys in the configuration.",
   API_SOCKET_IN_USE: 'A node has one agent: stop the other one, or give this one another runDirectory.',
   API_SOCKET: 'Check runDirectory in the configuration, and that this user may write there.',
-  API_UNREACHABLE: 'Start the agent: systemctl start holdfast-agent; name its socket with --socket; use root or its group.',
+  API_UNREACHABLE:
+    'Start the agent: systemctl start holdfast-agent; name its socket with --socket; use root or its group.',
   API: 'agent/README.md lists the requests.',
   ATTEST_REGISTER_MOVED: 'Find out what else extends the register of the launch log; holdfast log shows the break.',
   ATTEST_BANK: "Compare the TPM's allocated banks with what the verifier's policy asks for.",

@@ -2,7 +2,7 @@ import { startAgent } from './agent.ts'
 import { loadAgentConfig } from './config/index.ts'
 import { makeLogger } from './logging.ts'
 import { programDigest } from './program-digest.ts'
-import { openTpm } from './tpm/index.ts'
+import { TpmClient } from './tpm/index.ts'
 import { VERSION } from './version.ts'
 
 /**
@@ -18,12 +18,17 @@ export async function runAgent(configFile: string): Promise<void> {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
+  const entry = process.argv[1] ?? ''
   const agent = await startAgent({
     loaded,
-    tpm: await openTpm({ tcti: loaded.config.tcti }),
+    tpm: new TpmClient({
+      tcti: loaded.config.tcti,
+      // This program once more, started the same way.
+      command: { file: process.execPath, args: [...process.execArgv, entry, '__tpm-process'] },
+    }),
     logger,
     version: VERSION,
-    programSha256: await programDigest(process.argv[1] ?? process.execPath),
+    programSha256: await programDigest(entry),
   })
   const signal = await stopped
   logger.info({ signal }, 'agent stops')

@@ -7,7 +7,7 @@ import { getLocal } from './local-client.ts'
 export function command(): Command {
   const agent = new Command('agent')
     .description('Run the node agent: it owns the TPM and the launch log and asks the verifier')
-    .option('--config FILE', 'configuration', '/etc/holdfast/agent.yaml')
+    .option('--config <file>', 'configuration', '/etc/holdfast/agent.yaml')
     .action(async ({ config }: { config: string }) => {
       try {
         await (await import('../main.ts')).runAgent(config)
@@ -18,7 +18,7 @@ export function command(): Command {
   agent
     .command('status')
     .description('Print what the running agent says of itself, as JSON')
-    .option('--socket PATH', 'socket of the agent', DEFAULT_AGENT_SOCKET)
+    .option('--socket <path>', 'socket of the agent', DEFAULT_AGENT_SOCKET)
     .action(async ({ socket }: { socket: string }) => {
       try {
         await getLocal(socket, '/v1/status', (piece) => process.stdout.write(piece))

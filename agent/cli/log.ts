@@ -7,7 +7,7 @@ import { getLocal, getLocalJson } from './local-client.ts'
 export function command(): Command {
   return new Command('log')
     .description("Print this boot's launch log")
-    .option('--socket PATH', 'socket of the agent', DEFAULT_AGENT_SOCKET)
+    .option('--socket <path>', 'socket of the agent', DEFAULT_AGENT_SOCKET)
     .addOption(
       new Option('--format FORMAT', 'table, json (CEL-JSON), tlv (bytes)')
         .choices(['table', 'json', 'tlv'])

@@ -213,21 +213,11 @@ export class Session {
     })
   }
 
-  /** Sends evidence until the verifier has the whole log. */
+  /** One round of evidence. Of a long log it carries a piece; the verifier asks for the next one by a challenge. */
   async #sendEvidence(purpose: 'session' | 'periodic', nonce: Uint8Array): Promise<void> {
-    let more = true
-    let next: { purpose: 'session' | 'periodic'; nonce: Uint8Array } = { purpose, nonce }
-    while (more) {
-      const before = this.#known.offset
-      const subject = { t: 'evidence', purpose: next.purpose } as const
-      const quoted = await this.#options.launchLog.exclusive((log) => this.#quoted(log, subject, next.nonce))
-      await this.#exchange(quoted, 'evidence', ANSWER_TIMEOUT_MS)
-      more = quoted.more
-      if (more && this.#known.offset <= before) {
-        throw new UplinkError('UPLINK_PROTOCOL', `the verifier keeps asking for the log from offset ${before}`)
-      }
-      if (more) next = { purpose: 'periodic', nonce: this.#takeNonce() }
-    }
+    const subject = { t: 'evidence', purpose } as const
+    const quoted = await this.#options.launchLog.exclusive((log) => this.#quoted(log, subject, nonce))
+    await this.#exchange(quoted, 'evidence', ANSWER_TIMEOUT_MS)
   }
 
   async #quoted(log: LogWriter, subject: Parameters<Attester['quoted']>[1], nonce: Uint8Array): Promise<QuotedFrame> {
