@@ -22,6 +22,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .addColumn('tier', 'text', (c) => c.notNull())
         .addColumn('quarantine', 'text')
         .addColumn('state', 'text')
+        .addColumn('generation', 'integer', (c) => c.notNull())
         .addColumn('created_at', 'text', (c) => c.notNull())
         .addColumn('updated_at', 'text', (c) => c.notNull())
         .execute()

@@ -1,3 +1,4 @@
+import { NodeStateError, parseNodeState, releaseNode, serialiseNodeState } from '../appraisal/index.ts'
 import { StoreError } from './errors.ts'
 import type { Labels, NodeRecord } from './records.ts'
 import type { Store } from './store.ts'
@@ -28,7 +29,7 @@ export async function findNode(store: Store, name: string): Promise<NodeRecord> 
 export type OperatorAct =
   | { readonly act: 'admit' }
   | { readonly act: 'refuse' }
-  /** Ends quarantine; the node's history starts anew with its next quote. */
+  /** Ends quarantine, and forgives violations and overdue tickets. */
   | { readonly act: 'release' }
   /** Takes the AK away, so that the next one activated beside the same EK becomes the node's. */
   | { readonly act: 'rebind' }
@@ -37,11 +38,19 @@ export type OperatorAct =
 /** Carries out an act on a node and keeps it, in one commit. */
 export async function operate(store: Store, nodeId: string, act: OperatorAct, operator: string): Promise<void> {
   await store.transact(async (tx, at) => {
-    const row = await tx.selectFrom('nodes').select('labels').where('node_id', '=', nodeId).executeTakeFirst()
+    const row = await tx
+      .selectFrom('nodes')
+      .select(['labels', 'state'])
+      .where('node_id', '=', nodeId)
+      .executeTakeFirst()
     if (!row) throw new StoreError('STORE_NODE_UNKNOWN', `no node ${nodeId}`)
     await tx
       .updateTable('nodes')
-      .set({ updated_at: at, ...changes(act, JSON.parse(row.labels)) })
+      .set((eb) => ({
+        updated_at: at,
+        ...changes(act, row),
+        ...(act.act !== 'label' && { generation: eb('generation', '+', 1) }),
+      }))
       .where('node_id', '=', nodeId)
       .execute()
     const { act: word, ...detail } = act
@@ -52,22 +61,35 @@ export async function operate(store: Store, nodeId: string, act: OperatorAct, op
   })
 }
 
-function changes(act: OperatorAct, labels: Labels) {
+function changes(act: OperatorAct, row: { readonly labels: string; readonly state: string | null }) {
   switch (act.act) {
     case 'admit':
       return { admission: 'admitted', admitted_by: 'operator' }
     case 'refuse':
       return { admission: 'refused', admitted_by: null, tier: 'none' }
     case 'release':
-      return { quarantine: null, state: null, tier: 'none' }
+      return { quarantine: null, state: releasedState(row.state), tier: 'none' }
     case 'rebind':
       return { ak_public: null, ak_name: null, ak_certificate: null, state: null, tier: 'none' }
     case 'label': {
+      const labels: Labels = JSON.parse(row.labels)
       const kept = Object.entries({ ...labels, ...act.set }).filter(([k]) => !act.remove.includes(k))
       return { labels: JSON.stringify(Object.fromEntries(kept)) }
     }
     default:
       return act satisfies never
+  }
+}
+
+/** A state that cannot be read is what a release is for: the node starts anew, as at first contact. */
+function releasedState(text: string | null): string | null {
+  if (text === null) return null
+  try {
+    const state = releaseNode(parseNodeState(text))
+    return state === undefined ? null : serialiseNodeState(state)
+  } catch (err) {
+    if (err instanceof NodeStateError) return null
+    throw err
   }
 }
 

@@ -33,6 +33,8 @@ export interface NodeRecord {
   readonly quarantine?: string
   /** The appraisal's own memory of this node, as JSON. */
   readonly state?: string
+  /** Grows with each operator's act on the node (labels apart); what was read under an older one is not written back. */
+  readonly generation: number
   readonly createdAt: string
   readonly updatedAt: string
 }
@@ -58,6 +60,7 @@ export function nodeFromRow(row: NodesTable): NodeRecord {
     tier: row.tier,
     ...(row.quarantine !== null && { quarantine: row.quarantine }),
     ...(row.state !== null && { state: row.state }),
+    generation: row.generation,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   }
@@ -66,7 +69,7 @@ export function nodeFromRow(row: NodesTable): NodeRecord {
 /** Bytes kept under the SHA-256 of themselves. */
 export interface EvidenceItem {
   readonly sha256: string
-  readonly kind: 'quoted' | 'policy-set'
+  readonly kind: 'evidence' | 'policy-set'
   readonly bytes: Uint8Array
 }
 

@@ -26,6 +26,8 @@ export interface NodesTable {
   tier: string
   quarantine: string | null
   state: string | null
+  /** Grows with each operator's act that changes what the verifier holds in memory of the node. */
+  generation: number
   created_at: string
   updated_at: string
 }

@@ -21,6 +21,8 @@ export interface Enrolment {
 /** What one appraisal leaves behind. */
 export interface ResultRecord {
   readonly nodeId: string
+  /** Of the record that the appraisal began with. */
+  readonly generation: number
   readonly state: string
   readonly change?: VerdictChange
   readonly evidence: EvidenceItem
@@ -151,6 +153,7 @@ export class Store {
           tier: 'none',
           quarantine: null,
           state: null,
+          generation: 1,
           created_at: at,
           updated_at: at,
         })
@@ -164,7 +167,7 @@ export class Store {
     return await this.#write(async (tx, at) => {
       const done = await tx
         .updateTable('nodes')
-        .set({ ...akColumns(ak), state: null, updated_at: at })
+        .set((eb) => ({ ...akColumns(ak), state: null, generation: eb('generation', '+', 1), updated_at: at }))
         .where('node_id', '=', nodeId)
         .where('ak_name', 'is', null)
         .executeTakeFirst()
@@ -181,7 +184,13 @@ export class Store {
       const labels = await spendToken(tx, tokenSha256, nodeId, at)
       const done = await tx
         .updateTable('nodes')
-        .set({ admission: 'admitted', admitted_by: 'token', labels: JSON.stringify(labels), updated_at: at })
+        .set((eb) => ({
+          admission: 'admitted',
+          admitted_by: 'token',
+          labels: JSON.stringify(labels),
+          generation: eb('generation', '+', 1),
+          updated_at: at,
+        }))
         .where('node_id', '=', nodeId)
         .where('admission', '=', 'pending')
         .executeTakeFirst()
@@ -198,9 +207,14 @@ export class Store {
   }
 
   /** A node that has said nothing for too long, or left a ticket in the open: no evidence, only a verdict. */
-  async saveVerdict(nodeId: string, change: VerdictChange, state?: string): Promise<void> {
+  async saveVerdict(
+    nodeId: string,
+    generation: number,
+    change: VerdictChange,
+    state: string | undefined,
+  ): Promise<void> {
     await this.#write(async (tx, at) => {
-      await updateNode(tx, at, nodeId, change, state)
+      await updateNode(tx, at, { nodeId, generation, change, state })
       await tx
         .insertInto('verdicts')
         .values({ at, node_id: nodeId, tier: change.tier, findings: change.findings, evidence_sha256: null })
@@ -211,10 +225,10 @@ export class Store {
   /**
    * Commits a decision with its evidence and the node's new state, all or nothing.
    *
-   * @throws StoreError STORE_CONFLICT when it allows a launch and the node has meanwhile been refused, quarantined or rebound:
-   *   then nothing is authorised
+   * @throws StoreError STORE_CONFLICT when an operator has acted on the node in between, or when it allows a launch of a node
+   *   that is not admitted or is in quarantine: then nothing is authorised
    */
-  async saveDecision(d: DecisionRecord, result: ResultRecord, akName: string): Promise<void> {
+  async saveDecision(d: DecisionRecord, result: ResultRecord): Promise<void> {
     await this.#write(async (tx, at) => {
       if (d.outcome === 'allowed') {
         const fit = await tx
@@ -223,9 +237,8 @@ export class Store {
           .where('node_id', '=', d.nodeId)
           .where('admission', '=', 'admitted')
           .where('quarantine', 'is', null)
-          .where('ak_name', '=', akName)
           .executeTakeFirst()
-        if (!fit) throw new StoreError('STORE_CONFLICT', `node ${d.nodeId} is no longer admitted with this key`)
+        if (!fit) throw new StoreError('STORE_CONFLICT', `node ${d.nodeId} is not admitted, or is in quarantine`)
       }
       await saveState(tx, at, result)
       await saveEvidence(tx, at, result.evidence)
@@ -345,7 +358,7 @@ async function theNode(tx: Kysely<Database>, nodeId: string): Promise<NodeRecord
 }
 
 async function saveState(tx: Kysely<Database>, at: string, r: ResultRecord): Promise<void> {
-  await updateNode(tx, at, r.nodeId, r.change, r.state)
+  await updateNode(tx, at, r)
   if (!r.change) return
   await saveEvidence(tx, at, r.evidence)
   await tx
@@ -363,20 +376,25 @@ async function saveState(tx: Kysely<Database>, at: string, r: ResultRecord): Pro
 async function updateNode(
   tx: Kysely<Database>,
   at: string,
-  nodeId: string,
-  change: VerdictChange | undefined,
-  state: string | undefined,
+  r: Pick<ResultRecord, 'nodeId' | 'generation'> & {
+    readonly change?: VerdictChange | undefined
+    readonly state: string | undefined
+  },
 ): Promise<void> {
-  await tx
+  const done = await tx
     .updateTable('nodes')
     .set({
       updated_at: at,
-      ...(state !== undefined && { state }),
-      ...(change && { tier: change.tier }),
-      ...(change?.quarantine !== undefined && { quarantine: change.quarantine }),
+      ...(r.state !== undefined && { state: r.state }),
+      ...(r.change && { tier: r.change.tier }),
+      ...(r.change?.quarantine !== undefined && { quarantine: r.change.quarantine }),
     })
-    .where('node_id', '=', nodeId)
-    .execute()
+    .where('node_id', '=', r.nodeId)
+    .where('generation', '=', r.generation)
+    .executeTakeFirst()
+  if (done.numUpdatedRows !== 1n) {
+    throw new StoreError('STORE_CONFLICT', `an operator has acted on node ${r.nodeId} in between`)
+  }
 }
 
 async function saveEvidence(tx: Kysely<Database>, at: string, item: EvidenceItem): Promise<void> {

@@ -1,255 +1,58 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { request } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { AgentStatus } from '../../agent/local-api/index.ts'
-import { HOLDFAST, type Ran, run, Service } from './holdfast.ts'
-import { manufactureSwtpm, type Swtpm, type SwtpmOptions, startSwtpm, twoFreePorts } from './swtpm.ts'
+import { nodeIdOf } from '../../attestation/tpm2/index.ts'
+import { AgentPeer, SoftNode } from './agent-peer.ts'
+import { SoftTpm } from './soft-tpm.ts'
+import { startTestVerifier, type TestVerifier, type TestVerifierOptions } from './verifier.ts'
 
-export interface FleetOptions {
-  /** Files of launch policies by name; default is what every pod of an affirmed node may use. */
-  readonly policies?: Readonly<Record<string, string>>
-  readonly tpm?: SwtpmOptions
-  /** What the agent is to speak to instead of the TPM itself, such as a proxy in front of it. */
-  readonly tcti?: (tpm: Swtpm) => string
-  readonly mode?: 'enforce' | 'audit' | 'off'
-  readonly admission?: 'manual' | 'token' | 'listed'
+/** A verifier that has listed the EKs of some software TPMs, and the connections a test has opened to it. */
+export interface Fleet {
+  readonly verifier: TestVerifier
+  readonly tpms: readonly SoftTpm[]
+  /** A node on the n-th TPM, its launch log begun. */
+  readonly node: (n: number) => SoftNode
+  readonly connect: (node: SoftNode) => Promise<AgentPeer>
+  /** A node on the n-th TPM, enrolled, admitted and proven. */
+  readonly proven: (n: number) => Promise<AgentPeer>
+  /** Closes the connections of the last test. */
+  readonly disconnect: () => Promise<void>
+  readonly stop: () => Promise<void>
 }
 
-/** Every pod of a node that proved itself. */
-const PERMIT_AFFIRMED = `@id("affirmed-nodes")
-@description("a node that has just proved what it runs may start pods")
-permit (principal, action == Action::"launch", resource) when { principal.tier == "affirming" };
-`
-
-/**
- * One verifier and one node with a software TPM, as real processes of the built executable, on loopback, with everything in one
- * temporary directory.
- */
-export class Fleet {
-  readonly directory: string
-  readonly tpm: Swtpm
-  readonly verifierPort: number
-  readonly #agentTcti: string
-  readonly #options: FleetOptions
-  #verifier: Service | undefined
-  #agent: Service | undefined
-
-  private constructor(directory: string, tpm: Swtpm, verifierPort: number, options: FleetOptions) {
-    this.directory = directory
-    this.tpm = tpm
-    this.verifierPort = verifierPort
-    this.#options = options
-    this.#agentTcti = options.tcti?.(tpm) ?? tpm.tcti
+export async function startFleet(
+  size: number,
+  options: TestVerifierOptions & { readonly enrolment?: string; readonly tpm?: () => SoftTpm } = {},
+): Promise<Fleet> {
+  const tpms = Array.from({ length: size }, options.tpm ?? (() => new SoftTpm()))
+  const listed = tpms.map((tpm) => nodeIdOf(tpm.ekPublic))
+  const enrolment = `enrolment:\n  listed: [${listed.join(', ')}]\n  ${options.enrolment ?? 'admission: listed'}\n`
+  const verifier = await startTestVerifier({ ...options, settings: `${enrolment}${options.settings ?? ''}` })
+  const open: AgentPeer[] = []
+  const node = (n: number): SoftNode => {
+    const tpm = tpms[n]
+    if (tpm === undefined) throw new RangeError(`the fleet has ${size} TPMs`)
+    return new SoftNode(tpm, verifier.trust.verifierId)
   }
-
-  /** Manufactures the TPM, writes the configuration of both sides and imports the TPM maker's CA. Starts the TPM only. */
-  static async prepare(options: FleetOptions = {}): Promise<Fleet> {
-    const directory = await mkdtemp(join(tmpdir(), 'holdfast-fleet-'))
-    let tpm: Swtpm | undefined
-    try {
-      const state = await manufactureSwtpm(options.tpm)
-      try {
-        tpm = await startSwtpm(state)
-        const fleet = new Fleet(directory, tpm, await twoFreePorts(), options)
-        fleet.#writeVerifierConfig()
-        if (options.tpm?.ekCertificates !== 'none') {
-          await fleet.expect('roots', 'import', '--config', fleet.verifierConfig, ...state.caCertificates)
-        }
-        return fleet
-      } finally {
-        await state.remove()
-      }
-    } catch (err) {
-      await tpm?.stop()
-      await rm(directory, { recursive: true, force: true })
-      throw err
-    }
+  const connect = async (of: SoftNode): Promise<AgentPeer> => {
+    const peer = await AgentPeer.connect(of, verifier)
+    open.push(peer)
+    return peer
   }
-
-  /** A prepared fleet whose verifier runs and whose agent is connected and may launch. */
-  static async start(options: FleetOptions = {}): Promise<Fleet> {
-    const fleet = await Fleet.prepare(options)
-    try {
-      await fleet.startVerifier()
-      await fleet.enrol()
-      return fleet
-    } catch (err) {
-      await fleet.stop()
-      throw err
-    }
-  }
-
-  get verifierConfig(): string {
-    return join(this.directory, 'verifier.yaml')
-  }
-  get agentConfig(): string {
-    return join(this.directory, 'agent.yaml')
-  }
-  get trustFile(): string {
-    return join(this.directory, 'verifier/trust.json')
-  }
-  get policyDirectory(): string {
-    return join(this.directory, 'policies')
-  }
-  get agentSocket(): string {
-    return join(this.directory, 'run/agent.sock')
-  }
-  /** stage0's and the agent's data directory. */
-  get dataDirectory(): string {
-    return join(this.directory, 'node')
-  }
-  get agent(): Service {
-    if (this.#agent === undefined) throw new Error('the agent was not started')
-    return this.#agent
-  }
-  get verifier(): Service {
-    if (this.#verifier === undefined) throw new Error('the verifier was not started')
-    return this.#verifier
-  }
-
-  /** Options of stage0's commands that name this node. */
-  get nodeOptions(): readonly string[] {
-    return ['--dir', this.dataDirectory, '--agent', this.agentSocket, '--trust', this.trustFile]
-  }
-
-  /** Runs `holdfast ARGS`. */
-  holdfast(...args: readonly string[]): Promise<Ran> {
-    return run(process.execPath, [HOLDFAST, ...args])
-  }
-
-  /** Runs `holdfast run` on this node. */
-  launch(...args: readonly string[]): Promise<Ran> {
-    return this.holdfast('run', ...this.nodeOptions, ...args)
-  }
-
-  /** Runs `holdfast ARGS`, which must succeed. @returns its standard output, trimmed */
-  async expect(...args: readonly string[]): Promise<string> {
-    const { status, stdout, stderr } = await this.holdfast(...args)
-    if (status !== 0) throw new Error(`holdfast ${args.join(' ')} ended with ${status}: ${stderr}`)
-    return stdout.trim()
-  }
-
-  /** Puts the launch policies in place of those before; a running verifier takes them over. */
-  async setPolicies(policies: Readonly<Record<string, string>>): Promise<void> {
-    await rm(this.policyDirectory, { recursive: true, force: true })
-    this.#writePolicies(policies)
-    if (this.#verifier !== undefined) {
-      process.kill(this.#verifier.pid, 'SIGHUP')
-      const { revision } = JSON.parse(await this.expect('policy', 'check', '--format=json', this.policyDirectory)) as {
-        revision: string // printed by our own command
-      }
-      await this.#verifier.waitUntil('the new policies', async () =>
-        readFileSync(this.verifier.logFile, 'utf8').includes(revision) ? true : undefined,
-      )
-    }
-  }
-
-  async startVerifier(): Promise<void> {
-    const log = join(this.directory, 'verifier.log')
-    this.#verifier = Service.start('verifier', log, process.execPath, [
-      HOLDFAST,
-      'verifier',
-      '--config',
-      this.verifierConfig,
-    ])
-    const url = `https://127.0.0.1:${this.verifierPort}/healthz`
-    await this.#verifier.waitUntil('an answer on /healthz', async () =>
-      (await run('curl', ['-sk', '--max-time', '2', url])).status === 0 ? true : undefined,
-    )
-  }
-
-  /** Gives the node what the configured admission asks for, starts the agent, and waits until it may launch. */
-  async enrol(): Promise<void> {
-    const admission = this.#options.admission ?? 'token'
-    if (admission === 'token') {
-      const token = await this.expect('tokens', 'create', '--config', this.verifierConfig, '--label', 'zone=demo')
-      writeFileSync(join(this.directory, 'enrolment-token'), `${token}\n`, { mode: 0o600 })
-    }
-    await this.startAgent()
-    await this.waitForUplink('connected')
-  }
-
-  /** Starts the agent and waits until its socket answers. */
-  async startAgent(): Promise<void> {
-    this.#writeAgentConfig()
-    const log = join(this.directory, 'agent.log')
-    this.#agent = Service.start('agent', log, process.execPath, [HOLDFAST, 'agent', '--config', this.agentConfig])
-    await this.#agent.waitUntil('an answer on its socket', () => this.status().catch(() => undefined))
-  }
-
-  /** Waits until the agent says this of its verifier. */
-  async waitForUplink(state: AgentStatus['uplink']['state']): Promise<AgentStatus> {
-    return this.agent.waitUntil(`uplink ${state}`, async () => {
-      const status = await this.status().catch(() => undefined)
-      return status?.uplink.state === state ? status : undefined
-    })
-  }
-
-  /** GET /v1/status of the agent. */
-  async status(): Promise<AgentStatus> {
-    return JSON.parse(await this.agentGet('/v1/status')) as AgentStatus // the agent's own answer, of the shape it shares
-  }
-
-  /** Body of a 200 answer of the agent's local API. */
-  agentGet(path: string): Promise<string> {
-    return new Promise((resolve, reject) => {
-      const call = request({ socketPath: this.agentSocket, path }, (answer) => {
-        const parts: Buffer[] = []
-        answer.on('data', (part: Buffer) => parts.push(part))
-        answer.on('end', () => {
-          const body = Buffer.concat(parts).toString('utf8')
-          if (answer.statusCode === 200) resolve(body)
-          else reject(new Error(`GET ${path}: ${answer.statusCode} ${body}`))
-        })
-      })
-      call.on('error', reject)
-      call.end()
-    })
-  }
-
-  /** Ends every process and removes the directory. */
-  async stop(): Promise<void> {
-    await this.#agent?.stop()
-    await this.#verifier?.stop()
-    await this.tpm.stop()
-    await rm(this.directory, { recursive: true, force: true })
-  }
-
-  #writePolicies(policies: Readonly<Record<string, string>>): void {
-    mkdirSync(this.policyDirectory, { recursive: true })
-    for (const [name, text] of Object.entries(policies)) writeFileSync(join(this.policyDirectory, name), text)
-  }
-
-  #writeVerifierConfig(): void {
-    this.#writePolicies(this.#options.policies ?? { '10-permit.cedar': PERMIT_AFFIRMED })
-    writeFileSync(
-      this.verifierConfig,
-      `listen: 127.0.0.1:${this.verifierPort}
-dataDirectory: ${join(this.directory, 'verifier')}
-policies: ${this.policyDirectory}
-tls:
-  names: [localhost, 127.0.0.1]
-enrolment:
-  admission: ${this.#options.admission ?? 'token'}
-  roots: ${join(this.directory, 'roots')}
-`,
-    )
-  }
-
-  #writeAgentConfig(): void {
-    const token = this.#options.admission === undefined || this.#options.admission === 'token'
-    writeFileSync(
-      this.agentConfig,
-      `tcti: "${this.#agentTcti}"
-mode: ${this.#options.mode ?? 'enforce'}
-dataDirectory: ${this.dataDirectory}
-runDirectory: ${join(this.directory, 'run')}
-verifier:
-  url: wss://127.0.0.1:${this.verifierPort}/v1/agent
-  trust: ${this.trustFile}
-${token ? `enrolmentTokenFile: ${join(this.directory, 'enrolment-token')}\n` : ''}`,
-    )
+  return {
+    verifier,
+    tpms,
+    node,
+    connect,
+    proven: async (n) => {
+      const peer = await connect(node(n))
+      await peer.enrol()
+      await peer.prove()
+      return peer
+    },
+    disconnect: async () => {
+      for (const peer of open.splice(0)) await peer.close()
+    },
+    stop: async () => {
+      for (const peer of open.splice(0)) await peer.close()
+      await verifier.stop()
+    },
   }
 }

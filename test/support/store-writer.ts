@@ -20,8 +20,12 @@ for (let n = 0; ; n++) {
       request: Buffer.alloc(600),
       requestSha256: digest,
     },
-    { nodeId, state: `{"n":${n}}`, evidence: { sha256: digest, kind: 'quoted', bytes: Buffer.alloc(2000) } },
-    ak.name,
+    {
+      nodeId,
+      generation: 2,
+      state: `{"n":${n}}`,
+      evidence: { sha256: digest, kind: 'evidence', bytes: Buffer.alloc(2000) },
+    },
   )
   writeSync(1, '.')
 }

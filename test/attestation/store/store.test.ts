@@ -30,9 +30,14 @@ const enrolment = (n: number, admission: Enrolment['admission'] = { kind: 'pendi
   attributes: { hostname: `host${n}` },
   admission,
 })
-const evidence = (text: string) => ({ sha256: text.padEnd(64, '0'), kind: 'quoted' as const, bytes: Buffer.from(text) })
+const evidence = (text: string) => ({
+  sha256: text.padEnd(64, '0'),
+  kind: 'evidence' as const,
+  bytes: Buffer.from(text),
+})
 const result = (n: number, over: Partial<ResultRecord> = {}): ResultRecord => ({
   nodeId: nodeId(n),
+  generation: 2, // enrolled, then admitted by an operator
   state: '{"offset":1}',
   evidence: evidence('aa'),
   ...over,
@@ -106,7 +111,7 @@ describe('the store', () => {
     const store = await fresh()
     await store.enrol(enrolment(1))
     await operate(store, nodeId(1), { act: 'admit' }, 'anna')
-    await store.saveDecision(decision(1), result(1), ak(1).name)
+    await store.saveDecision(decision(1), result(1))
     const raw = new Sqlite(store.file)
     try {
       for (const statement of [
@@ -145,11 +150,11 @@ describe('the store', () => {
     const store = await fresh()
     await store.enrol(enrolment(1))
     await operate(store, nodeId(1), { act: 'admit' }, 'anna')
-    await store.saveDecision(decision(1), result(1), ak(1).name)
+    await store.saveDecision(decision(1), result(1))
     assert.equal((await store.node(nodeId(1)))?.state, '{"offset":1}')
     assert.deepEqual(await store.evidence(evidence('aa').sha256), new Uint8Array(Buffer.from('aa')))
     // the same ticket id again: refused by the table, and the new state with it
-    await assert.rejects(store.saveDecision(decision(1), result(1, { state: '{"offset":2}' }), ak(1).name), {
+    await assert.rejects(store.saveDecision(decision(1), result(1, { state: '{"offset":2}' })), {
       code: 'STORE_CONFLICT',
     })
     assert.equal((await store.node(nodeId(1)))?.state, '{"offset":1}')
@@ -157,13 +162,18 @@ describe('the store', () => {
   })
 
   for (const [what, prepare] of [
-    ['pending', async () => {}],
+    ['pending', async (s: Store) => await operate(s, nodeId(1), { act: 'release' }, 'anna')],
     ['refused', async (s: Store) => await operate(s, nodeId(1), { act: 'refuse' }, 'anna')],
     [
       'quarantined',
       async (s: Store) => {
         await operate(s, nodeId(1), { act: 'admit' }, 'anna')
-        await s.saveVerdict(nodeId(1), { tier: 'contraindicated', findings: '[]', quarantine: 'forked log' })
+        await s.saveVerdict(
+          nodeId(1),
+          2,
+          { tier: 'contraindicated', findings: '[]', quarantine: 'forked log' },
+          undefined,
+        )
       },
     ],
   ] as const) {
@@ -171,9 +181,9 @@ describe('the store', () => {
       const store = await fresh()
       await store.enrol(enrolment(1))
       await prepare(store)
-      await assert.rejects(store.saveDecision(decision(1), result(1), ak(1).name), { code: 'STORE_CONFLICT' })
+      await assert.rejects(store.saveDecision(decision(1), result(1)), { code: 'STORE_CONFLICT' })
       const { ticketId: _, ...rest } = decision(1, { outcome: 'denied', code: 'NODE_QUARANTINED' })
-      await store.saveDecision(rest, result(1), ak(1).name)
+      await store.saveDecision(rest, result(1))
       assert.deepEqual(
         (await store.decisions(nodeId(1), 10)).map((d) => d.outcome),
         ['denied'],
@@ -186,14 +196,19 @@ describe('the store', () => {
     await store.enrol(enrolment(1))
     await operate(store, nodeId(1), { act: 'admit' }, 'anna')
     await operate(store, nodeId(1), { act: 'rebind' }, 'anna')
-    await assert.rejects(store.saveDecision(decision(1), result(1), ak(1).name), { code: 'STORE_CONFLICT' })
+    await assert.rejects(store.saveDecision(decision(1), result(1)), { code: 'STORE_CONFLICT' })
   })
 
   it('keeps quarantine until it is released, whatever later verdicts say', async () => {
     const store = await fresh()
     await store.enrol(enrolment(1))
-    await store.saveVerdict(nodeId(1), { tier: 'contraindicated', findings: '[]', quarantine: 'forked log' })
-    await store.saveResult(result(1, { change: { tier: 'affirming', findings: '[]' } }))
+    await store.saveVerdict(
+      nodeId(1),
+      1,
+      { tier: 'contraindicated', findings: '[]', quarantine: 'forked log' },
+      undefined,
+    )
+    await store.saveResult(result(1, { generation: 1, change: { tier: 'affirming', findings: '[]' } }))
     assert.equal((await store.node(nodeId(1)))?.quarantine, 'forked log')
     await operate(store, nodeId(1), { act: 'release' }, 'anna')
     const node = await store.node(nodeId(1))
@@ -290,11 +305,11 @@ describe('the store', () => {
     const raw = new Sqlite(store.file)
     try {
       raw.exec('begin immediate')
-      await assert.rejects(store.saveResult(result(1)), { code: 'STORE_LOCKED' })
+      await assert.rejects(store.saveResult(result(1, { generation: 1 })), { code: 'STORE_LOCKED' })
     } finally {
       raw.close()
     }
-    await store.saveResult(result(1))
+    await store.saveResult(result(1, { generation: 1 }))
   })
 
   it('says STORE_FULL on a full disk, keeps what it had, and goes on when there is room', async function () {
@@ -311,12 +326,12 @@ describe('the store', () => {
         await store.enrol(enrolment(1))
         await operate(store, nodeId(1), { act: 'admit' }, 'anna')
         const big = { ...evidence('bb'), bytes: Buffer.alloc(2 << 20) }
-        await assert.rejects(store.saveDecision(decision(1), result(1, { evidence: big }), ak(1).name), {
+        await assert.rejects(store.saveDecision(decision(1), result(1, { evidence: big })), {
           code: 'STORE_FULL',
         })
         assert.equal((await store.decisions(nodeId(1), 10)).length, 0)
         assert.equal((await store.node(nodeId(1)))?.state, undefined)
-        await store.saveDecision(decision(1), result(1), ak(1).name)
+        await store.saveDecision(decision(1), result(1))
         assert.equal((await store.decisions(nodeId(1), 10)).length, 1)
       } finally {
         await store.close()

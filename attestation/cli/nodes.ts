@@ -1,0 +1,165 @@
+import { Command } from 'commander'
+import { findNode, type NodeRecord, type OperatorAct, operate } from '../store/index.ts'
+import { orFail } from './fail.ts'
+import { configOption, formatOption, operatorName, parseLabels, withStore } from './options.ts'
+import { formatTable, printable } from './table.ts'
+
+interface ConfigOption {
+  readonly config: string
+}
+interface ListOptions extends ConfigOption {
+  readonly format: 'table' | 'json'
+}
+
+/** `holdfast nodes`: the operator's view of the machines, and the operator's acts. Works beside a running verifier. */
+export function command(): Command {
+  const nodes = new Command('nodes')
+    .description('List, admit, refuse and release nodes. A running verifier notices within a second.')
+    .addHelpText('after', EXAMPLES)
+  nodes
+    .command('list')
+    .description('all nodes: who waits, who is admitted, what the last appraisal said')
+    .addOption(formatOption())
+    .addOption(configOption())
+    .action(orFail(async (options: ListOptions) => list(options)))
+  nodes
+    .command('show')
+    .argument('<node>', 'node ID, the beginning of one, or a host name')
+    .description('one node, with its last verdicts and decisions')
+    .addOption(formatOption())
+    .addOption(configOption())
+    .action(orFail(async (node: string, options: ListOptions) => show(node, options)))
+  act(nodes, 'admit', 'let a node launch pods (as far as launch policies allow)', { act: 'admit' })
+  act(nodes, 'refuse', 'let a node do nothing any more', { act: 'refuse' })
+  act(nodes, 'release', 'end the quarantine of a node, after you have looked at it', { act: 'release' })
+  act(nodes, 'rebind', 'accept another attestation key of the same TPM, when the old one was lost', { act: 'rebind' })
+  nodes
+    .command('label')
+    .argument('<node>', 'node ID, the beginning of one, or a host name')
+    .argument('<label...>', 'KEY=VALUE to set, KEY- to remove')
+    .description('set labels, which launch policies can ask for')
+    .addOption(configOption())
+    .action(
+      orFail(async (node: string, words: string[], options: ConfigOption) =>
+        carryOut(node, { act: 'label', ...parseLabels(words) }, options),
+      ),
+    )
+  return nodes
+}
+
+const EXAMPLES = `
+Examples:
+  holdfast nodes list
+  holdfast nodes admit 3f9a
+  holdfast nodes label 3f9a zone=a rack-
+  holdfast nodes show web-7.example --format=json
+`
+
+function act(nodes: Command, name: string, description: string, what: OperatorAct): void {
+  nodes
+    .command(name)
+    .argument('<node...>', 'node IDs, beginnings of them, or host names')
+    .description(description)
+    .addOption(configOption())
+    .action(
+      orFail(async (names: string[], options: ConfigOption) => {
+        for (const node of names) await carryOut(node, what, options)
+      }),
+    )
+}
+
+async function carryOut(name: string, what: OperatorAct, options: ConfigOption): Promise<void> {
+  await withStore(options.config, async (store) => {
+    const node = await findNode(store, name)
+    await operate(store, node.nodeId, what, operatorName())
+    process.stdout.write(`${node.nodeId}\n`)
+  })
+}
+
+async function list(options: ListOptions): Promise<void> {
+  const nodes = await withStore(options.config, async (store) => await store.nodes())
+  if (options.format === 'json') {
+    process.stdout.write(`${JSON.stringify(nodes.map(toJson), null, 2)}\n`)
+    return
+  }
+  const rows = nodes.map((n) => [
+    n.nodeId.slice(0, 12),
+    n.attributes['hostname'] ?? '',
+    n.admission,
+    n.quarantine === undefined ? n.tier : 'quarantine',
+    labelText(n),
+    n.updatedAt,
+  ])
+  process.stdout.write(formatTable(['NODE', 'HOST', 'ADMISSION', 'TIER', 'LABELS', 'CHANGED'], rows))
+}
+
+async function show(name: string, options: ListOptions): Promise<void> {
+  const { node, verdicts, decisions } = await withStore(options.config, async (store) => {
+    const node = await findNode(store, name)
+    return {
+      node,
+      verdicts: await store.verdicts(node.nodeId, 10),
+      decisions: await store.decisions(node.nodeId, 10),
+    }
+  })
+  if (options.format === 'json') {
+    process.stdout.write(`${JSON.stringify({ ...toJson(node), verdicts, decisions }, null, 2)}\n`)
+    return
+  }
+  const facts = [
+    ['node', node.nodeId],
+    ['host', node.attributes['hostname'] ?? ''],
+    ['admission', `${node.admission}${node.admittedBy === undefined ? '' : ` (${node.admittedBy})`}`],
+    ['tier', node.tier],
+    ...(node.quarantine === undefined ? [] : [['quarantine', node.quarantine]]),
+    ['attestation key', node.ak?.name ?? 'none: waits for one (holdfast nodes rebind)'],
+    ['EK certificate', node.ekCertificateSha256 ?? 'none: the EK is listed'],
+    ['labels', labelText(node)],
+    ['first seen', node.createdAt],
+  ]
+  process.stdout.write(facts.map(([key = '', value = '']) => `${key.padEnd(16)}${printable(value)}\n`).join(''))
+  process.stdout.write('\nVerdicts, newest first:\n')
+  process.stdout.write(
+    formatTable(
+      ['AT', 'TIER', 'FINDINGS'],
+      verdicts.map((v) => [v.at, v.tier, findingText(v.findings)]),
+    ),
+  )
+  process.stdout.write('\nDecisions, newest first:\n')
+  process.stdout.write(
+    formatTable(
+      ['AT', 'POD', 'OUTCOME', 'WHY'],
+      decisions.map((d) => [d.at, d.podUuid, d.outcome, d.reasons.join('; ')]),
+    ),
+  )
+}
+
+function toJson(n: NodeRecord) {
+  return {
+    nodeId: n.nodeId,
+    admission: n.admission,
+    admittedBy: n.admittedBy,
+    tier: n.tier,
+    quarantine: n.quarantine,
+    akName: n.ak?.name,
+    ekCertificateSha256: n.ekCertificateSha256,
+    labels: n.labels,
+    attributes: n.attributes,
+    createdAt: n.createdAt,
+    updatedAt: n.updatedAt,
+  }
+}
+
+function labelText(n: NodeRecord): string {
+  return Object.entries(n.labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(' ')
+}
+
+function findingText(findings: unknown): string {
+  if (!Array.isArray(findings)) return ''
+  return findings
+    .filter((f): f is { message: string } => typeof f === 'object' && f !== null && typeof f.message === 'string')
+    .map((f) => f.message)
+    .join('; ')
+}

@@ -1,0 +1,172 @@
+import {
+  appraiseRequest,
+  type Finding,
+  type NodeState,
+  pendingTicket,
+  serialiseNodeState,
+  ticketSubject,
+  withTicket,
+} from '../appraisal/index.ts'
+import { toHex } from '../base/index.ts'
+import { digest } from '../crypto/index.ts'
+import type { LaunchPolicySet } from '../launch-policy/index.ts'
+import {
+  type LaunchRequest,
+  LaunchRequestError,
+  parseLaunchRequest,
+  signTicket,
+  type TicketClaims,
+  ticketClaims,
+} from '../protocol/index.ts'
+import type { DecisionRecord, EvidenceItem, NodeRecord, Store, VerdictChange } from '../store/index.ts'
+import type { VerifierConfig } from './config.ts'
+import type { NodeAppraisal } from './evidence.ts'
+import type { VerifierIdentity } from './identity.ts'
+import type { NodeContext } from './node-context.ts'
+
+/** What deciding takes. */
+export interface AuthorisePorts {
+  readonly config: VerifierConfig
+  readonly identity: VerifierIdentity
+  readonly store: Store
+  readonly policies: () => LaunchPolicySet
+  readonly random: (size: number) => Uint8Array
+  readonly now: () => Date
+}
+
+/**
+ * LAUNCH_REQUEST_*: the request could not be read (codes of protocol).
+ * NODE_CONTRAINDICATED: no policy may allow anything to a node whose evidence speaks against it.
+ * LAUNCH_NOT_AS_MEASURED: the request names what the proven log does not say.
+ * LAUNCH_DENIED: launch policy.
+ */
+export interface Denial {
+  readonly outcome: 'denied'
+  readonly code: string
+  readonly reasons: readonly [string, ...string[]]
+}
+export type LaunchAnswer =
+  | Denial
+  | { readonly outcome: 'allowed'; readonly ticket: string; readonly claims: TicketClaims }
+
+/** One launch as it was asked for, with what its quote proved. */
+export interface LaunchInput {
+  readonly requestBytes: Uint8Array
+  readonly context: NodeContext
+  /** Read for this decision: labels and admission as they are now. */
+  readonly node: NodeRecord
+  readonly appraisal: NodeAppraisal
+  readonly change: VerdictChange | undefined
+  readonly evidence: EvidenceItem
+}
+
+/** Longest denial that the protocol carries. */
+const MAX_REASONS = 64
+const MAX_REASON = 2048
+/** The pod of a request that cannot be read. */
+const NO_POD = '00000000-0000-0000-0000-000000000000'
+
+/**
+ * Decides a launch, commits the decision, and only then signs. Whatever fails on the way authorises nothing.
+ *
+ * @returns the answer and the node's state that was stored with it
+ * @throws StoreError when the decision cannot be kept; LaunchPolicyError when policy cannot be asked
+ */
+export async function authoriseLaunch(
+  input: LaunchInput,
+  ports: AuthorisePorts,
+): Promise<{ readonly answer: LaunchAnswer; readonly state: NodeState; readonly podUuid: string }> {
+  const { context, appraisal } = input
+  const parsed = readRequest(input.requestBytes)
+  const podUuid = 'request' in parsed ? parsed.request.pod.uuid : NO_POD
+  const decided = 'request' in parsed ? decide(parsed.request, input, ports) : parsed
+  const base = {
+    nodeId: context.nodeId,
+    podUuid,
+    tier: appraisal.result.tier,
+    request: input.requestBytes,
+    requestSha256: toHex(digest('sha256', input.requestBytes)),
+  }
+  const save = async (decision: DecisionRecord, state: NodeState): Promise<void> =>
+    await ports.store.saveDecision(decision, {
+      nodeId: context.nodeId,
+      generation: context.generation,
+      state: serialiseNodeState(state),
+      ...(input.change !== undefined && { change: input.change }),
+      evidence: input.evidence,
+    })
+
+  if ('code' in decided) {
+    const revision = ports.policies().revision
+    await save(
+      { ...base, outcome: 'denied', code: decided.code, reasons: decided.reasons, policyRevision: revision },
+      appraisal.state,
+    )
+    return { answer: decided, state: appraisal.state, podUuid }
+  }
+  const { claims } = decided
+  const state = withTicket(appraisal.state, pendingTicket(claims, ports.config.launch.deadlineMs))
+  const { revision, allowedBy } = claims.policy
+  await save({ ...base, outcome: 'allowed', reasons: allowedBy, policyRevision: revision, ticketId: claims.jti }, state)
+  const ticket = await signTicket(claims, ports.identity.ticketKey.privateKey)
+  return { answer: { outcome: 'allowed', ticket, claims }, state, podUuid }
+}
+
+function readRequest(bytes: Uint8Array): { readonly request: LaunchRequest } | Denial {
+  try {
+    return { request: parseLaunchRequest(bytes) }
+  } catch (err) {
+    if (err instanceof LaunchRequestError) return denial(err.code, [err.message])
+    throw err
+  }
+}
+
+function decide(
+  request: LaunchRequest,
+  input: LaunchInput,
+  ports: AuthorisePorts,
+): { readonly claims: TicketClaims } | Denial {
+  const { context, appraisal, node } = input
+  const { boot } = appraisal.state
+  if (appraisal.result.tier === 'contraindicated') {
+    return denial('NODE_CONTRAINDICATED', sentences(appraisal.result.findings))
+  }
+  const named = {
+    request,
+    bytes: input.requestBytes,
+    nodeId: context.nodeId,
+    boot,
+    unprovenRecords: appraisal.unprovenRecords,
+  }
+  const misfits = appraiseRequest(named).filter((f) => f.tier !== 'affirming')
+  if (misfits.length > 0 || boot === undefined) return denial('LAUNCH_NOT_AS_MEASURED', sentences(misfits))
+  const policies = ports.policies()
+  const decision = policies.decide(
+    { id: context.nodeId, tier: appraisal.result.tier, admittedBy: node.admittedBy ?? 'nobody', labels: node.labels },
+    request,
+  )
+  if (!decision.allowed) {
+    const findings = appraisal.result.findings.filter((f) => f.tier !== 'affirming')
+    return denial('LAUNCH_DENIED', [...decision.reasons, ...sentences(findings)])
+  }
+  const subject = ticketSubject(
+    named,
+    { ...appraisal.state, boot },
+    {
+      verifierId: ports.identity.verifierIdHex,
+      id: toHex(ports.random(16)),
+      akName: context.akName,
+      policy: { revision: policies.revision, allowedBy: decision.allowedBy.map((id) => id.slice(0, 256)) },
+    },
+  )
+  return { claims: ticketClaims(subject, ports.now(), ports.config.launch.ticketSeconds) }
+}
+
+function sentences(findings: readonly Finding[]): string[] {
+  return findings.filter((f) => f.tier !== 'affirming').map((f) => `${f.rule}: ${f.message}`)
+}
+
+function denial(code: string, reasons: readonly string[]): Denial {
+  const [first = code, ...rest] = reasons.slice(0, MAX_REASONS).map((r) => r.slice(0, MAX_REASON).toWellFormed())
+  return { outcome: 'denied', code, reasons: [first, ...rest] }
+}

@@ -1,0 +1,254 @@
+import { readFileSync } from 'node:fs'
+import { isAbsolute, join } from 'node:path'
+import { type Static, Type } from '@sinclair/typebox'
+import { codeOf, messageOf } from '../base/index.ts'
+import { type BankRegisters, fromBankValues } from '../event-log/index.ts'
+import { MAX_TICKET_LIFETIME_S, NONCE_LIFETIME_MS } from '../protocol/index.ts'
+import { VerifierError } from './errors.ts'
+import { parseSettings } from './settings-file.ts'
+
+const closed = { additionalProperties: false }
+const text = (description: string, pattern?: string) =>
+  Type.String({ minLength: 1, maxLength: 4096, description, ...(pattern !== undefined && { pattern }) })
+const path = (what: string) => text(`an absolute path (${what})`, '^/[^\\u0000]*$')
+const choice = <T extends string>(...values: readonly T[]) =>
+  Type.Unsafe<T>(Type.String({ pattern: `^(${values.join('|')})$`, description: `one of ${values.join(', ')}` }))
+const whole = (what: string, minimum: number, maximum: number) =>
+  Type.Integer({ minimum, maximum, description: `${what}, ${minimum} to ${maximum}` })
+const block = (what: string) => ({ ...closed, description: `a block of settings: ${what}` })
+const NodeId = text('a node ID: 64 lowercase hexadecimal digits', '^[0-9a-f]{64}$')
+const HostName = text('a host name or an IP address', '^[0-9A-Za-z.:_-]+$')
+
+const hexDigits = (n: number) => Type.Optional(text(`${n} lowercase hexadecimal digits`, `^[0-9a-f]{${n}}$`))
+const StartValue = Type.Object(
+  { sha1: hexDigits(40), sha256: hexDigits(64), sha384: hexDigits(96), sha512: hexDigits(128) },
+  { ...closed, minProperties: 1, description: 'the register in each bank, as {sha256: <hex>}' },
+)
+
+/** A nonce must still be good when the next challenge replaces it. */
+const MAX_PERIOD_S = NONCE_LIFETIME_MS / 1000 - 5
+
+/** The file as an operator writes it; config/verifier.yaml explains each setting. */
+const ConfigSchema = Type.Object(
+  {
+    listen: Type.Optional(
+      text('host:port, such as 0.0.0.0:7443 or [::]:7443', '^(\\[[0-9a-fA-F:.]+\\]|[^:\\s]+):[0-9]{1,5}$'),
+    ),
+    dataDirectory: Type.Optional(path('of keys and store')),
+    policies: path('of the directory that holds the *.cedar files'),
+    tls: Type.Optional(
+      Type.Object(
+        {
+          names: Type.Optional(
+            Type.Array(HostName, {
+              minItems: 1,
+              maxItems: 32,
+              description: 'a list of 1 to 32 host names or addresses',
+            }),
+          ),
+          certificate: Type.Optional(path('of a PEM certificate with its chain')),
+          key: Type.Optional(path('of its PEM private key')),
+        },
+        block('names, or certificate and key'),
+      ),
+    ),
+    enrolment: Type.Optional(
+      Type.Object(
+        {
+          admission: Type.Optional(choice('manual', 'token', 'listed')),
+          roots: Type.Optional(path('of the directory that holds TPM makers’ certificates')),
+          ekCertificateValidity: Type.Optional(choice('ignore-expiry', 'at-issue', 'strict')),
+          listed: Type.Optional(Type.Array(NodeId, { maxItems: 100_000, description: 'a list of node IDs' })),
+        },
+        block('admission, roots, listed'),
+      ),
+    ),
+    attestation: Type.Optional(
+      Type.Object(
+        {
+          pcrs: Type.Optional(
+            Type.Array(whole('a PCR of the boot', 0, 15), {
+              maxItems: 16,
+              uniqueItems: true,
+              description: 'a list of different PCRs, such as [0, 1, 2, 3, 4, 5, 6, 7]',
+            }),
+          ),
+          registers: Type.Optional(
+            Type.Array(whole('a PCR that may carry a launch log', 8, 15), {
+              minItems: 1,
+              maxItems: 8,
+              uniqueItems: true,
+              description: 'a list of different PCRs, such as [15]',
+            }),
+          ),
+          startValues: Type.Optional(
+            Type.Array(StartValue, { maxItems: 64, description: 'a list of register values, each as {sha256: <hex>}' }),
+          ),
+          periodSeconds: Type.Optional(whole('seconds', 1, MAX_PERIOD_S)),
+          silentAfterSeconds: Type.Optional(whole('seconds', 2, 86_400)),
+        },
+        block('pcrs, registers, startValues, periodSeconds, silentAfterSeconds'),
+      ),
+    ),
+    launch: Type.Optional(
+      Type.Object(
+        {
+          ticketSeconds: Type.Optional(whole('seconds', 5, MAX_TICKET_LIFETIME_S)),
+          deadlineSeconds: Type.Optional(whole('seconds', 5, 600)),
+        },
+        block('ticketSeconds, deadlineSeconds'),
+      ),
+    ),
+    limits: Type.Optional(
+      Type.Object(
+        {
+          connections: Type.Optional(whole('connections', 1, 1_000_000)),
+          connectionsPerAddressPerSecond: Type.Optional(whole('connections', 1, 100_000)),
+          messagesPerSecond: Type.Optional(whole('messages of one node', 1, 10_000)),
+        },
+        block('connections, connectionsPerAddressPerSecond, messagesPerSecond'),
+      ),
+    ),
+    logLevel: Type.Optional(choice('trace', 'debug', 'info', 'warn', 'error', 'fatal')),
+  },
+  { ...closed, description: 'a map of settings' },
+)
+
+export type AdmissionMode = 'manual' | 'token' | 'listed'
+
+/** The verifier's settings, defaults filled in. */
+export interface VerifierConfig {
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly dataDirectory: string
+  /** `<dataDirectory>/store.sqlite` */
+  readonly storeFile: string
+  readonly policies: string
+  readonly tls:
+    | { readonly kind: 'own-ca'; readonly names: readonly string[] }
+    | { readonly kind: 'files'; readonly certificate: string; readonly key: string }
+  readonly enrolment: {
+    readonly admission: AdmissionMode
+    readonly roots: string
+    readonly ekCertificateValidity: 'ignore-expiry' | 'at-issue' | 'strict'
+    readonly listed: ReadonlySet<string>
+  }
+  readonly attestation: {
+    readonly pcrs: readonly number[]
+    readonly registers: readonly number[]
+    /** What the register may hold before the agent's first record, beside zero. */
+    readonly startValues: readonly BankRegisters[]
+    readonly periodMs: number
+    readonly silentAfterMs: number
+  }
+  readonly launch: { readonly ticketSeconds: number; readonly deadlineMs: number }
+  readonly limits: {
+    readonly connections: number
+    readonly connectionsPerAddressPerSecond: number
+    readonly messagesPerSecond: number
+  }
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
+}
+
+/**
+ * @param file path of the YAML
+ * @throws VerifierError VERIFIER_CONFIG_UNREADABLE, VERIFIER_CONFIG_INVALID
+ */
+export function readVerifierConfig(file: string): VerifierConfig {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (cause) {
+    const reason =
+      codeOf(cause) === 'ENOENT' ? 'there is no such file; config/verifier.yaml is one to start from' : messageOf(cause)
+    throw new VerifierError('VERIFIER_CONFIG_UNREADABLE', `configuration ${file}: ${reason}`, { cause })
+  }
+  return parseVerifierConfig(text, file)
+}
+
+/** @throws VerifierError VERIFIER_CONFIG_INVALID with every mistake */
+export function parseVerifierConfig(text: string, file: string): VerifierConfig {
+  const c = parseSettings(ConfigSchema, text, file)
+  const dataDirectory = c.dataDirectory ?? '/var/lib/holdfast-verifier'
+  const listen = listenAddress(c.listen ?? '0.0.0.0:7443')
+  const config: VerifierConfig = {
+    listen,
+    dataDirectory,
+    storeFile: join(dataDirectory, 'store.sqlite'),
+    policies: c.policies,
+    tls: tlsSettings(c.tls),
+    enrolment: {
+      admission: c.enrolment?.admission ?? 'manual',
+      roots: c.enrolment?.roots ?? join(dataDirectory, 'roots'),
+      ekCertificateValidity: c.enrolment?.ekCertificateValidity ?? 'ignore-expiry',
+      listed: new Set(c.enrolment?.listed ?? []),
+    },
+    attestation: {
+      pcrs: [...(c.attestation?.pcrs ?? [0, 1, 2, 3, 4, 5, 6, 7])].sort((a, b) => a - b),
+      registers: c.attestation?.registers ?? [15],
+      startValues: (c.attestation?.startValues ?? []).map(fromBankValues),
+      periodMs: (c.attestation?.periodSeconds ?? 30) * 1000,
+      silentAfterMs: (c.attestation?.silentAfterSeconds ?? 90) * 1000,
+    },
+    launch: {
+      ticketSeconds: c.launch?.ticketSeconds ?? 30,
+      deadlineMs: (c.launch?.deadlineSeconds ?? 30) * 1000,
+    },
+    limits: {
+      connections: c.limits?.connections ?? 10_000,
+      connectionsPerAddressPerSecond: c.limits?.connectionsPerAddressPerSecond ?? 20,
+      messagesPerSecond: c.limits?.messagesPerSecond ?? 50,
+    },
+    logLevel: c.logLevel ?? 'info',
+  }
+  const wrong = contradictions(c, config)
+  if (wrong.length > 0) {
+    throw new VerifierError('VERIFIER_CONFIG_INVALID', wrong.map((message) => `${file}:1:1: ${message}`).join('\n'))
+  }
+  return config
+}
+
+function contradictions(c: Static<typeof ConfigSchema>, config: VerifierConfig): string[] {
+  const out: string[] = []
+  if (config.listen.port > 65_535) out.push(`'listen' names port ${config.listen.port}; the last one is 65535`)
+  if ((c.tls?.certificate === undefined) !== (c.tls?.key === undefined)) {
+    out.push("'tls.certificate' and 'tls.key' go together: set both or neither")
+  }
+  if (c.tls?.certificate !== undefined && c.tls.names !== undefined) {
+    out.push(
+      "'tls.names' is for the certificate that the verifier makes; with 'tls.certificate' it has no effect, remove it",
+    )
+  }
+  if (config.attestation.silentAfterMs <= config.attestation.periodMs) {
+    out.push("'attestation.silentAfterSeconds' must be longer than 'attestation.periodSeconds'")
+  }
+  if (config.launch.ticketSeconds * 1000 + config.launch.deadlineMs <= config.attestation.periodMs) {
+    out.push(
+      "'launch.ticketSeconds' and 'launch.deadlineSeconds' together must be longer than 'attestation.periodSeconds', or no quote comes in time",
+    )
+  }
+  if (config.enrolment.admission === 'listed' && config.enrolment.listed.size === 0) {
+    out.push("'enrolment.admission' is listed, but 'enrolment.listed' names no node: nobody could be admitted")
+  }
+  for (const pcr of config.attestation.registers) {
+    if (pcr === 10) out.push("'attestation.registers' names PCR 10, which the kernel (IMA) extends")
+    if (config.attestation.pcrs.includes(pcr)) {
+      out.push(
+        `PCR ${pcr} is in 'attestation.pcrs' and in 'attestation.registers'; a register of the boot holds no launch log`,
+      )
+    }
+  }
+  if (!isAbsolute(config.policies)) out.push("'policies' is not an absolute path")
+  return out
+}
+
+function tlsSettings(tls: Static<typeof ConfigSchema>['tls']): VerifierConfig['tls'] {
+  if (tls?.certificate !== undefined && tls.key !== undefined) {
+    return { kind: 'files', certificate: tls.certificate, key: tls.key }
+  }
+  return { kind: 'own-ca', names: tls?.names ?? ['localhost', '127.0.0.1', '::1'] }
+}
+
+function listenAddress(text: string): VerifierConfig['listen'] {
+  const colon = text.lastIndexOf(':')
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) }
+}

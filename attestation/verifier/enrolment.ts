@@ -1,0 +1,236 @@
+import { createHash } from 'node:crypto'
+import { equalBytes, toHex } from '../base/index.ts'
+import { issueAkCertificate } from '../ca/index.ts'
+import { exportSpki, KeyError } from '../crypto/index.ts'
+import { type RootStore, type TpmIdentity, verifyEndorsement } from '../endorsement/index.ts'
+import { ACTIVATION_SECRET_BYTES, type AgentMessage, activationProof, type VerifierMessage } from '../protocol/index.ts'
+import { type BoundAk, type Enrolment, type NodeRecord, type Store, StoreError } from '../store/index.ts'
+import {
+  AkError,
+  CredentialError,
+  makeCredential,
+  nodeIdOf,
+  type VerifiedAk,
+  verifyAkPublic,
+  WireError,
+} from '../tpm2/index.ts'
+import type { VerifierConfig } from './config.ts'
+import { SessionError } from './errors.ts'
+import type { VerifierIdentity } from './identity.ts'
+
+export type Hello = Extract<AgentMessage, { t: 'hello' }>
+type Activate = Extract<VerifierMessage, { t: 'activate' }>
+
+/** As long as the binding itself, which only an operator ends; the certificate says no more than the node's record. */
+const AK_CERTIFICATE_LIFETIME_MS = 3652 * 86_400_000
+
+/** What enrolment needs of the verifier. */
+export interface EnrolmentPorts {
+  readonly config: VerifierConfig
+  readonly identity: VerifierIdentity
+  readonly store: Store
+  readonly roots: () => RootStore
+  readonly random: (size: number) => Uint8Array
+  readonly now: () => Date
+}
+
+/** A node whose AK is bound to its EK. */
+export interface KnownNode {
+  readonly node: NodeRecord
+  readonly ak: VerifiedAk
+}
+
+/** A challenge to prove that the AK lives beside the EK; good for one answer on one connection. */
+export interface ActivationChallenge {
+  readonly message: Activate
+  readonly expectedProof: Uint8Array
+  readonly hello: Hello
+  readonly nodeId: string
+  readonly ak: VerifiedAk
+  readonly ekCertificateSha256?: string
+  readonly tpm?: TpmIdentity
+  readonly known?: NodeRecord
+}
+
+/**
+ * First step: who is it? A node that is known with this very AK needs no activation again (its quote is its login); any
+ * other has to prove EK and AK.
+ *
+ * @param exporter of the connection: the proof is good on it alone
+ * @throws SessionError, AkError, StoreError
+ */
+export async function beginEnrolment(
+  hello: Hello,
+  exporter: Uint8Array,
+  ports: EnrolmentPorts,
+): Promise<KnownNode | ActivationChallenge> {
+  const { store, config } = ports
+  checkRegister(hello, config)
+  const ak = parsed(() => verifyAkPublic(hello.akPublic, {}))
+  const nodeId = parsed(() => nodeIdOf(hello.ekPublic))
+  const akName = toHex(ak.name)
+  const known = await store.node(nodeId)
+  if (known?.admission === 'refused') {
+    throw new SessionError(
+      'NODE_REFUSED',
+      `node ${nodeId} was refused by an operator; holdfast nodes admit ${nodeId.slice(0, 12)} takes it back`,
+    )
+  }
+  const owner = await store.nodeOfAk(akName)
+  if (owner !== undefined && owner !== nodeId) {
+    throw new SessionError(
+      'AK_OF_ANOTHER_NODE',
+      `attestation key ${akName} belongs to node ${owner}; one key is one node's`,
+    )
+  }
+  if (known?.ak !== undefined && known.ak.name !== akName) {
+    throw new SessionError(
+      'AK_NOT_BOUND',
+      `node ${nodeId} is bound to another attestation key; if its TPM lost that one: holdfast nodes rebind ${nodeId.slice(0, 12)}`,
+    )
+  }
+  const redeems = known?.admission === 'pending' && hello.token !== undefined && config.enrolment.admission === 'token'
+  if (known?.ak !== undefined && !redeems) return { node: known, ak }
+
+  const endorsement = verifyEndorsement(
+    {
+      ekPublic: hello.ekPublic,
+      ekChain: hello.ekChain,
+      ...(hello.ekCertificate !== undefined && { ekCertificate: hello.ekCertificate }),
+    },
+    {
+      roots: ports.roots(),
+      listed: config.enrolment.listed,
+      validityPolicy: config.enrolment.ekCertificateValidity,
+      now: ports.now(),
+    },
+  )
+  if (endorsement.kind === 'refused') {
+    throw new SessionError(
+      'EK_NOT_TRUSTED',
+      `${endorsement.code}: ${endorsement.message}. To trust the maker: holdfast roots import FILE; to vouch for this machine: list node ${nodeId}`,
+    )
+  }
+  const secret = ports.random(ACTIVATION_SECRET_BYTES)
+  const credential = parsed(() => makeCredential(hello.ekPublic, ak.name, secret, ports.random))
+  return {
+    message: { t: 'activate', ...credential },
+    expectedProof: activationProof(secret, exporter, ak.name),
+    hello,
+    nodeId,
+    ak,
+    ...(endorsement.kind === 'chain' && {
+      ekCertificateSha256: endorsement.path[0]?.fingerprint ?? '',
+      tpm: endorsement.identity,
+    }),
+    ...(known !== undefined && { known }),
+  }
+}
+
+/**
+ * Second step: the proof. A right one binds the AK to the node and admits it as the configuration says.
+ *
+ * @throws SessionError ACTIVATION_FAILED, TOKEN_REFUSED; StoreError
+ */
+export async function completeEnrolment(
+  challenge: ActivationChallenge,
+  proof: Uint8Array,
+  ports: EnrolmentPorts,
+): Promise<KnownNode> {
+  const { nodeId, ak, hello, known } = challenge
+  if (!equalBytes(proof, challenge.expectedProof)) {
+    throw new SessionError(
+      'ACTIVATION_FAILED',
+      'the proof does not show that this attestation key lives beside this endorsement key',
+    )
+  }
+  const token = admissionToken(hello, ports.config)
+  try {
+    if (known?.ak !== undefined) {
+      if (token === undefined) throw new TypeError('a bound node is activated again only to redeem a token')
+      return { node: await ports.store.admitByToken(nodeId, token), ak }
+    }
+    const bound = bind(challenge, ports)
+    if (known !== undefined) return { node: await ports.store.bindAk(nodeId, bound), ak }
+    return { node: await ports.store.enrol(enrolmentOf(challenge, bound, token, ports.config)), ak }
+  } catch (err) {
+    if (token !== undefined && err instanceof StoreError && err.code === 'STORE_CONFLICT') {
+      throw new SessionError('TOKEN_REFUSED', err.message, { cause: err })
+    }
+    throw err
+  }
+}
+
+function enrolmentOf(
+  challenge: ActivationChallenge,
+  ak: BoundAk,
+  tokenSha256: string | undefined,
+  config: VerifierConfig,
+): Enrolment {
+  const { nodeId, hello, ekCertificateSha256 } = challenge
+  const listed = config.enrolment.admission === 'listed' && config.enrolment.listed.has(nodeId)
+  return {
+    nodeId,
+    ekPublic: hello.ekPublic,
+    ...(ekCertificateSha256 !== undefined && { ekCertificateSha256 }),
+    ak,
+    attributes: { hostname: hello.hostname, agent: hello.agent },
+    admission:
+      tokenSha256 !== undefined ? { kind: 'token', tokenSha256 } : listed ? { kind: 'listed' } : { kind: 'pending' },
+  }
+}
+
+function bind({ hello, nodeId, ak, tpm }: ActivationChallenge, ports: EnrolmentPorts): BoundAk {
+  const certificate = issueAkCertificate(ports.identity.ca, {
+    publicKeyInfo: exportSpki(ak.key),
+    nodeId,
+    ...tpmNames(tpm),
+    now: ports.now(),
+    lifetimeMs: AK_CERTIFICATE_LIFETIME_MS,
+  })
+  return { public: hello.akPublic, name: toHex(ak.name), certificate: certificate.der }
+}
+
+/** The names that a certificate carries are all three or none. */
+function tpmNames(tpm: TpmIdentity | undefined) {
+  if (tpm?.manufacturer === undefined || tpm.model === undefined || tpm.version === undefined) return {}
+  return { tpm: { manufacturer: tpm.manufacturer, model: tpm.model, version: tpm.version } }
+}
+
+function admissionToken(hello: Hello, config: VerifierConfig): string | undefined {
+  if (config.enrolment.admission !== 'token' || hello.token === undefined) return undefined
+  return createHash('sha256').update(hello.token).digest('hex')
+}
+
+function checkRegister(hello: Hello, config: VerifierConfig): void {
+  if (!config.attestation.registers.includes(hello.pcr)) {
+    throw new SessionError(
+      'REGISTER_NOT_ALLOWED',
+      `the agent keeps its launch log in PCR ${hello.pcr}; this verifier accepts ${config.attestation.registers.join(', ')} (attestation.registers)`,
+    )
+  }
+  if (!hello.banks.includes('sha256')) {
+    // the boot registers are asked for in this bank
+    throw new SessionError(
+      'REGISTER_NOT_ALLOWED',
+      `banks ${hello.banks.join(', ')}: the TPM needs its SHA-256 bank allocated`,
+    )
+  }
+}
+
+/** Errors of material that the peer sent become refusals of the connection; anything else is our own. */
+function parsed<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (err) {
+    if (
+      err instanceof WireError ||
+      err instanceof AkError ||
+      err instanceof CredentialError ||
+      err instanceof KeyError
+    ) {
+      throw SessionError.from(err)
+    }
+    throw err
+  }
+}

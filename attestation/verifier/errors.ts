@@ -1,0 +1,58 @@
+import { CodedError } from '../base/index.ts'
+
+/**
+ * VERIFIER_CONFIG_UNREADABLE: the configuration file, or a file that it names, cannot be read.
+ * VERIFIER_CONFIG_INVALID: it was read and is wrong; the message lists each mistake as `file:line:col: message`.
+ * VERIFIER_KEY_INVALID: a key file is not what it should be.
+ * VERIFIER_KEY_EXPOSED: others than its owner can read a key file.
+ * VERIFIER_ROOTS_INVALID: a file among the trusted roots is no CA certificate.
+ * VERIFIER_LISTEN_FAILED: the address cannot be listened on.
+ */
+export type VerifierErrorCode =
+  | 'VERIFIER_CONFIG_UNREADABLE'
+  | 'VERIFIER_CONFIG_INVALID'
+  | 'VERIFIER_KEY_INVALID'
+  | 'VERIFIER_KEY_EXPOSED'
+  | 'VERIFIER_ROOTS_INVALID'
+  | 'VERIFIER_LISTEN_FAILED'
+export class VerifierError extends CodedError<VerifierErrorCode> {}
+
+/** What the verifier says to an agent before it closes a connection, beside the codes of the folders it uses. */
+export type SessionErrorCode =
+  /** A message that this state of the connection does not expect. */
+  | 'SESSION_UNEXPECTED_MESSAGE'
+  /** The next message did not come in time. */
+  | 'SESSION_TIMEOUT'
+  | 'SESSION_TOO_MANY_MESSAGES'
+  | 'SESSION_TOO_MANY_CONNECTIONS'
+  /** The nonce was not given to this connection, was used before, or has expired. */
+  | 'NONCE_UNKNOWN'
+  /** The EK has no certificate that leads to a trusted root, and is not listed. */
+  | 'EK_NOT_TRUSTED'
+  /** EK, node and AK belong together; this hello would part them. */
+  | 'AK_NOT_BOUND'
+  | 'AK_OF_ANOTHER_NODE'
+  | 'ACTIVATION_FAILED'
+  | 'TOKEN_REFUSED'
+  | 'NODE_REFUSED'
+  | 'NODE_CHANGED'
+  /** The register or the banks are not those of the node's earlier evidence. */
+  | 'REGISTER_NOT_ALLOWED'
+  | 'VERIFIER_STOPPING'
+  | 'VERIFIER_BUSY'
+  | 'INTERNAL'
+
+/** Ends a connection; the agent is told the code and the message. */
+export class SessionError extends CodedError {
+  /** Whether the same may succeed later: decides between the close codes 1013 and 1008. */
+  readonly retry: boolean
+  constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown; retry?: boolean }) {
+    super(code, message, options)
+    this.retry = options?.retry ?? false
+  }
+
+  /** A refusal for what a peer sent, under the code of the folder that found it. */
+  static from(err: CodedError): SessionError {
+    return new SessionError(err.code as SessionErrorCode, err.message, { cause: err }) // codes of all folders are one space
+  }
+}

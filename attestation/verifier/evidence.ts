@@ -1,0 +1,161 @@
+import { encode } from 'cborg'
+import {
+  type AppraisalResult,
+  appraisalResult,
+  appraiseEvidence,
+  type Evidence,
+  type EvidenceAppraisal,
+  type Finding,
+  finding,
+} from '../appraisal/index.ts'
+import { toHex } from '../base/index.ts'
+import { digest, type HashAlgorithm } from '../crypto/index.ts'
+import type { BankRegisters } from '../event-log/index.ts'
+import { BANK_ORDER } from '../event-log/index.ts'
+import { type AgentMessage, pcrValuesFromWire, type QuotedBody, quoteBinding, quotePurpose } from '../protocol/index.ts'
+import type { EvidenceItem } from '../store/index.ts'
+import {
+  type PcrSelection,
+  pcrIndex,
+  provenPcr,
+  TPM_RH_ENDORSEMENT,
+  type VerifiedQuote,
+  verifyQuoteInPool,
+} from '../tpm2/index.ts'
+import type { VerifierConfig } from './config.ts'
+import type { NodeContext } from './node-context.ts'
+
+export type Quoted = Extract<AgentMessage, { t: 'quoted' }>
+
+/** What one connection is asked to quote: its log's register in each bank, and the boot registers in SHA-256. */
+export interface RegisterChoice {
+  readonly pcr: number
+  readonly banks: readonly HashAlgorithm[]
+  readonly selection: readonly PcrSelection[]
+}
+
+/** @param banks as the agent reports them; SHA-256 is among them */
+export function registerChoice(
+  pcr: number,
+  banks: readonly HashAlgorithm[],
+  bootPcrs: readonly number[],
+): RegisterChoice {
+  const ordered = BANK_ORDER.filter((bank) => banks.includes(bank))
+  return {
+    pcr,
+    banks: ordered,
+    selection: ordered.map((bank) => ({
+      bank,
+      pcrs: (bank === 'sha256' ? [...bootPcrs, pcr] : [pcr]).sort((a, b) => a - b).map(pcrIndex),
+    })),
+  }
+}
+
+/** A connection's part of what a quote is bound to. */
+export interface ConnectionBinding {
+  readonly verifierId: Uint8Array
+  readonly exporter: Uint8Array
+}
+
+/**
+ * Verifies a quote over the registers asked for, bound to this connection and message. Nothing of the body is believed before.
+ *
+ * @param body decoded from `quoted.body`; its nonce has been redeemed
+ * @throws AttestError, ProtocolError
+ */
+export async function verifyEvidence(
+  quoted: Quoted,
+  body: QuotedBody,
+  context: NodeContext,
+  choice: RegisterChoice,
+  binding: ConnectionBinding,
+): Promise<{ readonly quote: VerifiedQuote; readonly evidence: Evidence }> {
+  const quote = await verifyQuoteInPool({
+    attest: quoted.attest,
+    signature: quoted.signature,
+    ak: context.ak,
+    // counters of an AK in another hierarchy would be obfuscated, and continuity could not be seen
+    akParent: { hierarchy: TPM_RH_ENDORSEMENT },
+    expectedExtraData: quoteBinding(quotePurpose(body), binding.verifierId, body.nonce, binding.exporter, quoted.body),
+    selection: choice.selection,
+    required: choice.selection.filter((s) => s.bank !== 'sha1'),
+    claimedValues: pcrValuesFromWire(body.pcrs),
+  })
+  return {
+    quote,
+    evidence: { clock: quote.clockInfo, pcr: choice.pcr, registers: logRegisters(quote, choice), log: body.log },
+  }
+}
+
+function logRegisters(quote: VerifiedQuote, { pcr, banks }: RegisterChoice): BankRegisters {
+  const registers: { [bank in HashAlgorithm]?: Uint8Array } = {}
+  for (const bank of banks) {
+    const value = provenPcr(quote, bank, pcrIndex(pcr))
+    if (value === undefined) throw new TypeError(`${bank}:${pcr} is in the selection, so it is in a verified quote`)
+    registers[bank] = value
+  }
+  return registers
+}
+
+/** Everything that one verified quote says of its node. */
+export interface NodeAppraisal extends EvidenceAppraisal {
+  readonly result: AppraisalResult
+}
+
+/** Appraises verified evidence with what the verifier knows of node and quote besides. Changes nothing. */
+export function appraiseNode(
+  context: NodeContext,
+  quote: VerifiedQuote,
+  evidence: Evidence,
+  config: VerifierConfig,
+  verifierId: string,
+  now: Date,
+): NodeAppraisal {
+  const policy = { startValues: config.attestation.startValues, verifierKeys: new Set([verifierId]) }
+  const appraisal = appraiseEvidence(context.state, evidence, policy, now)
+  const findings = [hardwareFinding(context), ...quoteFindings(quote), ...appraisal.findings]
+  return { ...appraisal, result: appraisalResult(findings) }
+}
+
+/** The EK was looked at when the node enrolled; activation has bound the AK to it. */
+function hardwareFinding(context: NodeContext): Finding {
+  const why = context.ekCertified
+    ? 'its EK certificate led to a trusted root at enrolment'
+    : 'an operator listed its EK'
+  return finding('enrolment.ek', 'affirming', 'hardware', why)
+}
+
+function quoteFindings(quote: VerifiedQuote): Finding[] {
+  return quote.findings.flatMap((f) => {
+    switch (f.code) {
+      case 'QUOTE_BANK_UNUSED':
+        return [
+          finding(
+            'quote.bank-unused',
+            'warning',
+            'executables',
+            `firmware measured nothing into bank ${f.bank}, so anybody may have`,
+          ),
+        ]
+      case 'QUOTE_BANK_SHA1':
+        return [
+          finding(
+            'quote.bank-sha1',
+            'affirming',
+            'executables',
+            'a SHA-1 bank is allocated; it is extended too and not relied on',
+          ),
+        ]
+      case 'QUOTE_CLOCK_UNSAFE':
+        return [] // continuity.clock speaks of it
+      default:
+        return f satisfies never
+    }
+  })
+}
+
+/** What is kept so that anybody can verify the quote again: the message, and the one input that is not in it. */
+export function evidenceItem(frame: Uint8Array, exporter: Uint8Array): EvidenceItem {
+  const bytes = encode({ v: 1, exporter, message: frame })
+  return { sha256: toHex(digest('sha256', bytes)), kind: 'evidence', bytes }
+}

@@ -1,0 +1,46 @@
+import { type NodeState, parseNodeState, type Tier } from '../appraisal/index.ts'
+import { messageOf } from '../base/index.ts'
+import type { NodeRecord } from '../store/index.ts'
+import type { VerifiedAk } from '../tpm2/index.ts'
+
+/**
+ * What the verifier holds in memory of one node, for as long as it is connected or tickets of it are out. Everything that
+ * changes it goes through `exclusively`, whichever connection it comes by.
+ */
+export class NodeContext {
+  readonly nodeId: string
+  readonly ak: VerifiedAk
+  readonly akName: string
+  /** Of the stored record; what was read under an older one is not written back. */
+  readonly generation: number
+  readonly ekCertified: boolean
+  /** As stored. Replaced only after the commit of the new one. */
+  state: NodeState | undefined
+  tier: Tier
+  /** performance.now() of the last verified evidence. */
+  lastEvidenceMs: number
+  #queue: Promise<unknown> = Promise.resolve()
+
+  /** @throws NodeStateError when the stored state cannot be read: it is never taken for none */
+  constructor(node: NodeRecord, ak: VerifiedAk, akName: string, nowMs: number) {
+    this.nodeId = node.nodeId
+    this.ak = ak
+    this.akName = akName
+    this.generation = node.generation
+    this.ekCertified = node.ekCertificateSha256 !== undefined
+    this.state = node.state === undefined ? undefined : parseNodeState(node.state)
+    this.tier = tierOf(node.tier)
+    this.lastEvidenceMs = nowMs
+  }
+
+  /** Runs `work` when everything begun before it has ended. */
+  exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work)
+    this.#queue = result.catch(messageOf) // the caller has the error; the next in line does not need it
+    return result
+  }
+}
+
+function tierOf(text: string): Tier {
+  return text === 'affirming' || text === 'warning' || text === 'contraindicated' ? text : 'none'
+}

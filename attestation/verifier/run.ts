@@ -1,0 +1,138 @@
+import { randomBytes } from 'node:crypto'
+import pino, { type Logger } from 'pino'
+import { messageOf } from '../base/index.ts'
+import { loadLaunchPolicies } from '../launch-policy/index.ts'
+import { openStore } from '../store/index.ts'
+import type { VerifierConfig } from './config.ts'
+import { loadIdentity, type TrustFile } from './identity.ts'
+import { Listener } from './listener.ts'
+import { readRootStore } from './roots.ts'
+import { VerifierService } from './service.ts'
+import { Session } from './session.ts'
+
+/** Agents are told to come back; those that do not read that are cut off. */
+const SHUTDOWN_GRACE_MS = 3000
+/** Version of what appraises, in attestation results. */
+const BUILD = { developer: 'Holdfast', build: 'holdfast-verifier/1' } as const
+
+/** A verifier that listens. */
+export interface RunningVerifier {
+  readonly host: string
+  readonly port: number
+  readonly trust: TrustFile
+  /** Reads policies and roots again; with a mistake in them, the old ones stay. */
+  reload(): Promise<void>
+  /** Ends connections in order, then the listener, then the store. */
+  close(): Promise<void>
+}
+
+export interface StartOptions {
+  readonly log: Logger
+  /** Wall clock; injected by tests. */
+  readonly now?: () => Date
+}
+
+/**
+ * Starts a verifier. Policies, roots, keys and store are all checked before it listens.
+ *
+ * @throws VerifierError, LaunchPolicyError, StoreError, CaError: nothing is left open then
+ */
+export async function startVerifier(config: VerifierConfig, options: StartOptions): Promise<RunningVerifier> {
+  const { log } = options
+  const now = options.now ?? (() => new Date())
+  const policies = loadLaunchPolicies(config.policies)
+  const roots = readRootStore(config.enrolment.roots)
+  const identity = await loadIdentity(config, now())
+  const store = await openStore(config.storeFile, { exclusive: true, create: true, now })
+  try {
+    await store.claimFor(identity.verifierIdHex)
+    const keep = async (set: typeof policies): Promise<void> =>
+      await store.saveEvidence({ sha256: set.revision, kind: 'policy-set', bytes: set.canonical })
+    await keep(policies)
+    const random = (size: number): Uint8Array => new Uint8Array(randomBytes(size))
+    const service = new VerifierService({ config, identity, store, policies, roots, log, random, now, build: BUILD })
+    const listener = new Listener(
+      {
+        ...config.listen,
+        ...config.limits,
+        certificate: identity.tls.certificate,
+        key: identity.tls.key,
+        healthy: service.healthy,
+        onConnection: (connection, connectionLog) => {
+          const session = new Session(connection, service, connectionLog)
+          service.sessionStarted(session)
+          connection.serve(session)
+        },
+      },
+      log,
+    )
+    const address = await listener.listen()
+    service.start()
+    log.info(
+      {
+        host: address.address,
+        port: address.port,
+        verifierId: identity.verifierIdHex,
+        policyRevision: policies.revision,
+        policies: policies.policies.length,
+        roots: roots.anchorFingerprints.size,
+      },
+      'verifier listens',
+    )
+    if (roots.anchorFingerprints.size === 0 && config.enrolment.listed.size === 0) {
+      log.warn('no TPM maker is trusted and no node is listed: nobody can enrol; see holdfast roots import')
+    }
+    return {
+      host: address.address,
+      port: address.port,
+      trust: identity.trust,
+      async reload() {
+        try {
+          const fresh = loadLaunchPolicies(config.policies)
+          const freshRoots = readRootStore(config.enrolment.roots)
+          await keep(fresh)
+          service.replace(fresh, freshRoots)
+          log.info(
+            { policyRevision: fresh.revision, roots: freshRoots.anchorFingerprints.size },
+            'policies and roots taken over',
+          )
+        } catch (err) {
+          log.error(
+            { err, policyRevision: service.policies().revision },
+            'policies and roots not taken over; the old ones stay',
+          )
+        }
+      },
+      async close() {
+        const ended = listener.close(SHUTDOWN_GRACE_MS)
+        await service.stop()
+        await ended
+        await store.close()
+        log.info('verifier stopped')
+      },
+    }
+  } catch (err) {
+    await store.close()
+    throw err
+  }
+}
+
+/** Runs until SIGTERM or SIGINT; SIGHUP reloads. Resolves when everything has ended. */
+export async function runVerifier(config: VerifierConfig): Promise<void> {
+  const log = pino({ level: config.logLevel, name: 'verifier' }, pino.destination(2))
+  const verifier = await startVerifier(config, { log })
+  const onHangUp = (): void => {
+    verifier.reload().catch((err) => log.error({ err, reason: messageOf(err) }, 'reload failed'))
+  }
+  process.on('SIGHUP', onHangUp)
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => {
+        log.info({ signal }, 'stopping')
+        resolve()
+      })
+    }
+  })
+  process.off('SIGHUP', onHangUp)
+  await verifier.close()
+}

@@ -1,0 +1,226 @@
+import type { Logger } from 'pino'
+import { appraiseSilence, type Finding, finding, NodeStateError, serialiseNodeState } from '../appraisal/index.ts'
+import { toHex } from '../base/index.ts'
+import type { RootStore } from '../endorsement/index.ts'
+import type { LaunchPolicySet } from '../launch-policy/index.ts'
+import { type NodeRecord, type Store, StoreError } from '../store/index.ts'
+import type { VerifierConfig } from './config.ts'
+import type { KnownNode } from './enrolment.ts'
+import { SessionError } from './errors.ts'
+import type { VerifierIdentity } from './identity.ts'
+import { NodeContext } from './node-context.ts'
+
+/** How soon an operator's act is noticed by connections that wait; decisions look for themselves. */
+const POLL_MS = 500
+
+/** A connection, as far as the service needs to know. */
+export interface LiveSession {
+  end(reason: SessionError): void
+  /** An operator has written something: is this node still what it was? */
+  recheck(): Promise<void>
+}
+
+export interface ServiceParts {
+  readonly config: VerifierConfig
+  readonly identity: VerifierIdentity
+  readonly store: Store
+  readonly policies: LaunchPolicySet
+  readonly roots: RootStore
+  readonly log: Logger
+  readonly random: (size: number) => Uint8Array
+  readonly now: () => Date
+  /** Who issues attestation results (EAR's verifier id). */
+  readonly build: { readonly developer: string; readonly build: string }
+}
+
+/** What all connections share: configuration, keys, store, the nodes in memory, and the clockwork. */
+export class VerifierService {
+  readonly config: VerifierConfig
+  readonly identity: VerifierIdentity
+  readonly store: Store
+  readonly random: (size: number) => Uint8Array
+  readonly now: () => Date
+  readonly build: ServiceParts['build']
+  readonly #log: Logger
+  readonly #startedMs = performance.now()
+  readonly #contexts = new Map<string, NodeContext>()
+  readonly #sessions = new Set<LiveSession>()
+  /** The connection of each node that has proved itself last. */
+  readonly #active = new Map<string, LiveSession>()
+  #policies: LaunchPolicySet
+  #roots: RootStore
+  #timer: NodeJS.Timeout | undefined
+  #dataVersion: number
+  #ticking: Promise<void> | undefined
+  #storeFailed = false
+  #absentChecked = false
+
+  constructor(parts: ServiceParts) {
+    this.config = parts.config
+    this.identity = parts.identity
+    this.store = parts.store
+    this.random = parts.random
+    this.now = parts.now
+    this.build = parts.build
+    this.#log = parts.log
+    this.#policies = parts.policies
+    this.#roots = parts.roots
+    this.#dataVersion = parts.store.dataVersion()
+  }
+
+  policies = (): LaunchPolicySet => this.#policies
+  roots = (): RootStore => this.#roots
+  healthy = (): boolean => !this.#storeFailed
+
+  /** Takes over policies and roots that have been read and checked. Decisions under way keep the old ones. */
+  replace(policies: LaunchPolicySet, roots: RootStore): void {
+    this.#policies = policies
+    this.#roots = roots
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => {
+      this.#ticking ??= this.#tick()
+        .then(() => {
+          this.#storeFailed = false
+        })
+        .catch((err) => {
+          if (!this.#storeFailed) this.#log.error({ err }, 'the store cannot be used')
+          this.#storeFailed = true
+        })
+        .finally(() => {
+          this.#ticking = undefined
+        })
+    }, POLL_MS)
+  }
+
+  /** Ends all connections; resolves when nothing of ours uses the store any more. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer)
+    for (const session of [...this.#sessions]) {
+      session.end(new SessionError('VERIFIER_STOPPING', 'the verifier is stopping', { retry: true }))
+    }
+    await this.#ticking
+    await Promise.all([...this.#contexts.values()].map((context) => context.exclusively(async () => {})))
+  }
+
+  sessionStarted(session: LiveSession): void {
+    this.#sessions.add(session)
+  }
+
+  sessionEnded(session: LiveSession, nodeId: string | undefined): void {
+    this.#sessions.delete(session)
+    if (nodeId !== undefined && this.#active.get(nodeId) === session) this.#active.delete(nodeId)
+  }
+
+  /** A node has proved itself on this connection: an older one of the same node is a dead one. */
+  loggedIn(session: LiveSession, context: NodeContext): void {
+    const previous = this.#active.get(context.nodeId)
+    this.#active.set(context.nodeId, session)
+    if (previous !== undefined && previous !== session) {
+      previous.end(
+        new SessionError('NODE_CHANGED', 'this node has proved itself on another connection', { retry: true }),
+      )
+    }
+  }
+
+  /** The node's one context; connections of the same node share it. @throws SessionError when its stored state is unreadable */
+  context(known: KnownNode): NodeContext {
+    const { node, ak } = known
+    const had = this.#contexts.get(node.nodeId)
+    if (had?.generation === node.generation) return had
+    const context = this.#newContext(node, ak)
+    this.#contexts.set(node.nodeId, context)
+    return context
+  }
+
+  #newContext(node: NodeRecord, ak: KnownNode['ak']): NodeContext {
+    try {
+      return new NodeContext(node, ak, toHex(ak.name), performance.now())
+    } catch (err) {
+      if (!(err instanceof NodeStateError)) throw err
+      this.#log.error({ err, nodeId: node.nodeId, code: err.code }, 'what is stored of this node cannot be read')
+      throw SessionError.from(err)
+    }
+  }
+
+  /** What is held of a node is no longer what the store has. */
+  forget(context: NodeContext): void {
+    if (this.#contexts.get(context.nodeId) === context) this.#contexts.delete(context.nodeId)
+  }
+
+  async #tick(): Promise<void> {
+    const version = this.store.dataVersion()
+    if (version !== this.#dataVersion) {
+      this.#dataVersion = version
+      for (const session of [...this.#sessions]) await session.recheck()
+    }
+    for (const context of [...this.#contexts.values()]) await this.#look(context)
+    await this.#markAbsent()
+  }
+
+  /** Deadlines of tickets, and silence. */
+  async #look(context: NodeContext): Promise<void> {
+    const nowMs = this.now().getTime()
+    const silent = performance.now() - context.lastEvidenceMs > this.config.attestation.silentAfterMs
+    const late = context.state?.tickets.some((t) => !t.overdue && nowMs >= t.deadlineMs) ?? false
+    if (late || (silent && (context.tier === 'affirming' || context.tier === 'warning'))) {
+      await context.exclusively(async () => {
+        if (context.state !== undefined && late) await this.#overdue(context, context.state)
+        else await this.#silent(context.nodeId, context.generation, () => (context.tier = 'none'))
+      })
+    }
+    const waits = context.state?.tickets.some((t) => !t.overdue) ?? false
+    if (silent && !waits && !this.#active.has(context.nodeId)) this.forget(context)
+  }
+
+  async #overdue(context: NodeContext, before: NonNullable<NodeContext['state']>): Promise<void> {
+    const { state, findings, overdue } = appraiseSilence(before, this.now())
+    if (overdue.length === 0) return
+    await this.#verdict(context.nodeId, context.generation, 'contraindicated', findings, serialiseNodeState(state))
+    context.state = state
+    context.tier = 'contraindicated'
+  }
+
+  async #silent(nodeId: string, generation: number, then: () => void): Promise<void> {
+    const message = `no evidence for ${this.config.attestation.silentAfterMs / 1000} s; the last verdict is void`
+    await this.#verdict(
+      nodeId,
+      generation,
+      'none',
+      [finding('node.silent', 'none', 'instance-identity', message)],
+      undefined,
+    )
+    then()
+  }
+
+  async #verdict(
+    nodeId: string,
+    generation: number,
+    tier: 'none' | 'contraindicated',
+    findings: readonly Finding[],
+    state: string | undefined,
+  ): Promise<void> {
+    try {
+      await this.store.saveVerdict(nodeId, generation, { tier, findings: JSON.stringify(findings) }, state)
+    } catch (err) {
+      // an operator was faster; what is in the store now is looked at with the next message or tick
+      if (err instanceof StoreError && err.code === 'STORE_CONFLICT') {
+        this.#contexts.delete(nodeId)
+        return
+      }
+      throw err
+    }
+    this.#log.warn({ nodeId, tier, findings }, 'verdict changed')
+  }
+
+  /** Once after a start: nodes that were trusted when the verifier went away and have not come back. */
+  async #markAbsent(): Promise<void> {
+    if (this.#absentChecked || performance.now() - this.#startedMs < this.config.attestation.silentAfterMs) return
+    this.#absentChecked = true
+    const trusted = (n: NodeRecord): boolean => n.tier === 'affirming' || n.tier === 'warning'
+    for (const node of await this.store.nodes()) {
+      if (trusted(node) && !this.#contexts.has(node.nodeId)) await this.#silent(node.nodeId, node.generation, () => {})
+    }
+  }
+}

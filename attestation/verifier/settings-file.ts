@@ -1,0 +1,107 @@
+import type { Static, TSchema } from '@sinclair/typebox'
+import { Value, type ValueError, ValueErrorType } from '@sinclair/typebox/value'
+import { type Document, isMap, isNode, isSeq, LineCounter, parseDocument } from 'yaml'
+import { messageOf } from '../base/index.ts'
+import { VerifierError } from './errors.ts'
+
+/** A configuration is a page or two of text; more is some other file. */
+const MAX_SETTINGS_CHARS = 256 << 10
+const MAX_PROBLEMS = 50
+
+/**
+ * Reads YAML against a schema whose `description`s complete the sentence "wants ...".
+ *
+ * @param file the name for messages
+ * @throws VerifierError VERIFIER_CONFIG_INVALID with every mistake at once, one `file:line:col: message` a line
+ */
+export function parseSettings<T extends TSchema>(schema: T, text: string, file: string): Static<T> {
+  const lines = new LineCounter()
+  const found: { readonly offset: number; readonly message: string }[] = []
+  const raise = (): never => {
+    const out = found
+      .sort((a, b) => a.offset - b.offset)
+      .map(({ offset, message }) => {
+        const { line, col } = lines.linePos(offset)
+        return `${file}:${Math.max(line, 1)}:${Math.max(col, 1)}: ${message}`
+      })
+    throw new VerifierError('VERIFIER_CONFIG_INVALID', out.join('\n'))
+  }
+  if (text.length > MAX_SETTINGS_CHARS) {
+    found.push({ offset: 0, message: `more than ${MAX_SETTINGS_CHARS} characters; this is no configuration` })
+    return raise()
+  }
+  const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: false })
+  for (const e of doc.errors) found.push({ offset: e.pos[0], message: e.message })
+  if (found.length > 0) return raise()
+  let value: unknown
+  try {
+    value = doc.toJS({ maxAliasCount: 0 }) ?? {}
+  } catch (err) {
+    found.push({ offset: 0, message: `aliases are not read here (${messageOf(err)}); write the value out` })
+    return raise()
+  }
+  if (Value.Check(schema, value)) return value
+  for (const e of Value.Errors(schema, value)) {
+    // TypeBox reports a missing member twice: as missing, and as an undefined value of the wrong type
+    if (e.value === undefined && e.type !== ValueErrorType.ObjectRequiredProperty) continue
+    found.push({ offset: offsetOf(doc, e), message: sentence(e) })
+    if (found.length === MAX_PROBLEMS) break
+  }
+  return raise()
+}
+
+function sentence(e: ValueError): string {
+  const name = e.path.split('/').slice(1).join('.')
+  switch (e.type) {
+    case ValueErrorType.ObjectAdditionalProperties: {
+      const near = nearest(e.path.split('/').at(-1) ?? '', membersOf(e.schema))
+      return `there is no setting '${name}'${near === undefined ? '' : `; did you mean '${near}'?`}`
+    }
+    case ValueErrorType.ObjectRequiredProperty:
+      return `the setting '${name}' is missing; it is ${e.schema.description ?? 'required'}`
+    default:
+      return `${name === '' ? 'the file' : `'${name}'`} wants ${e.schema.description ?? e.message}, got ${shown(e.value)}`
+  }
+}
+
+/** The error of an unknown member carries the schema of the object that has no such member. */
+function membersOf(schema: TSchema): readonly string[] {
+  const properties: unknown = schema['properties']
+  return typeof properties === 'object' && properties !== null ? Object.keys(properties) : []
+}
+
+function nearest(got: string, known: readonly string[]): string | undefined {
+  const plain = (s: string): string => s.toLowerCase().replace(/[^a-z0-9]/g, '')
+  return known.find((k) => plain(k) === plain(got)) ?? known.find((k) => plain(k).startsWith(plain(got).slice(0, 4)))
+}
+
+function shown(value: unknown): string {
+  const json = JSON.stringify(value) ?? String(value)
+  return json.length > 60 ? `${json.slice(0, 57)}...` : json
+}
+
+/** Where a setting's key stands (for an item of a list: the item); for what is missing, what it is missing from. */
+function offsetOf(doc: Document, e: ValueError): number {
+  const path = e.path.split('/').slice(1)
+  if (e.type === ValueErrorType.ObjectRequiredProperty) path.pop()
+  let node: unknown = doc.contents
+  let at = startOf(node) ?? 0
+  for (const key of path) {
+    if (isMap(node)) {
+      const pair = node.items.find((p) => isNode(p.key) && String(p.key) === key)
+      if (pair === undefined) return at
+      at = startOf(pair.key) ?? at
+      node = pair.value
+    } else if (isSeq(node)) {
+      node = node.items[Number(key)]
+      at = startOf(node) ?? at
+    } else {
+      return at
+    }
+  }
+  return at
+}
+
+function startOf(node: unknown): number | undefined {
+  return isNode(node) ? node.range?.[0] : undefined
+}
