@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import {
+  fetchImage,
+  findImage,
+  type ImageStore,
+  listImages,
+  openImageStore,
+  openVerifiedTree,
+} from '../../../stage1/image/index.ts'
+import { cannotRender, stage1Program, tar, writeBlob, writeOciLayout } from '../../support/images.ts'
+
+const CHILD = fileURLToPath(new URL('../../support/fetch-child.ts', import.meta.url))
+
+describe('image store', () => {
+  let dir: string
+  let store: ImageStore
+  const mounts: string[] = []
+
+  before(function () {
+    const reason = cannotRender()
+    if (reason !== undefined) {
+      console.log(`      skipped: ${reason}`)
+      this.skip()
+    }
+  })
+  beforeEach(() => {
+    dir = fs.mkdtempSync(join(tmpdir(), 'holdfast-store-'))
+    store = openImageStore(join(dir, 'store'))
+  })
+  afterEach(() => {
+    for (const mount of mounts.splice(0)) spawnSync('umount', [mount])
+    fs.rmSync(dir, { recursive: true, force: true })
+  })
+
+  /** A layout with one image of about `bytes` bytes that do not compress. */
+  function layout(name: string, bytes = 10_000, config: object = {}): string {
+    const noise = Buffer.alloc(bytes)
+    let x = 12345
+    for (let i = 0; i < bytes; i++) {
+      x = (Math.imul(x, 1103515245) + 12345) >>> 0
+      noise[i] = x >>> 24
+    }
+    const entries = [{ name: 'bin/' }, { name: 'bin/app', mode: 0o755, data: noise }]
+    writeOciLayout(join(dir, name), {
+      layers: [{ tar: tar(entries) }],
+      config: { Cmd: ['/bin/app'], ...config },
+      ref: 'v1',
+    })
+    return `oci:${join(dir, name)}:v1`
+  }
+
+  const fetch = (reference: string, into = store) =>
+    fetchImage(into, reference, { cwd: '/', stage1Program: stage1Program(), onProgress: () => {} })
+
+  /** Starts a fetch in a process of its own, which prints each step. */
+  function fetchInChild(reference: string, into = store) {
+    return spawn(process.execPath, ['--import=tsx', CHILD, into.dir, reference, stage1Program()], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+  }
+
+  it('gives back what was fetched, under each of its names', async () => {
+    const first = await fetch(layout('a'))
+    assert.deepEqual(findImage(store, first.origin.name, '/'), first)
+    await fetch(layout('b'))
+    const [listed, ...others] = listImages(store)
+    assert.deepEqual(others, [])
+    assert.ok(listed && 'names' in listed)
+    assert.equal(listed.names.length, 2)
+  })
+
+  it('tells images that share a name apart, and says so', async () => {
+    await fetch(layout('one/img'))
+    await fetch(layout('two/img', 10_000, { Cmd: ['/bin/other'] }))
+    assert.throws(() => findImage(store, 'img', '/'), { code: 'IMAGE_AMBIGUOUS' })
+    assert.throws(() => findImage(store, 'nothing', '/'), { code: 'IMAGE_NOT_FOUND' })
+    assert.throws(() => findImage(store, 'sha256-0000', '/'), { code: 'IMAGE_NOT_FOUND' })
+  })
+
+  it('renders the same bytes in any directory, at any time, whatever order the disk lists files in', async () => {
+    const reference = layout('a', 300_000)
+    const other = openImageStore(join(dir, 'other'))
+    const [first, second] = [await fetch(reference), await fetch(reference, other)]
+    assert.equal(first.treeDigest, second.treeDigest)
+    const name = fs.readdirSync(join(store.dir, 'trees'))[0] ?? ''
+    const bytes = fs.readFileSync(join(store.dir, 'trees', name))
+    assert.ok(bytes.equals(fs.readFileSync(join(other.dir, 'trees', name))))
+  })
+
+  it('renders a tree again that was changed or lost', async () => {
+    const reference = layout('a')
+    const image = await fetch(reference)
+    const file = join(store.dir, 'trees', fs.readdirSync(join(store.dir, 'trees'))[0] ?? '')
+    for (const damage of [() => fs.rmSync(file), () => fs.writeFileSync(file, Buffer.alloc(8192))]) {
+      damage()
+      assert.throws(() => openVerifiedTree(store, image.treeDigest, { remember: false }))
+      assert.equal((await fetch(reference)).treeDigest, image.treeDigest)
+      fs.closeSync(openVerifiedTree(store, image.treeDigest, { remember: false }).fd)
+    }
+  })
+
+  it('fetches a blob again that was changed in the store', async () => {
+    const reference = layout('a')
+    const image = await fetch(reference)
+    for (const name of fs.readdirSync(join(store.dir, 'cas/sha256'))) {
+      const file = join(store.dir, 'cas/sha256', name)
+      fs.chmodSync(file, 0o600)
+      fs.appendFileSync(file, 'x')
+    }
+    assert.throws(() => findImage(store, reference, '/'), { code: 'IMAGE_RECORD_BAD' })
+    assert.equal((await fetch(reference)).id, image.id)
+    assert.equal(findImage(store, reference, '/').id, image.id)
+  })
+
+  const tampering: { name: string; change: (record: string, ref: string) => void; code: string }[] = [
+    {
+      name: 'another command in the record',
+      change: (record) => fs.writeFileSync(record, fs.readFileSync(record, 'utf8').replace('/bin/app', '/bin/bad')),
+      code: 'IMAGE_RECORD_BAD',
+    },
+    {
+      name: 'a member nobody knows in the record',
+      change: (record) => fs.writeFileSync(record, fs.readFileSync(record, 'utf8').replace('{', '{"x":1,')),
+      code: 'IMAGE_RECORD_BAD',
+    },
+    { name: 'half a record', change: (record) => fs.truncateSync(record, 40), code: 'IMAGE_RECORD_BAD' },
+    { name: 'no record', change: (record) => fs.rmSync(record), code: 'IMAGE_RECORD_BAD' },
+    {
+      name: 'a record that is a symlink',
+      change: (record) => {
+        fs.renameSync(record, `${record}.x`)
+        fs.symlinkSync(`${record}.x`, record)
+      },
+      code: 'IMAGE_STORE_FAILED',
+    },
+    {
+      name: 'a name that is about another name',
+      change: (_, ref) => fs.writeFileSync(ref, fs.readFileSync(ref, 'utf8').replace('"name":"oci:', '"name":"oci:/x')),
+      code: 'IMAGE_RECORD_BAD',
+    },
+    { name: 'a name that is empty', change: (_, ref) => fs.truncateSync(ref, 0), code: 'IMAGE_RECORD_BAD' },
+  ]
+  for (const { name, change, code } of tampering) {
+    it(`refuses ${name} with ${code}`, async () => {
+      const reference = layout('a')
+      await fetch(reference)
+      const [record = ''] = fs.readdirSync(join(store.dir, 'images'))
+      const [ref = ''] = fs.readdirSync(join(store.dir, 'refs'))
+      change(join(store.dir, 'images', record), join(store.dir, 'refs', ref))
+      assert.throws(() => findImage(store, reference, '/'), { code })
+    })
+  }
+
+  it('survives kill -9 at every step of a fetch: nothing half-made is seen, and the next fetch cleans up', async () => {
+    const reference = layout('a', 3_000_000)
+    for (const step of ['resolve', 'blob', 'unpack', 'render']) {
+      const child = fetchInChild(reference)
+      const ended = once(child, 'close')
+      let killed = false
+      child.stdout.on('data', (text: Buffer) => {
+        if (killed || !text.toString().includes(step)) return
+        killed = true
+        child.kill('SIGKILL')
+      })
+      await ended
+      assert.ok(killed, `was killed at ${step}`)
+      assert.deepEqual(listImages(store), [])
+      assert.throws(() => findImage(store, reference, '/'), { code: 'IMAGE_NOT_FOUND' })
+    }
+    assert.notDeepEqual(fs.readdirSync(join(store.dir, 'tmp')), [])
+    const image = await fetch(reference)
+    assert.deepEqual(fs.readdirSync(join(store.dir, 'tmp')), [])
+    fs.closeSync(openVerifiedTree(store, image.treeDigest, { remember: false }).fd)
+  })
+
+  it('lets several commands fetch the same image at once', async () => {
+    const reference = layout('a', 1_000_000)
+    const children = [fetchInChild(reference), fetchInChild(reference), fetchInChild(reference)]
+    const statuses = await Promise.all(children.map(async (c) => (await once(c.stdout.resume() && c, 'close'))[0]))
+    assert.deepEqual(statuses, [0, 0, 0])
+    assert.equal(listImages(store).length, 1)
+    assert.deepEqual(fs.readdirSync(join(store.dir, 'tmp')), [])
+  })
+
+  it('says that the disk is full, and leaves nothing half-made', async function () {
+    const full = join(dir, 'full')
+    fs.mkdirSync(full)
+    if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', full]).status !== 0) {
+      console.log('      skipped: a tmpfs cannot be mounted here')
+      this.skip()
+    }
+    mounts.push(full)
+    const small = openImageStore(join(full, 'store'))
+    // too large for the store; then too large for unpacking; then too large for rendering
+    for (const bytes of [4_000_000, 2_000_000, 1_200_000]) {
+      await assert.rejects(fetch(layout(`n${bytes}`, bytes), small), { code: 'IMAGE_NO_SPACE' })
+      for (const part of ['tmp', 'images', 'refs', 'trees'])
+        assert.deepEqual(fs.readdirSync(join(small.dir, part)), [], part)
+      for (const name of fs.readdirSync(join(small.dir, 'cas/sha256'))) fs.rmSync(join(small.dir, 'cas/sha256', name))
+    }
+    await fetch(layout('fits', 500_000), small)
+  })
+
+  it('refuses a layout that is none, or lacks the image', async () => {
+    fs.mkdirSync(join(dir, 'empty'))
+    await assert.rejects(fetch(`oci:${join(dir, 'empty')}`), { code: 'IMAGE_NOT_FOUND' })
+    await assert.rejects(fetch(`oci:${join(dir, 'none')}`), { code: 'IMAGE_NOT_FOUND' })
+    await assert.rejects(fetch(layout('a').replace('v1', 'v2')), { code: 'IMAGE_NOT_FOUND' })
+    await assert.rejects(fetch(join(dir, 'none.aci')), { code: 'IMAGE_NOT_FOUND' })
+    await assert.rejects(fetch('just-a-name'), { code: 'IMAGE_REFERENCE_BAD' })
+    fs.writeFileSync(join(dir, 'a/oci-layout'), '{"imageLayoutVersion":"9"}')
+    await assert.rejects(fetch(`oci:${join(dir, 'a')}:v1`), { code: 'IMAGE_MANIFEST_BAD' })
+  })
+
+  it('refuses a blob in a layout that is a directory', async () => {
+    const reference = layout('a')
+    const { digest } = writeBlob(join(dir, 'a'), Buffer.from('x'))
+    const blobs = join(dir, 'a/blobs/sha256')
+    for (const name of fs.readdirSync(blobs)) {
+      if (name === digest.slice(7)) continue
+      fs.rmSync(join(blobs, name))
+      fs.mkdirSync(join(blobs, name))
+    }
+    await assert.rejects(fetch(reference), { code: 'IMAGE_SOURCE_BAD' })
+  })
+})
