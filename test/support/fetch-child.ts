@@ -1,0 +1,9 @@
+// Fetches an image in a process of its own and prints each step, so that a test can kill it in between.
+import { fetchImage, openImageStore } from '../../stage1/image/index.ts'
+
+const [dir = '', reference = '', stage1Program = ''] = process.argv.slice(2)
+await fetchImage(openImageStore(dir), reference, {
+  cwd: '/',
+  stage1Program,
+  onProgress: ({ step }) => process.stdout.write(`${step}\n`),
+})
