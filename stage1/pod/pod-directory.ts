@@ -81,13 +81,14 @@ export function findPod(dir: string, prefix: string): Pod {
 
 /**
  * Opens a pod's directory without locking it. It stays this pod's when the directory is renamed.
- * @returns undefined when it is not there any more
+ * @returns undefined when it is not there any more, or is no directory: then it is no pod
  */
 export function openPod(podPath: string): number | undefined {
   try {
     return fs.openSync(podPath, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW)
   } catch (err) {
-    if (codeOf(err) === 'ENOENT') return undefined
+    const code = codeOf(err)
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return undefined
     throw err
   }
 }
