@@ -1,0 +1,72 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Deployment } from '../support/deployment.ts'
+import { HOLDFAST, run } from '../support/holdfast.ts'
+import { writeBusyboxLayout } from '../support/images.ts'
+import { firstByteMs } from './first-byte.ts'
+import { type BenchRow, median, ratioRow } from './rows.ts'
+
+const ROUNDS = 15
+const ECHO = ['/bin/echo', 'up'] as const
+
+/**
+ * From `holdfast run` to the app's first instruction, warm, on swtpm with a verifier on loopback, against systemd-nspawn started by hand
+ * on the same tree, and podman on the same image. Interleaved, so that a noisy machine is noisy for all three.
+ */
+export async function measure(): Promise<readonly BenchRow[]> {
+  const deployment = await Deployment.start()
+  try {
+    const layout = join(deployment.directory, 'layout')
+    mkdirSync(layout)
+    writeBusyboxLayout(layout)
+    const image = await deployment.expect('fetch', '--dir', deployment.dataDirectory, `oci:${layout}:latest`)
+    const tree = join(deployment.directory, 'tree')
+    await must('umoci', ['raw', 'unpack', '--image', `${layout}:latest`, tree])
+    const podman = await preparePodman(deployment.directory, layout)
+
+    const ours: number[] = []
+    const nspawn: number[] = []
+    const podmans: number[] = []
+    for (let round = -2; round < ROUNDS; round++) {
+      const times = [
+        await firstByteMs([process.execPath, HOLDFAST, 'run', ...deployment.nodeOptions, image, '--', ...ECHO]),
+        await firstByteMs(['systemd-nspawn', ...NSPAWN_OPTIONS, '-D', tree, ...ECHO]),
+        await firstByteMs([...podman, ...ECHO]),
+      ] as const
+      if (round < 0) continue // warm-up
+      ours.push(times[0])
+      nspawn.push(times[1])
+      podmans.push(times[2])
+    }
+    const row = { name: 'launch-nspawn', ours: median(ours), unit: 'ms' }
+    return [
+      ratioRow(
+        { ...row, reference: median(nspawn), referenceWhat: 'systemd-nspawn by hand, its own seccomp filter' },
+        3,
+      ),
+      ratioRow({ ...row, reference: median(podmans), referenceWhat: 'podman run --network=none' }, 1),
+    ]
+  } finally {
+    await deployment.stop()
+  }
+}
+
+const NSPAWN_OPTIONS = [
+  ...['-q', '--register=no', '--keep-unit', '--settings=no', '--resolv-conf=off', '--timezone=off'],
+  ...['--link-journal=no', '--console=pipe', '--private-network'],
+]
+
+/** @returns the command that runs the image, up to the program */
+async function preparePodman(directory: string, layout: string): Promise<[string, ...string[]]> {
+  const storage = ['--root', join(directory, 'podman'), '--runroot', join(directory, 'podman-run')]
+  const global = [...storage, '--cgroup-manager=cgroupfs', '--runtime=runc', '--events-backend=none']
+  await must('podman', [...global, 'pull', '-q', `oci:${layout}:latest`])
+  const { stdout } = await run('podman', [...global, 'images', '-q', '--no-trunc'])
+  const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'] // podman's own need CAP_SYS_RESOURCE
+  return ['podman', ...global, 'run', '--rm', '--network=none', '--log-driver=none', ...limits, stdout.trim()]
+}
+
+async function must(program: string, args: readonly string[]): Promise<void> {
+  const { status, stderr } = await run(program, args)
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${status}: ${stderr}`)
+}

@@ -1,0 +1,55 @@
+import type { Ran } from '../support/holdfast.ts'
+
+/** One line of the closing table. */
+export interface Outcome {
+  readonly name: string
+  readonly expected: string
+  readonly seen: string
+  readonly ok: boolean
+}
+
+/** Says what is being done, and how long it took. On standard error: standard output is for the table. */
+export class Progress {
+  #count = 0
+  async step<T>(what: string, work: () => Promise<T>): Promise<T> {
+    this.#count++
+    process.stderr.write(`${String(this.#count).padStart(2)}  ${what} ... `)
+    const start = process.hrtime.bigint()
+    try {
+      const result = await work()
+      process.stderr.write(`${(Number(process.hrtime.bigint() - start) / 1e9).toFixed(1)} s\n`)
+      return result
+    } catch (err) {
+      process.stderr.write('failed\n')
+      throw err
+    }
+  }
+}
+
+/** What one sees of a command: exit status, and the line that says why. */
+export function describe({ status, stdout, stderr }: Ran): string {
+  const line = (status === 0 ? stdout : stderr || stdout).trim().split('\n')[0] ?? ''
+  return `exit ${status}: ${line}`
+}
+
+/** A launch that must be refused, with this in its message. */
+export function refused(name: string, because: string, ran: Ran): Outcome {
+  return {
+    name,
+    expected: `exit 254, "${because}"`,
+    seen: describe(ran),
+    ok: ran.status === 254 && ran.stderr.includes(because) && ran.stdout === '',
+  }
+}
+
+/** The closing table, cut to `width` columns where a cell is long. */
+export function table(outcomes: readonly Outcome[], width: number): string {
+  const nameWidth = Math.max(...outcomes.map((o) => o.name.length))
+  const seenWidth = Math.max(20, width - nameWidth - 8)
+  const lines = outcomes.map((o) => {
+    const seen = o.seen.length > seenWidth ? `${o.seen.slice(0, seenWidth - 1)}…` : o.seen
+    const expected = o.ok ? '' : `\n${' '.repeat(nameWidth + 7)}expected ${o.expected}`
+    return `${o.ok ? 'ok  ' : 'FAIL'}  ${o.name.padEnd(nameWidth)}  ${seen}${expected}`
+  })
+  return lines.join('\n')
+}
