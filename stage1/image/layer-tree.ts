@@ -122,30 +122,20 @@ export class LayerTree {
       this.#describe(made, path, entry)
       return false
     }
+    // All of the entry is judged before anything is changed.
     const source = entry.type === 'hardlink' ? this.#hardlinkSource(entry, path) : undefined
-    const attributes = attributesOf(entry)
+    const op = operationFor(entry, path, source?.path)
     const xattrs = selectXattrs(entry, this.droppedXattrs)
     if (existing !== undefined) this.#emit({ kind: 'remove', path })
     const kind = source === undefined ? (entry.type === 'symlink' ? 'symlink' : 'leaf') : source.node.kind
     const target = source === undefined ? entry.linkPath : source.node.target
     parent.children.set(name, { kind, target, layer: this.#layer, touched: this.#layer })
-    switch (entry.type) {
-      case 'hardlink':
-        if (source !== undefined) this.#emit({ kind: 'hardlink', path, argument: source.path })
-        return false
-      case 'symlink':
-        this.#emit({ kind: 'symlink', path, argument: symlinkTarget(entry), attributes })
-        return false
-      case 'file':
-        this.#emit({ kind: 'file', path, attributes, dataBytes: entry.size })
-        // The attributes of the file are set on it by name after its data is written.
-        this.#pendingXattrs = { path, xattrs }
-        if (entry.size === 0) this.flushXattrs()
-        return entry.size > 0
-      default:
-        this.#emit({ kind: 'node', path, ...nodeOf(entry, attributes) })
-        return false
-    }
+    this.#emit(op)
+    if (entry.type !== 'file') return false
+    // A file's extended attributes are set on it by name once its data is written.
+    this.#pendingXattrs = { path, xattrs }
+    if (entry.size === 0) this.flushXattrs()
+    return entry.size > 0
   }
 
   #pendingXattrs: { readonly path: string; readonly xattrs: ReadonlyMap<string, Buffer> } | undefined
@@ -306,11 +296,22 @@ function attributesOf(entry: TarEntry): Attributes {
   return { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime }
 }
 
-function symlinkTarget(entry: TarEntry): string {
-  if (entry.linkPath === '' || entry.linkPath.length > LIMITS.pathBytes) {
-    throw unsafe(entry.path, 'a symlink whose target is empty or too long')
+/** The operation that makes anything but a directory. */
+function operationFor(entry: TarEntry, path: string, hardlinkSource: string | undefined): Operation {
+  const attributes = attributesOf(entry)
+  switch (entry.type) {
+    case 'hardlink':
+      return { kind: 'hardlink', path, argument: hardlinkSource ?? '' }
+    case 'symlink':
+      if (entry.linkPath === '' || entry.linkPath.length > LIMITS.pathBytes) {
+        throw unsafe(entry.path, 'a symlink whose target is empty or too long')
+      }
+      return { kind: 'symlink', path, argument: entry.linkPath, attributes }
+    case 'file':
+      return { kind: 'file', path, attributes, dataBytes: entry.size }
+    default:
+      return { kind: 'node', path, ...nodeOf(entry, attributes) }
   }
-  return entry.linkPath
 }
 
 function nodeOf(entry: TarEntry, attributes: Attributes): Pick<Operation, 'attributes' | 'device'> {

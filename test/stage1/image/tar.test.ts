@@ -237,16 +237,16 @@ describe('PAX records', () => {
   const parse = (text: string, global = false) => parsePax(Buffer.from(text, 'latin1'), global)
 
   it('give bytes as they are, and the last of two', () => {
-    assert.equal(parse('12 path=a\xff\n12 path=b\xff\n').path, 'b\xff')
+    assert.equal(parse('11 path=a\xff\n11 path=b\xff\n').path, 'b\xff')
     assert.equal(parse('8 path=\n').path, undefined)
-    assert.equal(parse('10 path=a\n8 path=\n').path, undefined)
+    assert.equal(parse('9 path=a\n8 path=\n').path, undefined)
   })
 
   for (const text of [
     'x',
-    '10 path=a',
+    '9 path=a',
     '99 path=a\n',
-    '9 path=a\n',
+    '10 path=a\n',
     '3 \n',
     '0 path=a\n',
     '-1 path=a\n',
