@@ -1,13 +1,14 @@
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import Sqlite from 'better-sqlite3'
-import { Kysely, Migrator, SqliteDialect, sql } from 'kysely'
+import { Kysely, Migrator, type SqliteDatabase, SqliteDialect, sql } from 'kysely'
 import { asStoreError, StoreError } from './errors.ts'
 import { migrationProvider } from './migrations.ts'
 import type { Database } from './schema.ts'
 
 /** Another process commits a row or two; whoever holds the lock longer than this is stuck. */
 const BUSY_TIMEOUT_MS = 2000
+const MAX_STATEMENTS = 200
 
 /** An open store file. `sqlite` is there for what has no SQL: data_version and closing. */
 export interface OpenStore {
@@ -53,7 +54,7 @@ export async function openSqlite(
     sqlite.pragma('journal_mode = WAL')
     sqlite.pragma('synchronous = FULL')
     sqlite.pragma('foreign_keys = ON')
-    const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: sqlite }) })
+    const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: keepingStatements(sqlite) }) })
     await migrate(db, file)
     const held = owner
     return { file, db, sqlite, release: () => held?.close() }
@@ -61,6 +62,23 @@ export async function openSqlite(
     sqlite?.close()
     owner?.close()
     throw asStoreError(err, file)
+  }
+}
+
+/** Kysely prepares each query anew, which costs as much as running it. Queries here are of a fixed set, so they are kept. */
+function keepingStatements(sqlite: Sqlite.Database): SqliteDatabase {
+  const kept = new Map<string, Sqlite.Statement>()
+  return {
+    prepare: (query) => {
+      const known = kept.get(query)
+      if (known !== undefined) return known
+      const statement = sqlite.prepare(query)
+      if (kept.size < MAX_STATEMENTS) kept.set(query, statement)
+      return statement
+    },
+    close: () => {
+      sqlite.close()
+    },
   }
 }
 
