@@ -7,7 +7,8 @@ const MAX_DEPTH = 8
 /** A result with 256 findings has about 2,400 items; 8 MiB of one-byte items would cost 100 times their size in memory. */
 const MAX_ITEMS = 8192
 
-const OPTIONS: DecodeOptions = {
+const ENCODE_OPTIONS = { ...rfc8949EncodeOptions, ignoreUndefinedProperties: true }
+const DECODE_OPTIONS: DecodeOptions = {
   strict: true,
   allowIndefinite: false,
   allowUndefined: false,
@@ -48,7 +49,7 @@ class BoundedTokenizer extends Tokenizer {
 
 /** Deterministic CBOR (RFC 8949 §4.2.1) of a plain value; members that are undefined are left out. */
 export function encodeCbor(value: unknown): Uint8Array {
-  return encode(value, { ...rfc8949EncodeOptions, ignoreUndefinedProperties: true })
+  return encode(value, ENCODE_OPTIONS)
 }
 
 /**
@@ -63,7 +64,7 @@ export function decodeCbor(bytes: Uint8Array): unknown {
   const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) // of a Buffer, slice() would be a view
   let value: unknown
   try {
-    value = decode(plain, { ...OPTIONS, tokenizer: new BoundedTokenizer(plain, OPTIONS) })
+    value = decode(plain, { ...DECODE_OPTIONS, tokenizer: new BoundedTokenizer(plain, DECODE_OPTIONS) })
   } catch (cause) {
     if (cause instanceof ProtocolError) throw cause
     throw new ProtocolError('PROTOCOL_NOT_CBOR', messageOf(cause), { cause })

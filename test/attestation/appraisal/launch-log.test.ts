@@ -182,6 +182,31 @@ describe('a long launch log, sent in pieces', () => {
   })
 })
 
+describe('a long launch log without an end', () => {
+  it('is contraindicated before it takes more than 256 MiB', () => {
+    const log = new LogBuilder().agent()
+    const evidence = { ...evidenceOf(log, clockAt(1)), registers: extendWithContent(log.registers, utf8('x')) }
+    const a = appraiseEvidence(undefined, { ...evidence, log: { ...evidence.log, more: true } }, POLICY, NOW)
+    const { ahead } = a.state
+    assert.ok(ahead)
+    const offset = 256 << 20
+    const far = { ...a.state, ahead: { ...ahead, replay: { ...ahead.replay, offset } } }
+    const next = new LogBuilder().agent().add(denied)
+    const bytes = next.bytes.subarray(log.bytes.length)
+    const b = appraiseEvidence(far, { ...evidence, log: { ...evidence.log, offset, bytes, more: true } }, POLICY, NOW)
+    assert.deepEqual([bad(b), b.state.ahead], [['launch-log.replay'], undefined])
+  })
+})
+
+describe('another register in the same TPM start', () => {
+  it('voids what was proven of the first one', () => {
+    const log = new LogBuilder().agent()
+    const { state } = appraiseLog(log)
+    const a = appraiseEvidence(state, { ...evidenceOf(log, clockAt(200), state), pcr: 14 }, POLICY, NOW)
+    assert.deepEqual([bad(a), a.state.boot, wantedLog(a.state).offset], [['launch-log.offset'], undefined, 0])
+  })
+})
+
 describe('the start of a launch log', () => {
   const used = { sha1: fromHex('01'.repeat(20)), sha256: fromHex('02'.repeat(32)) }
 
