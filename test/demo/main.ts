@@ -37,7 +37,6 @@ async function main(keep: boolean, json: boolean): Promise<number> {
     const ok = outcomes.every((o) => o.ok)
     if (keep) {
       process.stderr.write(demo.howToUse())
-      demo.leaveRunning()
     } else {
       await demo.stop()
     }

@@ -26,10 +26,10 @@ export class Progress {
   }
 }
 
-/** What one sees of a command: exit status, and the line that says why. */
-export function describe({ status, stdout, stderr }: Ran): string {
-  const line = (status === 0 ? stdout : stderr || stdout).trim().split('\n')[0] ?? ''
-  return `exit ${status}: ${line}`
+/** What one sees of a command: its exit status, and of what it said the line with `word` in it, or the first one. */
+export function describe({ status, stdout, stderr }: Ran, word = ''): string {
+  const lines = (status === 0 ? stdout : stderr).trim().split('\n')
+  return `exit ${status}: ${(lines.find((l) => l.includes(word)) ?? lines[0] ?? '').trim().replace(/^holdfast run: /, '')}`
 }
 
 /** A launch that must be refused, with this in its message. */
@@ -37,7 +37,7 @@ export function refused(name: string, because: string, ran: Ran): Outcome {
   return {
     name,
     expected: `exit 254, "${because}"`,
-    seen: describe(ran),
+    seen: describe(ran, because),
     ok: ran.status === 254 && ran.stderr.includes(because) && ran.stdout === '',
   }
 }

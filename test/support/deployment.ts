@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import { request as requestTls } from 'node:https'
 import { tmpdir } from 'node:os'
@@ -13,8 +13,6 @@ export interface DeploymentOptions {
   /** Files of launch policies by name; default is what every pod of an affirmed node may use. */
   readonly policies?: Readonly<Record<string, string>>
   readonly tpm?: SwtpmOptions
-  /** What the agent is to speak to instead of the TPM itself, such as a proxy in front of it. */
-  readonly tcti?: (tpm: Swtpm) => string
   readonly mode?: 'enforce' | 'audit' | 'off'
   readonly admission?: 'manual' | 'token' | 'listed'
 }
@@ -33,7 +31,8 @@ export class Deployment {
   readonly directory: string
   readonly tpm: Swtpm
   readonly verifierPort: number
-  readonly #agentTcti: string
+  /** What the agent is started with: the TPM itself, unless a test puts something before it. */
+  agentTcti: string
   readonly #options: DeploymentOptions
   #verifier: Service | undefined
   #agent: Service | undefined
@@ -43,7 +42,7 @@ export class Deployment {
     this.tpm = tpm
     this.verifierPort = verifierPort
     this.#options = options
-    this.#agentTcti = options.tcti?.(tpm) ?? tpm.tcti
+    this.agentTcti = tpm.tcti
   }
 
   /** Manufactures the TPM, writes the configuration of both sides and imports the TPM maker's CA. Starts the TPM only. */
@@ -140,6 +139,13 @@ export class Deployment {
     const { status, stdout, stderr } = await this.holdfast(...args)
     if (status !== 0) throw new Error(`holdfast ${args.join(' ')} ended with ${status}: ${stderr}`)
     return stdout.trim()
+  }
+
+  /** The ticket that a pod was started with. */
+  async ticketOf(uuid: string): Promise<string> {
+    const file = join(this.dataDirectory, 'pods/run', uuid, 'launch.json')
+    const { answer } = JSON.parse(await readFile(file, 'utf8')) as { answer: { ticket: string } } // stage0 wrote it
+    return answer.ticket
   }
 
   /** Puts the launch policies in place of those before; a running verifier takes them over. */
@@ -249,7 +255,7 @@ enrolment:
     const token = this.#options.admission === undefined || this.#options.admission === 'token'
     writeFileSync(
       this.agentConfig,
-      `tcti: "${this.#agentTcti}"
+      `tcti: "${this.agentTcti}"
 mode: ${this.#options.mode ?? 'enforce'}
 dataDirectory: ${this.dataDirectory}
 runDirectory: ${join(this.directory, 'run')}
