@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import {
   fetchImage,
   findImage,
@@ -83,14 +85,56 @@ describe('image store', () => {
     assert.throws(() => findImage(store, 'sha256-0000', '/'), { code: 'IMAGE_NOT_FOUND' })
   })
 
-  it('renders the same bytes in any directory, at any time, whatever order the disk lists files in', async () => {
-    const reference = layout('a', 300_000)
+  it('renders the same bytes whichever disk it unpacks on, and in whatever order that lists files', async () => {
+    const names = Array.from({ length: 300 }, (_, i) => `d/${(i * 7919) % 300}`)
+    const layer = [
+      ...names.map((name, i) => ({ name, data: name, pax: { 'SCHILY.xattr.user.n': String(i % 5) } })),
+      { name: 'hard', type: '1', link: 'd/5' },
+      { name: 'd/soft', link: '5' },
+    ]
+    writeOciLayout(join(dir, 'many'), { layers: [{ tar: tar(layer) }] })
+    const reference = `oci:${join(dir, 'many')}`
+    const memory = join(dir, 'memory')
+    fs.mkdirSync(memory)
+    if (spawnSync('mount', ['-t', 'tmpfs', 'tmpfs', memory]).status === 0) mounts.push(memory)
     const other = openImageStore(join(dir, 'other'))
-    const [first, second] = [await fetch(reference), await fetch(reference, other)]
+    const first = await fetch(reference)
+    const second = await fetchImage(other, reference, { cwd: '/', stage1Program: stage1Program(), scratchDir: memory })
     assert.equal(first.treeDigest, second.treeDigest)
     const name = fs.readdirSync(join(store.dir, 'trees'))[0] ?? ''
     const bytes = fs.readFileSync(join(store.dir, 'trees', name))
     assert.ok(bytes.equals(fs.readFileSync(join(other.dir, 'trees', name))))
+    assert.deepEqual(fs.readdirSync(memory), [])
+  })
+
+  it('takes an ACI, compressed or not, under the ID of its uncompressed tar', async () => {
+    const manifest = {
+      acKind: 'ImageManifest',
+      acVersion: '0.8.11',
+      name: 'example.com/a',
+      app: { exec: ['/x'], user: '0', group: '0' },
+    }
+    const archive = tar([
+      { name: 'rootfs/' },
+      { name: 'rootfs/x', data: '1', mode: 0o755 },
+      { name: 'rootfs/.wh.y', data: 'an ordinary name here' },
+      { name: 'rootfs/z', type: '1', link: 'rootfs/x' },
+      { name: 'manifest', data: JSON.stringify(manifest) },
+    ])
+    const id = `sha512-${createHash('sha512').update(archive).digest('hex').slice(0, 64)}`
+    const digests = new Set<string>()
+    for (const [name, bytes] of [
+      ['plain.aci', archive],
+      ['gzip.aci', gzipSync(archive)],
+    ] as const) {
+      fs.writeFileSync(join(dir, name), bytes)
+      const image = await fetch(join(dir, name))
+      assert.equal(image.id, id)
+      assert.deepEqual(image.manifest.app?.exec, ['/x'])
+      assert.deepEqual(findImage(store, id, '/').manifest, image.manifest)
+      digests.add(image.treeDigest)
+    }
+    assert.equal(digests.size, 1)
   })
 
   it('renders a tree again that was changed or lost', async () => {
