@@ -1,5 +1,5 @@
 import { digest, type HashAlgorithm, hashSize } from '../crypto/index.ts'
-import type { PcrSelection, PcrValue } from './pcr.ts'
+import type { PcrIndex, PcrSelection, PcrValue } from './pcr.ts'
 
 /** One way in which values do not fit a selection. */
 export interface ValueMisfit {
@@ -16,27 +16,33 @@ export function orderPcrValues(
   selections: readonly PcrSelection[],
   values: readonly PcrValue[],
 ): { readonly ordered: readonly PcrValue[] } | { readonly misfit: ValueMisfit } {
-  const byRegister = new Map<string, PcrValue>()
+  const byRegister = new Map<number, PcrValue>()
   for (const v of values) {
-    const register = `${v.bank}:${v.pcr}`
-    if (byRegister.has(register)) return misfit('duplicate', `${register} is given twice`)
+    const key = registerKey(v.bank, v.pcr)
+    if (byRegister.has(key)) return misfit('duplicate', `${v.bank}:${v.pcr} is given twice`)
     if (v.value.length !== hashSize(v.bank)) {
-      return misfit('size', `${register} has ${v.value.length} bytes, wanted ${hashSize(v.bank)}`)
+      return misfit('size', `${v.bank}:${v.pcr} has ${v.value.length} bytes, wanted ${hashSize(v.bank)}`)
     }
-    byRegister.set(register, v)
+    byRegister.set(key, v)
   }
   const ordered: PcrValue[] = []
   for (const { bank, pcrs } of selections) {
     for (const pcr of pcrs) {
-      const register = `${bank}:${pcr}`
-      const value = byRegister.get(register)
-      if (value === undefined) return misfit('missing', `${register} is selected, but has no value`)
-      byRegister.delete(register)
+      const key = registerKey(bank, pcr)
+      const value = byRegister.get(key)
+      if (value === undefined) return misfit('missing', `${bank}:${pcr} is selected, but has no value`)
+      byRegister.delete(key)
       ordered.push(value)
     }
   }
-  const [left] = byRegister.keys()
-  return left === undefined ? { ordered } : misfit('unselected', `${left} has a value, but is not selected`)
+  const [left] = byRegister.values()
+  if (left === undefined) return { ordered }
+  return misfit('unselected', `${left.bank}:${left.pcr} has a value, but is not selected`)
+}
+
+/** A number, because this runs for every register of every quote. Digest sizes tell the banks apart. */
+function registerKey(bank: HashAlgorithm, pcr: PcrIndex): number {
+  return hashSize(bank) * 32 + pcr
 }
 
 /**

@@ -88,22 +88,22 @@ function checkQuote(input: QuoteInput): CheckedQuote {
 
 /** Rules 7 and 11: the signed selection is the one asked for, and something better than SHA-1 is in it. */
 function checkSelection(got: readonly PcrSelection[], asked: readonly PcrSelection[]): void {
-  const texts = `quoted ${formatPcrSelections(got)}, asked for ${formatPcrSelections(asked)}`
-  if (got.length === 0) throw refuse('QUOTE_SELECTION_EMPTY', texts)
+  const texts = () => `quoted ${formatPcrSelections(got)}, asked for ${formatPcrSelections(asked)}`
+  if (got.length === 0) throw refuse('QUOTE_SELECTION_EMPTY', texts())
   for (const { bank, pcrs } of got) {
-    if (pcrs.length === 0) throw refuse('QUOTE_SELECTION_EMPTY', `${texts}: no register of ${bank}, is it allocated?`)
+    if (pcrs.length === 0) throw refuse('QUOTE_SELECTION_EMPTY', `${texts()}: no register of ${bank}, is it allocated?`)
   }
-  if (got.length !== asked.length) throw refuse('QUOTE_SELECTION_COUNT', texts)
-  if (got.some((g) => !asked.some((a) => a.bank === g.bank))) throw refuse('QUOTE_SELECTION_BANK', texts)
+  if (got.length !== asked.length) throw refuse('QUOTE_SELECTION_COUNT', texts())
+  if (got.some((g) => !asked.some((a) => a.bank === g.bank))) throw refuse('QUOTE_SELECTION_BANK', texts())
   for (const [i, g] of got.entries()) {
     const a = asked[i]
-    if (a?.bank !== g.bank) throw refuse('QUOTE_SELECTION_ORDER', texts)
+    if (a?.bank !== g.bank) throw refuse('QUOTE_SELECTION_ORDER', texts())
     if (a.pcrs.length !== g.pcrs.length || a.pcrs.some((pcr, j) => pcr !== g.pcrs[j])) {
-      throw refuse('QUOTE_SELECTION_BITMAP', texts)
+      throw refuse('QUOTE_SELECTION_BITMAP', texts())
     }
   }
   if (got.every((g) => g.bank === 'sha1'))
-    throw refuse('QUOTE_BANK_WEAK', `${texts}: a SHA-256 bank or better is needed`)
+    throw refuse('QUOTE_BANK_WEAK', `${texts()}: a SHA-256 bank or better is needed`)
 }
 
 /** Rules 9, 11 and 12: what the policy reads is quoted, is no SHA-1 register, and cannot be reset at run time. */
