@@ -6,11 +6,10 @@ import { Deployment } from '../support/deployment.ts'
 import { HOLDFAST, PROJECT_ROOT, type Ran } from '../support/holdfast.ts'
 import { type Registry, startRegistry } from '../support/registry.ts'
 import { startReplayingVerifier } from '../support/replaying-verifier.ts'
-import { startTpmProxy } from '../support/tpm-proxy.ts'
+import { TPM_CC, TpmProxy } from '../support/tpm-proxy.ts'
 import { buildImage, pushImage } from './image.ts'
 import { describe, type Outcome, type Progress, refused } from './steps.ts'
 
-const TPM2_CC_PCR_EXTEND = 0x182
 const GREETING = 'hello from a measured pod'
 
 /** One verifier, one node, one registry; and everything that must and must not start on it. */
@@ -192,15 +191,23 @@ To end it:
   /** The TPM carries the extend out, and the agent is dead before it hears of it. */
   async #killInTheMiddleOfAnExtend(): Promise<Outcome> {
     const d = this.#deployment
-    const proxy = await startTpmProxy(d.tpm.port)
+    const proxy = await TpmProxy.start(d.tpm.port)
     let cut: Ran
     try {
       d.agentTcti = proxy.tcti
       await d.startAgent()
       await d.waitForUplink('connected')
-      const sprung = proxy.trap({ commandCode: TPM2_CC_PCR_EXTEND, swallow: 'response' })
+      const extended = new Promise<void>((resolve) => {
+        proxy.rules = {
+          afterResponse: ({ code }) => {
+            if (code !== TPM_CC.PCR_Extend) return 'pass'
+            resolve()
+            return 'stall'
+          },
+        }
+      })
       const launch = d.launch(this.#image('demo'), '--', 'echo', 'started all the same')
-      await sprung
+      await extended
       await d.agent.stop('SIGKILL')
       cut = await launch
     } finally {
