@@ -14,14 +14,7 @@ import type { BankRegisters } from '../event-log/index.ts'
 import { BANK_ORDER } from '../event-log/index.ts'
 import { type AgentMessage, pcrValuesFromWire, type QuotedBody, quoteBinding, quotePurpose } from '../protocol/index.ts'
 import type { EvidenceItem } from '../store/index.ts'
-import {
-  type PcrSelection,
-  pcrIndex,
-  provenPcr,
-  TPM_RH_ENDORSEMENT,
-  type VerifiedQuote,
-  verifyQuoteInPool,
-} from '../tpm2/index.ts'
+import { type PcrSelection, pcrIndex, provenPcr, type VerifiedQuote, verifyQuoteInPool } from '../tpm2/index.ts'
 import type { VerifierConfig } from './config.ts'
 import type { NodeContext } from './node-context.ts'
 
@@ -75,7 +68,7 @@ export async function verifyEvidence(
     signature: quoted.signature,
     ak: context.ak,
     // counters of an AK in another hierarchy would be obfuscated, and continuity could not be seen
-    akParent: { hierarchy: TPM_RH_ENDORSEMENT },
+    akParent: context.akParent,
     expectedExtraData: quoteBinding(quotePurpose(body), binding.verifierId, body.nonce, binding.exporter, quoted.body),
     selection: choice.selection,
     required: choice.selection.filter((s) => s.bank !== 'sha1'),

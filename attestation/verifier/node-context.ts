@@ -1,7 +1,7 @@
 import { type NodeState, parseNodeState, type Tier } from '../appraisal/index.ts'
 import { messageOf } from '../base/index.ts'
 import type { NodeRecord } from '../store/index.ts'
-import type { VerifiedAk } from '../tpm2/index.ts'
+import { objectName, type QualifiedParent, qualifiedName, TPM_RH_ENDORSEMENT, type VerifiedAk } from '../tpm2/index.ts'
 
 /**
  * What the verifier holds in memory of one node, for as long as it is connected or tickets of it are out. Everything that
@@ -10,6 +10,8 @@ import type { VerifiedAk } from '../tpm2/index.ts'
 export class NodeContext {
   readonly nodeId: string
   readonly ak: VerifiedAk
+  /** The EK: the AK is its child, so each quote's qualifiedSigner names the EK, and with it the endorsement hierarchy. */
+  readonly akParent: QualifiedParent
   readonly akName: string
   /** Of the stored record; what was read under an older one is not written back. */
   readonly generation: number
@@ -25,6 +27,7 @@ export class NodeContext {
   constructor(node: NodeRecord, ak: VerifiedAk, akName: string, nowMs: number) {
     this.nodeId = node.nodeId
     this.ak = ak
+    this.akParent = { qualifiedName: qualifiedName({ hierarchy: TPM_RH_ENDORSEMENT }, objectName(node.ekPublic)) }
     this.akName = akName
     this.generation = node.generation
     this.ekCertified = node.ekCertificateSha256 !== undefined

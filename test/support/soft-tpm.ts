@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto'
 import { fromHex } from '../../attestation/base/index.ts'
 import { digest, type HashAlgorithm, hashSize } from '../../attestation/crypto/index.ts'
 import {
@@ -36,6 +36,11 @@ export class SoftTpm {
     this.ekPublic = encodePublic({ ...ekTemplate(), unique: point(ek.publicKey) })
     this.ak = newAk()
     this.start()
+  }
+
+  /** SubjectPublicKeyInfo of the EK, for a certificate. */
+  ekSpki(): Uint8Array {
+    return new Uint8Array(createPublicKey(this.ekPrivate).export({ type: 'spki', format: 'der' }))
   }
 
   /** TPM Reset: registers to zero, counters on. The firmware then measures something. */
@@ -85,7 +90,10 @@ export class SoftTpm {
   ): { attest: Uint8Array; signature: Uint8Array } {
     this.clock = { ...this.clock, clockMs: this.clock.clockMs + 1000n }
     const attest = encodeQuoteAttest({
-      qualifiedSigner: qualifiedName({ hierarchy: TPM_RH_ENDORSEMENT }, this.ak.name),
+      qualifiedSigner: qualifiedName(
+        { qualifiedName: qualifiedName({ hierarchy: TPM_RH_ENDORSEMENT }, objectName(this.ekPublic)) },
+        this.ak.name,
+      ),
       extraData,
       clockInfo: this.clock,
       firmwareVersion: 0x2019_1023_0016_3636n,
