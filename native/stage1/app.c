@@ -69,7 +69,7 @@ static void read_profile(int plan, struct profile *p)
 		fail("seccomp: %zu bytes are no BPF program", p->seccomp.size);
 }
 
-/* One file for each cgroup of the app: the launcher bound the cgroup.procs of the host here. */
+/* One file for each cgroup of the app: the launcher bound the tasks or cgroup.procs of the host here. */
 static void join_cgroups(const char *name)
 {
 	for (int i = 0;; i++) {

@@ -60,15 +60,10 @@ void cgroups_set(struct plan_list settings)
 		write_text(settings.item[i], settings.item[i + 1]);
 }
 
-void cgroups_join(struct plan_list directories)
+void cgroups_join(struct plan_list files)
 {
-	for (size_t i = 0; i < directories.count; i++) {
-		char path[PATH_BYTES];
-
-		if (snprintf(path, sizeof path, "%s/cgroup.procs", directories.item[i]) >= (int)sizeof path)
-			fail("cgroup %s: path is too long", directories.item[i]);
-		write_text(path, "0");
-	}
+	for (size_t i = 0; i < files.count; i++)
+		write_text(files.item[i], "0");
 }
 
 void cgroups_attach_device_policy(const char *directory, struct plan_bytes program)

@@ -9,8 +9,8 @@ void cgroups_make(struct plan_list directories);
 /* Writes settings: the list holds pairs of an absolute file and the text to be written. */
 void cgroups_set(struct plan_list settings);
 
-/* Moves this process into each cgroup of the list. */
-void cgroups_join(struct plan_list directories);
+/* Moves this process, which has one thread, into the cgroups whose tasks or cgroup.procs files are listed. */
+void cgroups_join(struct plan_list files);
 
 /*
  * Loads an eBPF program of type CGROUP_DEVICE (8 bytes an instruction, as stage0 emitted it) and attaches it to the v2 cgroup

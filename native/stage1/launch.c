@@ -133,24 +133,21 @@ static void mount_app(const char *name, size_t position, int tree)
 static void bind_app_cgroups(int plan, const char *name)
 {
 	char file[256], target[256];
-	struct plan_list directories;
+	struct plan_list joined;
 
 	snprintf(file, sizeof file, "apps/%s/cgroups", name);
-	directories = plan_read_list(plan, file);
-	snprintf(target, sizeof target, ROOT "/s1/cgroups/%s", name);
-	make_directory(target);
-	cgroups_make(directories);
-	for (size_t i = 0; i < directories.count; i++) {
-		char source[4096];
-
-		if (snprintf(source, sizeof source, "%s/cgroup.procs", directories.item[i]) >= (int)sizeof source)
-			fail("cgroup %s: path is too long", directories.item[i]);
-		snprintf(target, sizeof target, ROOT "/s1/cgroups/%s/%zu", name, i);
-		make_file(target);
-		mount_bind(source, target, 0);
-	}
+	cgroups_make(plan_read_list(plan, file));
 	snprintf(file, sizeof file, "apps/%s/cgroup-settings", name);
 	cgroups_set(plan_read_list(plan, file));
+	snprintf(file, sizeof file, "apps/%s/cgroups.join", name);
+	joined = plan_read_list(plan, file);
+	snprintf(target, sizeof target, ROOT "/s1/cgroups/%s", name);
+	make_directory(target);
+	for (size_t i = 0; i < joined.count; i++) {
+		snprintf(target, sizeof target, ROOT "/s1/cgroups/%s/%zu", name, i);
+		make_file(target);
+		mount_bind(joined.item[i], target, 0);
+	}
 }
 
 /* The lowest copy of `fd` that is above all fixed numbers, so that moving one does not overwrite another. */

@@ -91,7 +91,8 @@ function planApp({ name, app }: PodApp, s: PlanSettings): [string, Uint8Array][]
     ['caps', list(capabilities(limits).map(String))],
     ['no-new-privileges', list([limits.noNewPrivileges ? '1' : '0'])],
     ['seccomp', s.seccomp ? defaultSeccompFilter(filterArch(s.arch)) : new Uint8Array(0)],
-    ['cgroups', list(cgroups.join)],
+    ['cgroups', list(cgroups.make)],
+    ['cgroups.join', list(cgroups.join)],
     ['cgroup-settings', list(cgroups.settings.flat())],
   ]
 }

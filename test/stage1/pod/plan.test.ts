@@ -168,7 +168,7 @@ describe('stage1/pod plan', () => {
     )
     assert.deepEqual(items(plan, 'device-policy-cgroup'), [`${root}/holdfast/${uuid}`])
     // no process may be in the group whose children have controllers
-    assert.deepEqual(items(plan, 'cgroups.join'), [`${root}/holdfast/${uuid}/supervisor`])
+    assert.deepEqual(items(plan, 'cgroups.join'), [`${root}/holdfast/${uuid}/supervisor/cgroup.procs`])
   })
 
   const unsupported = [
