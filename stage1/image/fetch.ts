@@ -1,33 +1,6 @@
-import type { Relaxation, StoredImage } from './image.ts'
+import type { FetchOptions } from './fetch-options.ts'
+import type { StoredImage } from './image.ts'
 import type { ImageStore } from './store.ts'
-
-/** How far a fetch has come. */
-export type FetchProgress =
-  | { readonly step: 'resolve'; readonly name: string }
-  /** `doneBytes` of `totalBytes` of one blob; the last call for a blob has both equal. */
-  | { readonly step: 'blob'; readonly digest: string; readonly doneBytes: number; readonly totalBytes: number }
-  | { readonly step: 'unpack'; readonly layer: number; readonly layers: number }
-  | { readonly step: 'render' }
-
-/** What a fetch may do and whom it tells. */
-export interface FetchOptions {
-  /** What a relative path in the reference is relative to. */
-  readonly cwd: string
-  /** The `holdfast-stage1` program, whose `unpack` mode applies the layers. */
-  readonly stage1Program: string
-  /** Checks the user relaxed by name (`--insecure-options`). What was made use of is recorded with the image. */
-  readonly relax?: readonly Relaxation[]
-  /** Registries, as `host` or `host:port`, that may be spoken to over plain HTTP. */
-  readonly insecureRegistries?: readonly string[]
-  /** PEM certificates to trust beside the system's. */
-  readonly certificateAuthorities?: string
-  /** Where layers are unpacked before rendering; a tmpfs is about 20 times as fast as a disk. Default: the store's tmp. */
-  readonly scratchDir?: string
-  /** Where the password file may be besides $REGISTRY_AUTH_FILE and $HOME/.docker/config.json. */
-  readonly environment?: Readonly<Record<string, string | undefined>>
-  readonly onProgress?: (progress: FetchProgress) => void
-  readonly signal?: AbortSignal
-}
 
 /**
  * Fetches an image into the store, renders it, and records under which name, how checked, and by whom signed it came.

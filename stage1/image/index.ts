@@ -1,5 +1,6 @@
 export { ImageError, type ImageErrorCode } from './errors.ts'
-export { type FetchOptions, type FetchProgress, fetchImage } from './fetch.ts'
+export { fetchImage } from './fetch.ts'
+export type { FetchOptions, FetchProgress } from './fetch-options.ts'
 export { findImage, type ListedImage, listImages } from './find.ts'
 export type { ImageOrigin, ImageRecord, Relaxation, Signer, StoredImage } from './image.ts'
 export { type ImageReference, parseReference } from './reference.ts'

@@ -6,7 +6,7 @@ import { type ImageId, imageId, type OciImageConfig, parseOciImageConfig, type T
 import { readLocalFile, unpackAci } from './aci.ts'
 import { hasBlob, importBlob, storeBlob } from './blobs.ts'
 import { ImageError } from './errors.ts'
-import type { FetchOptions } from './fetch.ts'
+import type { FetchOptions } from './fetch-options.ts'
 import type { ImageOrigin, ImageRecord, Relaxation, StoredImage } from './image.ts'
 import { LIMITS } from './limits.ts'
 import {
