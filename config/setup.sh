@@ -24,7 +24,9 @@ packages=(
   libtss2-dev                                    # its headers: the prototype table is compared with them
   swtpm swtpm-tools tpm2-tools                   # a software TPM, and the tools that tests compare with
   systemd-container erofs-utils                  # systemd-nspawn; mkfs.erofs
-  umoci skopeo docker-registry busybox-static zstd cryptsetup-bin # images and a registry for the demo and the tests
+  umoci skopeo docker-registry busybox-static # images and a registry for the demo and the tests
+  zstd bzip2 xz-utils                            # layers and ACIs in these forms
+  cryptsetup-bin attr                            # veritysetup and getfattr, which tests compare with
   gcc g++ make python3 musl-tools                # holdfast-stage1 (C), and the npm packages that compile
   iproute2 util-linux openssl                    # what tests look at namespaces, mounts and certificates with
 )
