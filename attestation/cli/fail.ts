@@ -1,3 +1,4 @@
+import { Command } from 'commander'
 import { codeOf, messageOf } from '../base/index.ts'
 
 /** Exit status that says that Holdfast failed or refused, as for every command. */
@@ -19,4 +20,12 @@ export function orFail<Args extends unknown[]>(
       process.exitCode = EXIT_FAILED
     }
   }
+}
+
+/**
+ * A command whose own refusals (unknown option, missing argument) exit as all of ours do. Subcommands that are added to it
+ * inherit that.
+ */
+export function newCommand(name: string): Command {
+  return new Command(name).exitOverride((err) => process.exit(err.exitCode === 0 ? 0 : EXIT_FAILED))
 }

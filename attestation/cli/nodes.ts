@@ -1,6 +1,6 @@
-import { Command } from 'commander'
+import type { Command } from 'commander'
 import { findNode, type NodeRecord, type OperatorAct, operate } from '../store/index.ts'
-import { orFail } from './fail.ts'
+import { newCommand, orFail } from './fail.ts'
 import { configOption, formatOption, operatorName, parseLabels, withStore } from './options.ts'
 import { formatTable, printable } from './table.ts'
 
@@ -13,7 +13,7 @@ interface ListOptions extends ConfigOption {
 
 /** `holdfast nodes`: the operator's view of the machines, and the operator's acts. Works beside a running verifier. */
 export function command(): Command {
-  const nodes = new Command('nodes')
+  const nodes = newCommand('nodes')
     .description('List, admit, refuse and release nodes. A running verifier notices within a second.')
     .addHelpText('after', EXAMPLES)
   nodes

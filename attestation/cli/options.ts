@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os'
 import { Option } from 'commander'
 import { openStore, type Store } from '../store/index.ts'
-import { readVerifierConfig } from '../verifier/index.ts'
+import { readVerifierConfig } from '../verifier/config/index.ts'
 
 export const DEFAULT_CONFIG = '/etc/holdfast/verifier.yaml'
 

@@ -1,13 +1,15 @@
-import { Command } from 'commander'
+import type { Command } from 'commander'
 import { LAUNCH_SCHEMA, loadLaunchPolicies } from '../launch-policy/index.ts'
-import { orFail } from './fail.ts'
+import { newCommand, orFail } from './fail.ts'
 import { formatTable } from './table.ts'
 
 /** `holdfast policy`: launch policies on this machine's disk, no verifier needed. */
 export function command(): Command {
-  const policy = new Command('policy').description('Check launch policies.').addHelpText(
-    'after',
-    `
+  const policy = newCommand('policy')
+    .description('Check launch policies.')
+    .addHelpText(
+      'after',
+      `
 Launch policies are *.cedar files in the directory that verifier.yaml names. Each mistake is printed with its file, line
 and column; exit status 254 then. The revision is what tickets and decisions name.
 
@@ -15,7 +17,7 @@ Examples:
   holdfast policy check /etc/holdfast/policies && kill -HUP "$(pidof -s holdfast-verifier)"
   holdfast policy schema > launch.cedarschema
 `,
-  )
+    )
   policy
     .command('check')
     .argument('<directory>', 'directory of *.cedar files')

@@ -1,12 +1,12 @@
-import { Command } from 'commander'
+import type { Command } from 'commander'
 import { importRoots, listRoots, readVerifierConfig } from '../verifier/index.ts'
-import { orFail } from './fail.ts'
+import { newCommand, orFail } from './fail.ts'
 import { configOption, formatOption } from './options.ts'
 import { formatTable } from './table.ts'
 
 /** `holdfast roots`: the CA certificates that may vouch for a TPM. */
 export function command(): Command {
-  const roots = new Command('roots')
+  const roots = newCommand('roots')
     .description('Import and list the TPM makers whose certificates are believed.')
     .addHelpText(
       'after',

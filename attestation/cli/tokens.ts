@@ -1,16 +1,18 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { saveToken } from '../store/index.ts'
-import { orFail } from './fail.ts'
+import { newCommand, orFail } from './fail.ts'
 import { configOption, operatorName, parseLabels, withStore } from './options.ts'
 
 const MAX_HOURS = 24 * 365
 
 /** `holdfast tokens`: one-time tokens that admit a node when it first enrols. */
 export function command(): Command {
-  const tokens = new Command('tokens').description('Create one-time enrolment tokens.').addHelpText(
-    'after',
-    `
+  const tokens = newCommand('tokens')
+    .description('Create one-time enrolment tokens.')
+    .addHelpText(
+      'after',
+      `
 A token admits one node, once, and is shown once: the verifier keeps its digest only. Put it into the node's agent.yaml
 as enrolmentToken, or into the file that enrolmentTokenFile names. It replaces no proof: the node still shows its TPM.
 
@@ -18,7 +20,7 @@ Examples:
   holdfast tokens create
   holdfast tokens create --hours 2 --label zone=a --label rack=7
 `,
-  )
+    )
   tokens
     .command('create')
     .description('make a token and print it')

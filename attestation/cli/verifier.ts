@@ -1,12 +1,12 @@
-import { Command } from 'commander'
+import type { Command } from 'commander'
 import { loadLaunchPolicies } from '../launch-policy/index.ts'
 import { readRootStore, readVerifierConfig, runVerifier } from '../verifier/index.ts'
-import { orFail } from './fail.ts'
+import { newCommand, orFail } from './fail.ts'
 import { configOption } from './options.ts'
 
 /** `holdfast verifier`: the service. */
 export function command(): Command {
-  return new Command('verifier')
+  return newCommand('verifier')
     .description('Run the verifier: enrols nodes, challenges them, appraises what they run, authorises launches.')
     .addOption(configOption())
     .option('--check', 'read configuration, policies and roots, say what is wrong with them, and end')

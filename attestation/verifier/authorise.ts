@@ -19,7 +19,7 @@ import {
   ticketClaims,
 } from '../protocol/index.ts'
 import type { DecisionRecord, EvidenceItem, NodeRecord, Store, VerdictChange } from '../store/index.ts'
-import type { VerifierConfig } from './config.ts'
+import type { VerifierConfig } from './config/index.ts'
 import type { NodeAppraisal } from './evidence.ts'
 import type { VerifierIdentity } from './identity.ts'
 import type { NodeContext } from './node-context.ts'

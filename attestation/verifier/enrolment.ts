@@ -14,7 +14,7 @@ import {
   verifyAkPublic,
   WireError,
 } from '../tpm2/index.ts'
-import type { VerifierConfig } from './config.ts'
+import type { VerifierConfig } from './config/index.ts'
 import { SessionError } from './errors.ts'
 import type { VerifierIdentity } from './identity.ts'
 

@@ -15,7 +15,7 @@ import { BANK_ORDER } from '../event-log/index.ts'
 import { type AgentMessage, pcrValuesFromWire, type QuotedBody, quoteBinding, quotePurpose } from '../protocol/index.ts'
 import type { EvidenceItem } from '../store/index.ts'
 import { type PcrSelection, pcrIndex, provenPcr, type VerifiedQuote, verifyQuoteInPool } from '../tpm2/index.ts'
-import type { VerifierConfig } from './config.ts'
+import type { VerifierConfig } from './config/index.ts'
 import type { NodeContext } from './node-context.ts'
 
 export type Quoted = Extract<AgentMessage, { t: 'quoted' }>

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { exportJWK } from 'jose'
 import { fromHex, messageOf } from '../base/index.ts'
 import { type CertificateAuthority, createCa, issueTlsCertificate, loadCa } from '../ca/index.ts'
-import type { VerifierConfig } from './config.ts'
-import { VerifierError } from './errors.ts'
+import type { VerifierConfig } from './config/index.ts'
+import { VerifierError } from './config/index.ts'
 import {
   loadOrCreateKey,
   makeDataDirectory,

@@ -12,7 +12,7 @@ import {
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { codeOf, messageOf } from '../base/index.ts'
-import { VerifierError } from './errors.ts'
+import { VerifierError } from './config/index.ts'
 
 /** A key pair of the verifier, parsed once. */
 export interface SigningKey {

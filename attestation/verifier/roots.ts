@@ -8,7 +8,7 @@ import {
   parseCertificateBundle,
   type RootStore,
 } from '../endorsement/index.ts'
-import { VerifierError } from './errors.ts'
+import { VerifierError } from './config/index.ts'
 import { writeFileDurably } from './keys.ts'
 
 /** One certificate of the roots directory, for people. */

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { type Static, Type } from '@sinclair/typebox'
-import { codeOf, messageOf } from '../base/index.ts'
-import { type BankRegisters, fromBankValues } from '../event-log/index.ts'
-import { MAX_TICKET_LIFETIME_S, NONCE_LIFETIME_MS } from '../protocol/index.ts'
+import { codeOf, messageOf } from '../../base/index.ts'
+import { type BankRegisters, fromBankValues } from '../../event-log/index.ts'
+import { MAX_TICKET_LIFETIME_S, NONCE_LIFETIME_MS } from '../../protocol/index.ts'
 import { VerifierError } from './errors.ts'
 import { parseSettings } from './settings-file.ts'
 

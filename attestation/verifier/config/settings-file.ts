@@ -1,7 +1,7 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { Value, type ValueError, ValueErrorType } from '@sinclair/typebox/value'
 import { type Document, isMap, isNode, isSeq, LineCounter, parseDocument } from 'yaml'
-import { messageOf } from '../base/index.ts'
+import { messageOf } from '../../base/index.ts'
 import { VerifierError } from './errors.ts'
 
 /** A configuration is a page or two of text; more is some other file. */

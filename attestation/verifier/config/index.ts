@@ -1,0 +1,2 @@
+export { type AdmissionMode, parseVerifierConfig, readVerifierConfig, type VerifierConfig } from './config.ts'
+export { VerifierError, type VerifierErrorCode } from './errors.ts'
