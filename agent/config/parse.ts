@@ -66,6 +66,7 @@ export function parseAgentConfig(text: string, file: string): AgentConfig {
     problems.at(offsetOf(doc, e), sentence(e))
     if (problems.full) break
   }
+  checkPcr(doc, value, problems)
   if (!Value.Check(AgentConfigSchema, value)) return problems.raise()
   checkMeaning(doc, value, problems)
   if (problems.any) return problems.raise()
@@ -108,10 +109,16 @@ function shown(value: unknown): string {
   return json.length > 60 ? `${json.slice(0, 57)}...` : json
 }
 
-/** What a schema cannot say: which registers may carry a launch log, and which settings need each other. */
+/** Apart from the rest of what a schema cannot say, so that it is found together with mistakes of form. */
+function checkPcr(doc: Document, value: unknown, problems: Problems): void {
+  if (typeof value !== 'object' || value === null || !('pcr' in value) || typeof value.pcr !== 'number') return
+  const refused = whyNotPcr(value.pcr)
+  if (refused === undefined) return
+  problems.at(offsetAt(doc, ['pcr']), `PCR ${value.pcr} cannot hold the launch log: ${refused}`)
+}
+
+/** Which settings need each other. */
 function checkMeaning(doc: Document, c: AgentConfigFile, problems: Problems): void {
-  const refused = c.pcr === undefined ? undefined : whyNotPcr(c.pcr)
-  if (refused !== undefined) problems.at(offsetAt(doc, ['pcr']), `PCR ${c.pcr} cannot hold the launch log: ${refused}`)
   const mode = c.mode ?? 'enforce'
   const v = c.verifier
   if (v === undefined) {
@@ -137,6 +144,7 @@ function checkMeaning(doc: Document, c: AgentConfigFile, problems: Problems): vo
 
 /** @returns the reason why a PCR cannot carry the launch log; undefined where it can */
 function whyNotPcr(pcr: number): string | undefined {
+  if (pcr < 0 || pcr > 23) return undefined // the schema has said so
   if (pcr <= 7) return 'it belongs to the firmware, and extending it would lock keys that are sealed to the boot'
   if (pcr === 10) return 'the kernel (IMA) extends it'
   if (pcr === 16 || pcr === 23) return 'anyone on the node may reset it, so it proves nothing; use 15'
