@@ -1,7 +1,8 @@
 import { type NodeState, parseNodeState, type Tier } from '../appraisal/index.ts'
-import { messageOf } from '../base/index.ts'
+import { messageOf, toHex } from '../base/index.ts'
 import type { NodeRecord } from '../store/index.ts'
 import { objectName, type QualifiedParent, qualifiedName, TPM_RH_ENDORSEMENT, type VerifiedAk } from '../tpm2/index.ts'
+import { RateLimit } from './rate-limit.ts'
 
 /**
  * What the verifier holds in memory of one node, for as long as it is connected or tickets of it are out. Everything that
@@ -16,6 +17,8 @@ export class NodeContext {
   /** Of the stored record; what was read under an older one is not written back. */
   readonly generation: number
   readonly ekCertified: boolean
+  /** Each decision is kept with its request: a node that asks without end would fill the disk. */
+  readonly launchRate: RateLimit
   /** As stored. Replaced only after the commit of the new one. */
   state: NodeState | undefined
   tier: Tier
@@ -24,11 +27,12 @@ export class NodeContext {
   #queue: Promise<unknown> = Promise.resolve()
 
   /** @throws NodeStateError when the stored state cannot be read: it is never taken for none */
-  constructor(node: NodeRecord, ak: VerifiedAk, akName: string, nowMs: number) {
+  constructor(node: NodeRecord, ak: VerifiedAk, launchesPerSecond: number, nowMs: number) {
     this.nodeId = node.nodeId
     this.ak = ak
     this.akParent = { qualifiedName: qualifiedName({ hierarchy: TPM_RH_ENDORSEMENT }, objectName(node.ekPublic)) }
-    this.akName = akName
+    this.akName = toHex(ak.name)
+    this.launchRate = new RateLimit(launchesPerSecond, 2 * launchesPerSecond, nowMs)
     this.generation = node.generation
     this.ekCertified = node.ekCertificateSha256 !== undefined
     this.state = node.state === undefined ? undefined : parseNodeState(node.state)

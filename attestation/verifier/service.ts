@@ -1,6 +1,5 @@
 import type { Logger } from 'pino'
 import { appraiseSilence, type Finding, finding, NodeStateError, serialiseNodeState } from '../appraisal/index.ts'
-import { toHex } from '../base/index.ts'
 import type { RootStore } from '../endorsement/index.ts'
 import type { LaunchPolicySet } from '../launch-policy/index.ts'
 import { type NodeRecord, type Store, StoreError } from '../store/index.ts'
@@ -12,6 +11,8 @@ import { NodeContext } from './node-context.ts'
 
 /** How soon an operator's act is noticed by connections that wait; decisions look for themselves. */
 const POLL_MS = 500
+/** One that works, one that is dead and not yet noticed, and a few that others open in its name. */
+const MAX_CONNECTIONS_PER_NODE = 8
 
 /** A connection, as far as the service needs to know. */
 export interface LiveSession {
@@ -47,6 +48,7 @@ export class VerifierService {
   readonly #sessions = new Set<LiveSession>()
   /** The connection of each node that has proved itself last. */
   readonly #active = new Map<string, LiveSession>()
+  readonly #claims = new Map<string, number>()
   #policies: LaunchPolicySet
   #roots: RootStore
   #timer: NodeJS.Timeout | undefined
@@ -104,6 +106,20 @@ export class VerifierService {
     await Promise.all([...this.#contexts.values()].map((context) => context.exclusively(async () => {})))
   }
 
+  /** @returns whether one more connection may speak in this node's name; then it is counted */
+  claimConnection(nodeId: string): boolean {
+    const count = this.#claims.get(nodeId) ?? 0
+    if (count >= MAX_CONNECTIONS_PER_NODE) return false
+    this.#claims.set(nodeId, count + 1)
+    return true
+  }
+
+  releaseConnection(nodeId: string): void {
+    const count = this.#claims.get(nodeId) ?? 0
+    if (count > 1) this.#claims.set(nodeId, count - 1)
+    else this.#claims.delete(nodeId)
+  }
+
   sessionStarted(session: LiveSession): void {
     this.#sessions.add(session)
   }
@@ -136,7 +152,7 @@ export class VerifierService {
 
   #newContext(node: NodeRecord, ak: KnownNode['ak']): NodeContext {
     try {
-      return new NodeContext(node, ak, toHex(ak.name), performance.now())
+      return new NodeContext(node, ak, this.config.limits.launchesPerSecond, performance.now())
     } catch (err) {
       if (!(err instanceof NodeStateError)) throw err
       this.#log.error({ err, nodeId: node.nodeId, code: err.code }, 'what is stored of this node cannot be read')

@@ -51,6 +51,7 @@ export class Session implements ConnectionHandler, LiveSession {
   readonly #nonces: NonceTable
   #log: Logger
   #phase: Phase = { name: 'hello' }
+  #claimed: string | undefined
   #deadline: NodeJS.Timeout | undefined
   #period: NodeJS.Timeout | undefined
 
@@ -94,6 +95,8 @@ export class Session implements ConnectionHandler, LiveSession {
   }
 
   closed(): void {
+    if (this.#claimed !== undefined) this.#service.releaseConnection(this.#claimed)
+    this.#claimed = undefined
     this.#service.sessionEnded(this, this.nodeId)
     this.#phase = { name: 'ended' }
     clearTimeout(this.#deadline)
@@ -107,6 +110,14 @@ export class Session implements ConnectionHandler, LiveSession {
 
   /** Something was written to the store by an operator: is this node still what it was? */
   async recheck(): Promise<void> {
+    try {
+      await this.#recheck()
+    } catch (err) {
+      this.#connection.fail(err)
+    }
+  }
+
+  async #recheck(): Promise<void> {
     const phase = this.#phase
     if (phase.name !== 'pending' && phase.name !== 'attesting') return
     const nodeId = this.nodeId ?? ''
@@ -124,6 +135,8 @@ export class Session implements ConnectionHandler, LiveSession {
 
   async #hello(hello: Hello): Promise<void> {
     const begun = await beginEnrolment(hello, this.#connection.exporter, this.#service)
+    if (this.#phase.name === 'ended') return // the peer went away meanwhile
+    this.#claim('message' in begun ? begun.nodeId : begun.node.nodeId)
     if ('message' in begun) {
       this.#phase = { name: 'activating', challenge: begun }
       this.#connection.send(begun.message)
@@ -131,6 +144,16 @@ export class Session implements ConnectionHandler, LiveSession {
       return
     }
     this.#enter(hello, begun)
+  }
+
+  /** Anybody can say hello in a node's name, which is public: a few connections each, so that nobody holds them all. */
+  #claim(nodeId: string): void {
+    if (!this.#service.claimConnection(nodeId)) {
+      throw new SessionError('SESSION_TOO_MANY_CONNECTIONS', `too many connections in the name of node ${nodeId}`, {
+        retry: true,
+      })
+    }
+    this.#claimed = nodeId
   }
 
   async #activation(challenge: ActivationChallenge, proof: Uint8Array): Promise<void> {
@@ -144,6 +167,7 @@ export class Session implements ConnectionHandler, LiveSession {
 
   /** Says how the node stands; an admitted one is challenged at once. */
   #enter(hello: Hello, known: KnownNode): void {
+    if (this.#phase.name === 'ended') return // the peer went away meanwhile
     const { node } = known
     this.#log = this.#log.child({ nodeId: node.nodeId })
     clearTimeout(this.#deadline)
@@ -201,6 +225,13 @@ export class Session implements ConnectionHandler, LiveSession {
         'the quote answers no challenge of this connection, or one that was used or is too old',
         { retry: true },
       )
+    }
+    if (body.t === 'launch' && !context.launchRate.take(performance.now())) {
+      this.#log.warn({ code: 'LAUNCH_TOO_MANY' }, 'launch denied')
+      const reasons = ['the node asks for more launches than limits.launchesPerSecond']
+      const next = { nonce: this.#nonces.issue(), logOffset: wantedLog(context.state).offset }
+      this.#connection.send({ t: 'denied', id: body.id, code: 'LAUNCH_TOO_MANY', reasons, ...next })
+      return
     }
     await context.exclusively(async () => {
       const binding = { verifierId: this.#service.identity.verifierId, exporter: this.#connection.exporter }

@@ -104,9 +104,10 @@ const ConfigSchema = Type.Object(
         {
           connections: Type.Optional(whole('connections', 1, 1_000_000)),
           connectionsPerAddressPerSecond: Type.Optional(whole('connections', 1, 100_000)),
-          messagesPerSecond: Type.Optional(whole('messages of one node', 1, 10_000)),
+          messagesPerSecond: Type.Optional(whole('messages of one connection', 1, 10_000)),
+          launchesPerSecond: Type.Optional(whole('launches of one node', 1, 10_000)),
         },
-        block('connections, connectionsPerAddressPerSecond, messagesPerSecond'),
+        block('connections, connectionsPerAddressPerSecond, messagesPerSecond, launchesPerSecond'),
       ),
     ),
     logLevel: Type.Optional(choice('trace', 'debug', 'info', 'warn', 'error', 'fatal')),
@@ -145,6 +146,7 @@ export interface VerifierConfig {
     readonly connections: number
     readonly connectionsPerAddressPerSecond: number
     readonly messagesPerSecond: number
+    readonly launchesPerSecond: number
   }
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 }
@@ -197,6 +199,7 @@ export function parseVerifierConfig(text: string, file: string): VerifierConfig 
       connections: c.limits?.connections ?? 10_000,
       connectionsPerAddressPerSecond: c.limits?.connectionsPerAddressPerSecond ?? 20,
       messagesPerSecond: c.limits?.messagesPerSecond ?? 50,
+      launchesPerSecond: c.limits?.launchesPerSecond ?? 20,
     },
     logLevel: c.logLevel ?? 'info',
   }

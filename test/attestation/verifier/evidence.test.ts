@@ -302,6 +302,30 @@ describe('time', () => {
   })
 })
 
+describe('the clockwork', () => {
+  it('sees an overdue ticket without any message of the node', async () => {
+    let offsetMs = 0
+    const fleet = await startFleet(1, {
+      now: () => new Date(Date.now() + offsetMs),
+      settings: 'attestation: {periodSeconds: 1, silentAfterSeconds: 60}\n',
+    })
+    try {
+      const peer = await fleet.proven(0)
+      assert.equal((await peer.launch(peer.node.measured().bytes)).t, 'ticket')
+      offsetMs = 61_000
+      for (;;) {
+        const node = await fleet.verifier.withStore(async (s) => await s.node(peer.node.nodeId))
+        if (node?.tier === 'contraindicated') break
+        await peer.next('challenge')
+      }
+      const [verdict] = await fleet.verifier.withStore(async (s) => await s.verdicts(peer.node.nodeId, 1))
+      assert.match(JSON.stringify(verdict?.findings), /ticket-deadline/)
+    } finally {
+      await fleet.stop()
+    }
+  })
+})
+
 describe('the nonces of a connection', () => {
   let now = 0
   const table = () => new NonceTable(random, () => now)

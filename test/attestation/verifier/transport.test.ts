@@ -130,6 +130,42 @@ describe('connection limits', () => {
     }
   })
 
+  it('hold for connections in the name of one node, and go with them', async () => {
+    const fleet = await startFleet(2)
+    try {
+      const peers = await Promise.all(Array.from({ length: 9 }, () => fleet.connect(fleet.node(0))))
+      for (const peer of peers.slice(0, 8)) {
+        peer.hello()
+        await peer.next('activate')
+      }
+      const last = peers.at(-1)
+      assert.ok(last)
+      last.hello()
+      assert.equal(await last.refused(), 'SESSION_TOO_MANY_CONNECTIONS')
+      assert.equal(last.closeCode, 1013)
+      assert.equal((await fleet.proven(1)).closeCode, undefined) // another node is not concerned
+    } finally {
+      await fleet.stop()
+    }
+  })
+
+  it('hold for launches of one node, with a denial that keeps the connection', async () => {
+    const fleet = await startFleet(1, { settings: 'limits: {launchesPerSecond: 1}\n' })
+    try {
+      const peer = await fleet.proven(0)
+      const codes: string[] = []
+      for (let id = 0; id < 4; id++) {
+        const answer = await peer.launch(random(10), {}, id)
+        if (answer.t === 'denied') codes.push(answer.code)
+      }
+      assert.ok(codes.includes('LAUNCH_REQUEST_INVALID') && codes.includes('LAUNCH_TOO_MANY'), codes.join())
+      const kept = await fleet.verifier.withStore(async (s) => await s.decisions(peer.node.nodeId, 10))
+      assert.equal(kept.length, codes.filter((c) => c !== 'LAUNCH_TOO_MANY').length)
+    } finally {
+      await fleet.stop()
+    }
+  })
+
   it('let a burst through and then so many a second', () => {
     const limit = new RateLimit(2, 3, 0)
     assert.deepEqual(
