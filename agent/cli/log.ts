@@ -9,7 +9,7 @@ export function command(): Command {
     .description("Print this boot's launch log")
     .option('--socket <path>', 'socket of the agent', DEFAULT_AGENT_SOCKET)
     .addOption(
-      new Option('--format FORMAT', 'table, json (CEL-JSON), tlv (bytes)')
+      new Option('--format <format>', 'how to print: json is CEL-JSON, tlv the bytes')
         .choices(['table', 'json', 'tlv'])
         .default('table'),
     )
