@@ -5,7 +5,6 @@ import {
   type PcrIndex,
   type PcrSelection,
   type PcrValue,
-  WireError,
 } from '../../attestation/tpm2/index.ts'
 import {
   activateCredential,
@@ -31,7 +30,8 @@ import {
 import type { ClockReading, QuoteBytes, Tpm, TpmDescription, TpmIdentity } from '../ports.ts'
 import { type AttestationKey, provisionAttestationKey, withEndorsementKey } from './attestation-key.ts'
 import { type EndorsementKey, findEndorsementKey, loadEndorsementKey } from './endorsement-key.ts'
-import { TpmError, type TpmErrorCode } from './tpm-error.ts'
+import { TpmError } from './tpm-error.ts'
+import { translate } from './translate-error.ts'
 
 export interface EsysTpmOptions {
   /** TCTI loader string, e.g. 'device:/dev/tpmrm0'. */
@@ -86,7 +86,7 @@ export class EsysTpm implements Tpm {
   static async open(options: EsysTpmOptions): Promise<EsysTpm> {
     const salt: { key?: () => Promise<Lease> } = {}
     const saltKey = () => salt.key?.() ?? Promise.reject(new Error('the TPM is not open yet'))
-    const connection = await translate(async () => TpmConnection.open({ ...options, saltKey }))
+    const connection = await translate(() => TpmConnection.open({ ...options, saltKey }))
     try {
       return await translate(async () => {
         const startedByUs = await startIfNeeded(connection)
@@ -286,34 +286,4 @@ function manufacturerText(value: number): string {
     text += code >= 0x20 && code < 0x7f ? String.fromCharCode(code) : ' '
   }
   return text
-}
-
-const TPM_CODES: Readonly<Record<TssError['code'], TpmErrorCode>> = {
-  TSS_FFI_UNAVAILABLE: 'TPM_LIBRARY_MISSING',
-  TSS_LIBRARY_MISSING: 'TPM_LIBRARY_MISSING',
-  TSS_CLOSED: 'TPM_CLOSED',
-  TSS_NO_TPM: 'TPM_GONE',
-  TSS_NOT_STARTED: 'TPM_RESTARTED', // it was started when it was opened
-  TSS_BAD_RESPONSE: 'TPM_BAD_RESPONSE',
-  TSS_SESSION_LOST: 'TPM_RESTARTED',
-  TSS_BAD_HANDLE: 'TPM_REFUSED',
-  TSS_AUTH_FAILED: 'TPM_REFUSED',
-  TSS_LOCKOUT: 'TPM_REFUSED',
-  TSS_BUSY: 'TPM_BUSY',
-  TSS_NO_ROOM: 'TPM_BUSY',
-  TSS_BAD_VALUE: 'TPM_REFUSED',
-  TSS_COMMAND_FAILED: 'TPM_REFUSED',
-}
-
-/** The border where errors of native/tss become the agent's. */
-async function translate<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (cause) {
-    if (cause instanceof WireError) {
-      throw new TpmError('TPM_BAD_RESPONSE', `the TPM's answer cannot be read: ${cause.message}`, { cause })
-    }
-    if (cause instanceof TssError) throw new TpmError(TPM_CODES[cause.code], cause.message, { cause, rc: cause.rc })
-    throw cause
-  }
 }

@@ -8,6 +8,7 @@ import { decodeRequest, encodeAnswer, FrameReader } from './frames.ts'
 import { FATAL_CODES, type TpmAnswer, type TpmRequest } from './messages.ts'
 import { CHANNEL_FD } from './tpm-channel-fd.ts'
 import { TpmError } from './tpm-error.ts'
+import { translate } from './translate-error.ts'
 
 const REQUESTS_PER_TURN = 256
 const MAX_ANSWER_DELAY_MS = 1
@@ -102,7 +103,7 @@ function call(tpm: Tpm, request: Exclude<TpmRequest, { op: 'open' | 'close' }>):
 
 async function answerTo(work: () => Promise<unknown>): Promise<TpmAnswer> {
   try {
-    return { ok: true, value: await work() }
+    return { ok: true, value: await translate(work) }
   } catch (err) {
     if (!(err instanceof TpmError)) return { ok: false, code: 'TPM_REFUSED', message: messageOf(err) }
     const { code, message, rc } = err

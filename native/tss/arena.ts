@@ -1,4 +1,4 @@
-import type { CallFrame, FfiAdapter, NativeMemory } from './ffi.ts'
+import type { CallFrame, FfiAdapter, NativeMemory } from './ffi-adapter.ts'
 
 /** Largest structure of tpm2-tss is TPMS_CONTEXT with 5208 bytes; a fixed slot spares a table of sizes. */
 export const SLOT_BYTES = 8192

@@ -48,8 +48,8 @@ export class TpmConnection {
   }
 
   /** @throws as EsysContext.open */
-  static open(options: TpmConnectionOptions): TpmConnection {
-    return new TpmConnection(EsysContext.open(options), options.saltKey)
+  static async open(options: TpmConnectionOptions): Promise<TpmConnection> {
+    return new TpmConnection(await EsysContext.open(options), options.saltKey)
   }
 
   /** Calls ESYS. After a failure of a command that used the protected session, that session is flushed and forgotten. */

@@ -1,5 +1,6 @@
 import { Arena, SLOT_BYTES } from './arena.ts'
-import { loadFfi, type NativeFunction } from './ffi.ts'
+import { loadFfi } from './ffi.ts'
+import type { NativeFunction } from './ffi-adapter.ts'
 import { TssLibraries } from './libraries.ts'
 import { type FunctionName, PROTOTYPES, type Prototype, type ScalarKind } from './prototypes.ts'
 import { TssError, tssErrorFromRc } from './tss-error.ts'
@@ -123,13 +124,13 @@ export class EsysContext {
    * @throws RangeError for an empty TCTI string (tpm2-tss would pick any TPM it finds)
    * @throws TssError TSS_FFI_UNAVAILABLE, TSS_LIBRARY_MISSING or TSS_NO_TPM
    */
-  static open(options: EsysContextOptions): EsysContext {
+  static async open(options: EsysContextOptions): Promise<EsysContext> {
     if (options.tcti === '' || options.tcti.length > 1024 || options.tcti.includes('\0')) {
       throw new RangeError('the TCTI string must name a transport, e.g. device:/dev/tpmrm0')
     }
     process.env['TSS2_LOG'] ??= 'all+NONE' // tpm2-tss writes to standard error otherwise
     const context = new EsysContext(options, options.libraries ?? new TssLibraries(loadFfi()))
-    context.#initialize()
+    await context.#initialize()
     return context
   }
 
@@ -217,13 +218,17 @@ export class EsysContext {
       for (const given in args) {
         if (!plan.inputNames.has(given)) throw new TypeError(`${name} has no parameter '${given}'`)
       }
-      if (this.#mode === 'sync') plan.native.call()
-      else await plan.native.callAsync()
+      await this.#run(plan)
     } finally {
       for (let n = 0; n < slots; n++) arena.bytes.fill(0, arena.slot(n), arena.slot(n) + SLOT_BYTES)
     }
     this.#check(name, arena.readResult(frame))
     return this.#takeOutputs(plan)
+  }
+
+  async #run(plan: Plan): Promise<void> {
+    if (this.#mode === 'sync') plan.native.call()
+    else await plan.native.callAsync()
   }
 
   /** ESYS refuses to encrypt what cannot be encrypted, so the attributes follow the command. */
@@ -349,7 +354,7 @@ export class EsysContext {
     return text
   }
 
-  #initialize(): void {
+  async #initialize(): Promise<void> {
     const arena = this.#arena
     const frame = arena.commandFrame
     const initTcti = this.#plan('Tss2_TctiLdr_Initialize')
@@ -358,12 +363,12 @@ export class EsysContext {
     arena.bytes.write(`${this.tcti}\0`, arena.wire, 'utf8')
     arena.setAddress(frame, 0, arena.wire)
     arena.setAddress(frame, 1, this.#tctiCell)
-    initTcti.native.call()
+    await this.#run(initTcti)
     this.#checkOpened(arena.readResult(frame))
     arena.setAddress(frame, 0, this.#esysCell)
     arena.setPointer(frame, 1, this.#tctiCell)
     arena.setInteger(frame, 2, 0)
-    initEsys.native.call()
+    await this.#run(initEsys)
     const rc = arena.readResult(frame)
     if (rc !== 0) this.#finalize()
     this.#checkOpened(rc)

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import type { CallFrame, FfiAdapter, NativeFunction, NativeLibrary, NativeMemory } from './ffi.ts'
+import type { CallFrame, FfiAdapter, NativeFunction, NativeLibrary, NativeMemory } from './ffi-adapter.ts'
 import type { ScalarKind } from './prototypes.ts'
 
 /** What is used of ffi-napi; `lib/bindings` is an internal path, which is why package.json pins the exact version. */

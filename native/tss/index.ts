@@ -75,7 +75,8 @@ export {
   type EsysTr,
   type SessionUse,
 } from './esys-context.ts'
-export { type FfiAdapter, type FfiName, loadFfi } from './ffi.ts'
+export { loadFfi } from './ffi.ts'
+export type { FfiAdapter, FfiName } from './ffi-adapter.ts'
 export { HandleRegistry, isSoleUser } from './handles.ts'
 export { TssLibraries } from './libraries.ts'
 export { codeForRc, layerOf, TssError, type TssErrorCode, type TssLayer, tssErrorFromRc } from './tss-error.ts'

@@ -1,4 +1,4 @@
-import type { CallFrame, FfiAdapter, NativeFunction, NativeLibrary, NativeMemory } from './ffi.ts'
+import type { CallFrame, FfiAdapter, NativeFunction, NativeLibrary, NativeMemory } from './ffi-adapter.ts'
 import type { ScalarKind } from './prototypes.ts'
 
 /** What is used of koffi, which is an optional dependency: its own types are not there on every machine. */

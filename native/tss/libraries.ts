@@ -1,5 +1,5 @@
 import { messageOf } from '../../attestation/base/index.ts'
-import type { CallFrame, FfiAdapter, NativeFunction, NativeLibrary } from './ffi.ts'
+import type { CallFrame, FfiAdapter, NativeFunction, NativeLibrary } from './ffi-adapter.ts'
 import type { Prototype, ScalarKind } from './prototypes.ts'
 import { TssError } from './tss-error.ts'
 

@@ -146,6 +146,11 @@ export class Swtpm {
     return `swtpm:host=127.0.0.1,port=${this.port}`
   }
 
+  /** Where its state is; whole while it does not run. */
+  get directory(): string {
+    return this.#directory
+  }
+
   /** Process id of the running simulator. */
   get pid(): number | undefined {
     return this.#process?.pid

@@ -126,7 +126,7 @@ function onPackets(socket: Socket, handle: (bytes: Uint8Array) => Promise<void>)
     while (held.length >= 10 && held.length >= held.readUInt32BE(2)) {
       const packet = new Uint8Array(held.subarray(0, held.readUInt32BE(2)))
       held = held.subarray(packet.length)
-      turn = turn.then(() => handle(packet)).catch(() => socket.destroy()) // a hook that throws must not look like a hang
+      turn = turn.then(() => handle(packet)).catch(() => void socket.destroy()) // a hook that throws must not look like a hang
     }
   })
 }
