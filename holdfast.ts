@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 
 /**
  * The one executable. A command's code is loaded only when it is called: `holdfast run` is on the path of every launch and
- * must not pay for the verifier's libraries.
+ * must not pay for the verifier's libraries. config/build.ts makes one file of this and `run`, and one of each other import.
  */
 interface Entry {
   readonly area: 'Pods and images' | 'Node' | 'Verifier' | 'Help'
@@ -154,4 +154,4 @@ async function dispatch(name: string, args: readonly string[]): Promise<void> {
 declare const __HOLDFAST_VERSION__: string
 const VERSION = __HOLDFAST_VERSION__
 
-await main(process.argv.slice(2))
+void main(process.argv.slice(2))
