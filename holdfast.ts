@@ -1,5 +1,7 @@
 #!/usr/bin/env node
+import { writeSync } from 'node:fs'
 import type { Command } from 'commander'
+import { EXIT_HOLDFAST_FAILED, failureText } from './attestation/base/index.ts'
 
 /**
  * The one executable. A command's code is loaded only when it is called: `holdfast run` is on the path of every launch and
@@ -11,16 +13,20 @@ interface Entry {
   readonly run: (name: string, args: readonly string[]) => Promise<void>
 }
 
-const EXIT_HOLDFAST_FAILED = 254
-
-/** Runs a commander command as `holdfast NAME ARGS`; its own errors and exit statuses are handled inside. */
+/** Runs a commander command as `holdfast NAME ARGS`. */
 function commander(load: () => Promise<{ command: () => Command }>): Entry['run'] {
   return async (name, args) => {
     const command = (await load()).command()
     command.name(`holdfast ${name}`)
-    command.exitOverride((err) => process.exit(err.exitCode === 0 ? 0 : EXIT_HOLDFAST_FAILED))
+    exitAsOurs(command)
     await command.parseAsync([...args], { from: 'user' })
   }
+}
+
+/** What commander refuses, an unknown option for example, exits as all failures of ours do; so for subcommands. */
+function exitAsOurs(command: Command): void {
+  command.exitOverride((err) => process.exit(err.exitCode === 0 ? 0 : EXIT_HOLDFAST_FAILED))
+  for (const sub of command.commands) exitAsOurs(sub)
 }
 
 const COMMANDS: Readonly<Record<string, Entry>> = {
@@ -143,7 +149,14 @@ async function main([name, ...args]: readonly string[]): Promise<void> {
 
 async function dispatch(name: string, args: readonly string[]): Promise<void> {
   const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
-  if (entry !== undefined) return entry.run(name, args)
+  if (entry !== undefined) {
+    try {
+      return await entry.run(name, args)
+    } catch (err) {
+      writeSync(2, failureText(name, err)) // at once: process.stderr would make a pipe non-blocking for whoever shares it
+      process.exit(EXIT_HOLDFAST_FAILED)
+    }
+  }
   const near = Object.keys(COMMANDS).filter((known) => known.startsWith(name.slice(0, 2)))
   fail(
     `there is no command '${name}'`,
@@ -151,7 +164,7 @@ async function dispatch(name: string, args: readonly string[]): Promise<void> {
   )
 }
 
-declare const __HOLDFAST_VERSION__: string
-const VERSION = __HOLDFAST_VERSION__
+declare const __HOLDFAST_VERSION__: string | undefined
+const VERSION = typeof __HOLDFAST_VERSION__ === 'string' ? __HOLDFAST_VERSION__ : 'source'
 
 void main(process.argv.slice(2))

@@ -1,4 +1,4 @@
-import { codeOf, messageOf } from '../attestation/base/index.ts'
+import { CodedError, codeOf, messageOf } from '../attestation/base/index.ts'
 import type { AgentFailure } from './local-api/api.ts'
 
 /** What to do about an error, by its code; the longest prefix that fits counts. */
@@ -46,4 +46,14 @@ export function describeFailure(err: unknown): AgentFailure {
   const keys = Object.keys(HINTS).filter((prefix) => code === prefix || code.startsWith(`${prefix}_`))
   const best = keys.reduce((a, b) => (b.length > a.length ? b : a), '')
   return { code, message: messageOf(err), hint: HINTS[best] ?? FALLBACK }
+}
+
+/** The same error for a person at a command line: with its hint. */
+export class AgentCommandError extends CodedError {
+  readonly hint: string
+  constructor(err: unknown) {
+    const { code, message, hint } = describeFailure(err)
+    super(code, message, { cause: err })
+    this.hint = hint
+  }
 }

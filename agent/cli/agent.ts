@@ -1,6 +1,6 @@
 import { Command } from 'commander'
+import { AgentCommandError } from '../hints.ts'
 import { DEFAULT_AGENT_SOCKET } from '../local-api/index.ts'
-import { reportFailure } from './failure.ts'
 import { getLocal } from './local-client.ts'
 
 /** `holdfast agent`: runs the agent; `holdfast agent status` asks the one that runs. */
@@ -12,7 +12,7 @@ export function command(): Command {
       try {
         await (await import('../main.ts')).runAgent(config)
       } catch (err) {
-        reportFailure('agent', err)
+        throw new AgentCommandError(err)
       }
     })
   agent
@@ -23,7 +23,7 @@ export function command(): Command {
       try {
         await getLocal(socket, '/v1/status', (piece) => process.stdout.write(piece))
       } catch (err) {
-        reportFailure('agent status', err)
+        throw new AgentCommandError(err)
       }
     })
   return agent

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
+import { AgentCommandError } from '../hints.ts'
 import { DEFAULT_AGENT_SOCKET } from '../local-api/index.ts'
-import { reportFailure } from './failure.ts'
 import { getLocal, getLocalJson } from './local-client.ts'
 
 /** `holdfast log`: the launch log of this boot. */
@@ -18,7 +18,7 @@ export function command(): Command {
         if (format === 'table') process.stdout.write(logTable(await getLocalJson(socket, '/v1/log')))
         else await getLocal(socket, `/v1/log?format=${format}`, (piece) => process.stdout.write(piece))
       } catch (err) {
-        reportFailure('log', err)
+        throw new AgentCommandError(err)
       }
     })
 }

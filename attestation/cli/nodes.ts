@@ -1,6 +1,5 @@
-import type { Command } from 'commander'
+import { Command } from 'commander'
 import { findNode, type NodeRecord, type OperatorAct, operate } from '../store/index.ts'
-import { newCommand, orFail } from './fail.ts'
 import { configOption, formatOption, operatorName, parseLabels, withStore } from './options.ts'
 import { formatTable, printable } from './table.ts'
 
@@ -13,7 +12,7 @@ interface ListOptions extends ConfigOption {
 
 /** `holdfast nodes`: the operator's view of the machines, and the operator's acts. Works beside a running verifier. */
 export function command(): Command {
-  const nodes = newCommand('nodes')
+  const nodes = new Command('nodes')
     .description('List, admit, refuse and release nodes. A running verifier notices within a second.')
     .addHelpText('after', EXAMPLES)
   nodes
@@ -21,14 +20,14 @@ export function command(): Command {
     .description('all nodes: who waits, who is admitted, what the last appraisal said')
     .addOption(formatOption())
     .addOption(configOption())
-    .action(orFail(async (options: ListOptions) => list(options)))
+    .action(async (options: ListOptions) => list(options))
   nodes
     .command('show')
     .argument('<node>', 'node ID, the beginning of one, or a host name')
     .description('one node, with its last verdicts and decisions')
     .addOption(formatOption())
     .addOption(configOption())
-    .action(orFail(async (node: string, options: ListOptions) => show(node, options)))
+    .action(async (node: string, options: ListOptions) => show(node, options))
   act(nodes, 'admit', 'let a node launch pods (as far as launch policies allow)', { act: 'admit' })
   act(nodes, 'refuse', 'let a node do nothing any more', { act: 'refuse' })
   act(nodes, 'release', 'end the quarantine of a node, after you have looked at it', { act: 'release' })
@@ -39,10 +38,8 @@ export function command(): Command {
     .argument('<label...>', 'KEY=VALUE to set, KEY- to remove')
     .description('set labels, which launch policies can ask for')
     .addOption(configOption())
-    .action(
-      orFail(async (node: string, words: string[], options: ConfigOption) =>
-        carryOut(node, { act: 'label', ...parseLabels(words) }, options),
-      ),
+    .action(async (node: string, words: string[], options: ConfigOption) =>
+      carryOut(node, { act: 'label', ...parseLabels(words) }, options),
     )
   return nodes
 }
@@ -61,11 +58,9 @@ function act(nodes: Command, name: string, description: string, what: OperatorAc
     .argument('<node...>', 'node IDs, beginnings of them, or host names')
     .description(description)
     .addOption(configOption())
-    .action(
-      orFail(async (names: string[], options: ConfigOption) => {
-        for (const node of names) await carryOut(node, what, options)
-      }),
-    )
+    .action(async (names: string[], options: ConfigOption) => {
+      for (const node of names) await carryOut(node, what, options)
+    })
 }
 
 async function carryOut(name: string, what: OperatorAct, options: ConfigOption): Promise<void> {

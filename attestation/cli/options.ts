@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os'
 import { Option } from 'commander'
+import { UsageError } from '../base/index.ts'
 import { openStore, type Store } from '../store/index.ts'
 import { readVerifierConfig } from '../verifier/config/index.ts'
 
@@ -39,7 +40,7 @@ export function parseLabels(words: readonly string[]): { set: Record<string, str
     const gone = /^([A-Za-z0-9][A-Za-z0-9._/-]{0,62})-$/.exec(word)
     if (match?.[1] !== undefined && match[2] !== undefined) set[match[1]] = match[2]
     else if (gone?.[1] !== undefined) remove.push(gone[1])
-    else throw new Error(`'${word}' is no label; write KEY=VALUE to set one, KEY- to remove one`)
+    else throw new UsageError(`'${word}' is no label; write KEY=VALUE to set one, KEY- to remove one`)
   }
   return { set, remove }
 }

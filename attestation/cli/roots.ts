@@ -1,12 +1,11 @@
-import type { Command } from 'commander'
+import { Command } from 'commander'
 import { importRoots, listRoots, readVerifierConfig } from '../verifier/index.ts'
-import { newCommand, orFail } from './fail.ts'
 import { configOption, formatOption } from './options.ts'
 import { formatTable } from './table.ts'
 
 /** `holdfast roots`: the CA certificates that may vouch for a TPM. */
 export function command(): Command {
-  const roots = newCommand('roots')
+  const roots = new Command('roots')
     .description('Import and list the TPM makers whose certificates are believed.')
     .addHelpText(
       'after',
@@ -24,28 +23,24 @@ Examples:
     .argument('<file...>', 'certificates, PEM or DER')
     .description('trust the makers in these files; prints what was imported')
     .addOption(configOption())
-    .action(
-      orFail(async (files: string[], options: { config: string }) => {
-        for (const root of importRoots(readVerifierConfig(options.config).enrolment.roots, files)) {
-          process.stdout.write(`${root.fingerprint}  ${root.kind}  ${root.subject}\n`)
-        }
-      }),
-    )
+    .action(async (files: string[], options: { config: string }) => {
+      for (const root of importRoots(readVerifierConfig(options.config).enrolment.roots, files)) {
+        process.stdout.write(`${root.fingerprint}  ${root.kind}  ${root.subject}\n`)
+      }
+    })
   roots
     .command('list')
     .description('what is trusted now')
     .addOption(formatOption())
     .addOption(configOption())
-    .action(
-      orFail(async (options: { config: string; format: 'table' | 'json' }) => {
-        const all = listRoots(readVerifierConfig(options.config).enrolment.roots)
-        if (options.format === 'json') {
-          process.stdout.write(`${JSON.stringify(all, null, 2)}\n`)
-          return
-        }
-        const rows = all.map((r) => [r.fingerprint.slice(0, 16), r.kind, r.notAfter.slice(0, 10), r.subject])
-        process.stdout.write(formatTable(['SHA-256', 'KIND', 'UNTIL', 'SUBJECT'], rows))
-      }),
-    )
+    .action(async (options: { config: string; format: 'table' | 'json' }) => {
+      const all = listRoots(readVerifierConfig(options.config).enrolment.roots)
+      if (options.format === 'json') {
+        process.stdout.write(`${JSON.stringify(all, null, 2)}\n`)
+        return
+      }
+      const rows = all.map((r) => [r.fingerprint.slice(0, 16), r.kind, r.notAfter.slice(0, 10), r.subject])
+      process.stdout.write(formatTable(['SHA-256', 'KIND', 'UNTIL', 'SUBJECT'], rows))
+    })
   return roots
 }

@@ -1,18 +1,15 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { type Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { saveToken } from '../store/index.ts'
-import { newCommand, orFail } from './fail.ts'
 import { configOption, operatorName, parseLabels, withStore } from './options.ts'
 
 const MAX_HOURS = 24 * 365
 
 /** `holdfast tokens`: one-time tokens that admit a node when it first enrols. */
 export function command(): Command {
-  const tokens = newCommand('tokens')
-    .description('Create one-time enrolment tokens.')
-    .addHelpText(
-      'after',
-      `
+  const tokens = new Command('tokens').description('Create one-time enrolment tokens.').addHelpText(
+    'after',
+    `
 A token admits one node, once, and is shown once: the verifier keeps its digest only. Put it into the node's agent.yaml
 as enrolmentToken, or into the file that enrolmentTokenFile names. It replaces no proof: the node still shows its TPM.
 
@@ -20,25 +17,23 @@ Examples:
   holdfast tokens create
   holdfast tokens create --hours 2 --label zone=a --label rack=7
 `,
-    )
+  )
   tokens
     .command('create')
     .description('make a token and print it')
     .option('--hours <n>', 'how long it can be used', parseHours, 24)
     .option('--label <key=value...>', 'label of the node that uses it', [])
     .addOption(configOption())
-    .action(
-      orFail(async (options: { hours: number; label: string[]; config: string }) => {
-        const token = `hft-${randomBytes(24).toString('base64url')}`
-        const expiresAt = new Date(Date.now() + options.hours * 3_600_000)
-        const labels = parseLabels(options.label).set
-        const sha256 = createHash('sha256').update(token).digest('hex')
-        await withStore(options.config, async (store) => {
-          await saveToken(store, { sha256, labels, expiresAt }, operatorName())
-        })
-        process.stdout.write(`${token}\n`)
-      }),
-    )
+    .action(async (options: { hours: number; label: string[]; config: string }) => {
+      const token = `hft-${randomBytes(24).toString('base64url')}`
+      const expiresAt = new Date(Date.now() + options.hours * 3_600_000)
+      const labels = parseLabels(options.label).set
+      const sha256 = createHash('sha256').update(token).digest('hex')
+      await withStore(options.config, async (store) => {
+        await saveToken(store, { sha256, labels, expiresAt }, operatorName())
+      })
+      process.stdout.write(`${token}\n`)
+    })
   return tokens
 }
 

@@ -1,12 +1,11 @@
-import type { Command } from 'commander'
+import { Command } from 'commander'
 import { loadLaunchPolicies } from '../launch-policy/index.ts'
 import { readRootStore, readVerifierConfig, runVerifier } from '../verifier/index.ts'
-import { newCommand, orFail } from './fail.ts'
 import { configOption } from './options.ts'
 
 /** `holdfast verifier`: the service. */
 export function command(): Command {
-  return newCommand('verifier')
+  return new Command('verifier')
     .description('Run the verifier: enrols nodes, challenges them, appraises what they run, authorises launches.')
     .addOption(configOption())
     .option('--check', 'read configuration, policies and roots, say what is wrong with them, and end')
@@ -22,20 +21,18 @@ Examples:
   holdfast verifier --check
 `,
     )
-    .action(
-      orFail(async (options: { config: string; check?: true }) => {
-        const config = readVerifierConfig(options.config)
-        if (options.check) {
-          const policies = loadLaunchPolicies(config.policies)
-          const roots = readRootStore(config.enrolment.roots)
-          process.stdout.write(`${options.config}: in order\n`)
-          process.stdout.write(
-            `${config.policies}: ${policies.policies.length} policies, revision ${policies.revision}\n`,
-          )
-          process.stdout.write(`${config.enrolment.roots}: ${roots.anchorFingerprints.size} roots\n`)
-          return
-        }
-        await runVerifier(config)
-      }),
-    )
+    .action(async (options: { config: string; check?: true }) => {
+      const config = readVerifierConfig(options.config)
+      if (options.check) {
+        const policies = loadLaunchPolicies(config.policies)
+        const roots = readRootStore(config.enrolment.roots)
+        process.stdout.write(`${options.config}: in order\n`)
+        process.stdout.write(
+          `${config.policies}: ${policies.policies.length} policies, revision ${policies.revision}\n`,
+        )
+        process.stdout.write(`${config.enrolment.roots}: ${roots.anchorFingerprints.size} roots\n`)
+        return
+      }
+      await runVerifier(config)
+    })
 }

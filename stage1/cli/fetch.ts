@@ -1,6 +1,6 @@
 import { Command } from 'commander'
+import { UsageError } from '../../attestation/base/index.ts'
 import { type FetchProgress, fetchImage, openImageStore, type Relaxation } from '../image/index.ts'
-import { orFail, UsageError } from './fail.ts'
 import { DEFAULT_DIR, installation } from './installation.ts'
 
 interface FetchCommandOptions {
@@ -20,7 +20,7 @@ export function command(): Command {
     .option('--quiet', 'no progress on standard error')
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
     .addHelpText('after', EXAMPLES)
-    .action(orFail('fetch', (images: readonly string[], options: FetchCommandOptions) => fetch(images, options)))
+    .action((images: readonly string[], options: FetchCommandOptions) => fetch(images, options))
 }
 
 const EXAMPLES = `

@@ -1,7 +1,6 @@
 import { Command, Option } from 'commander'
-import { messageOf } from '../../attestation/base/index.ts'
+import { EXIT_HOLDFAST_FAILED, messageOf } from '../../attestation/base/index.ts'
 import { listImages, openImageStore } from '../image/index.ts'
-import { EXIT_HOLDFAST_FAILED, orFail } from './fail.ts'
 import { DEFAULT_DIR } from './installation.ts'
 import { formatTable } from './table.ts'
 
@@ -23,7 +22,7 @@ export function command(): Command {
     .addOption(new Option('--format <format>', 'how to print').choices(['table', 'json']).default('table'))
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
     .addHelpText('after', '\nExample:\n  holdfast image list --full\n')
-    .action(orFail('image list', (options: ImageListOptions) => list(options)))
+    .action((options: ImageListOptions) => list(options))
   return image
 }
 

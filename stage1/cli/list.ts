@@ -1,7 +1,6 @@
 import { Command, Option } from 'commander'
-import { codeOf, messageOf } from '../../attestation/base/index.ts'
+import { codeOf, EXIT_HOLDFAST_FAILED, messageOf } from '../../attestation/base/index.ts'
 import { listPods, type Pod, type PodStatus, readPodStatus } from '../pod/index.ts'
-import { EXIT_HOLDFAST_FAILED, orFail } from './fail.ts'
 import { DEFAULT_DIR } from './installation.ts'
 import { podJson } from './pod-json.ts'
 import { formatTable } from './table.ts'
@@ -22,7 +21,7 @@ export function command(): Command {
     .addOption(new Option('--format <format>', 'how to print').choices(['table', 'json']).default('table'))
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
     .addHelpText('after', EXAMPLES)
-    .action(orFail('list', (options: ListOptions) => list(options)))
+    .action((options: ListOptions) => list(options))
 }
 
 const EXAMPLES = `

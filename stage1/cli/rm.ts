@@ -1,6 +1,6 @@
 import { Command } from 'commander'
+import { EXIT_HOLDFAST_FAILED, failureText, UsageError } from '../../attestation/base/index.ts'
 import { findPod, removePod } from '../pod/index.ts'
-import { EXIT_HOLDFAST_FAILED, orFail, printFailure, UsageError } from './fail.ts'
 import { DEFAULT_DIR } from './installation.ts'
 import { uuidArgument } from './uuid-file.ts'
 
@@ -17,7 +17,7 @@ export function command(): Command {
     .option('--uuid-file <file>', 'take the UUID from this file')
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
     .addHelpText('after', EXAMPLES)
-    .action(orFail('rm', (uuids: readonly string[], options: RmOptions) => rm(uuids, options)))
+    .action((uuids: readonly string[], options: RmOptions) => rm(uuids, options))
 }
 
 const EXAMPLES = `
@@ -36,7 +36,7 @@ function rm(uuids: readonly string[], options: RmOptions): void {
       removePod(options.dir, pod)
       process.stdout.write(`${pod.uuid}\n`)
     } catch (err) {
-      printFailure('rm', err)
+      process.stderr.write(failureText('rm', err))
       process.exitCode = EXIT_HOLDFAST_FAILED
     }
   }

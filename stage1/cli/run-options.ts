@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
+import { UsageError } from '../../attestation/base/index.ts'
 import type { EnvironmentVariable, Isolator } from '../manifest/index.ts'
 import { DEFAULT_AGENT_SOCKET, DEFAULT_TRUST_FILE, type Network, parseCpu, parseMemory } from '../pod/index.ts'
-import { UsageError } from './fail.ts'
 import { DEFAULT_DIR } from './installation.ts'
 
 /** `holdfast run` as it was typed. */

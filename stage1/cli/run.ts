@@ -10,7 +10,6 @@ import {
   type StoredImage,
 } from '../image/index.ts'
 import { buildPodManifest, launchPod, newPodUuid, PodError, programLength, readTicketKeys } from '../pod/index.ts'
-import { EXIT_HOLDFAST_FAILED, printFailure } from './fail.ts'
 import { type Installation, installation } from './installation.ts'
 import { parseRunOptions, RUN_HELP, type RunOptions } from './run-options.ts'
 import { resolveStage1 } from './stage1-image.ts'
@@ -20,14 +19,9 @@ import { resolveStage1 } from './stage1-image.ts'
  * all of this. Does not return after a launch.
  */
 export async function runCommand(argv: readonly string[]): Promise<void> {
-  try {
-    const options = parseRunOptions(argv)
-    if (options === 'help') fs.writeSync(1, RUN_HELP)
-    else await run(options)
-  } catch (err) {
-    printFailure('run', err)
-    process.exit(EXIT_HOLDFAST_FAILED)
-  }
+  const options = parseRunOptions(argv)
+  if (options === 'help') fs.writeSync(1, RUN_HELP)
+  else await run(options)
 }
 
 async function run(o: RunOptions): Promise<never> {

@@ -1,6 +1,5 @@
 import { Command, Option } from 'commander'
 import { findPod, type PodStatus, readPodStatus, waitForPod } from '../pod/index.ts'
-import { orFail } from './fail.ts'
 import { DEFAULT_DIR } from './installation.ts'
 import { podJson } from './pod-json.ts'
 import { uuidArgument } from './uuid-file.ts'
@@ -22,7 +21,7 @@ export function command(): Command {
     .addOption(new Option('--format <format>', 'how to print').choices(['text', 'json']).default('text'))
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
     .addHelpText('after', EXAMPLES)
-    .action(orFail('status', (uuid: string | undefined, options: StatusOptions) => status(uuid, options)))
+    .action((uuid: string | undefined, options: StatusOptions) => status(uuid, options))
 }
 
 const EXAMPLES = `

@@ -1,6 +1,6 @@
 import fs from 'node:fs'
+import { UsageError } from '../../attestation/base/index.ts'
 import { podUuid } from '../pod/index.ts'
-import { UsageError } from './fail.ts'
 
 /** The pod that a command is about: its argument, or what `--uuid-file` names, but not both. */
 export function uuidArgument(uuid: string | undefined, file: string | undefined): string {

@@ -5,8 +5,6 @@ import fs from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import { canonicalJson, toHex, utf8 } from '../../attestation/base/index.ts'
 import { digest } from '../../attestation/crypto/index.ts'
 import { signTicket } from '../../attestation/protocol/index.ts'
@@ -14,9 +12,9 @@ import { nspawnStage1Image } from '../../stage1/flavours/nspawn/index.ts'
 import { openImageStore, type StoredImage, treeDigestOf } from '../../stage1/image/index.ts'
 import { manifestFromBlob, writeOrigin, writeRecord } from '../../stage1/image/records.ts'
 import { imageId, rootHashOf } from '../../stage1/manifest/index.ts'
+import { HOLDFAST, PROJECT_ROOT } from './holdfast.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-export const STAGE1_PROGRAM = path.join(ROOT, 'build/holdfast-stage1')
+export const STAGE1_PROGRAM = path.join(PROJECT_ROOT, 'build/holdfast-stage1')
 
 /** Why pods cannot be started here; undefined where they can. */
 export function podsImpossible(): string | undefined {
@@ -30,8 +28,10 @@ export function podsImpossible(): string | undefined {
 
 /** Builds holdfast-stage1 where it is not up to date. */
 export function buildStage1Program(): void {
-  fs.mkdirSync(path.join(ROOT, 'build'), { recursive: true })
-  execFileSync('make', ['-s', '-C', path.join(ROOT, 'native/stage1')], { stdio: ['ignore', 'ignore', 'inherit'] })
+  fs.mkdirSync(path.join(PROJECT_ROOT, 'build'), { recursive: true })
+  execFileSync('make', ['-s', '-C', path.join(PROJECT_ROOT, 'native/stage1')], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
 }
 
 /** A root file system with busybox and what `extra` adds, as an EROFS file. */
@@ -80,8 +80,11 @@ export function putOciImage(dir: string, tree: string, s: ImageSettings): Stored
 /** Puts the stage1 image of this installation into a store under the ID that its ACI has. */
 export function putStage1(dir: string, workDir: string): StoredImage {
   const aci = nspawnStage1Image(new Uint8Array(fs.readFileSync(STAGE1_PROGRAM)), process.arch)
-  fs.writeFileSync(path.join(ROOT, 'build/stage1-nspawn.aci.new'), aci)
-  fs.renameSync(path.join(ROOT, 'build/stage1-nspawn.aci.new'), path.join(ROOT, 'build/stage1-nspawn.aci'))
+  fs.writeFileSync(path.join(PROJECT_ROOT, 'build/stage1-nspawn.aci.new'), aci)
+  fs.renameSync(
+    path.join(PROJECT_ROOT, 'build/stage1-nspawn.aci.new'),
+    path.join(PROJECT_ROOT, 'build/stage1-nspawn.aci'),
+  )
   const unpacked = fs.mkdtempSync(path.join(workDir, 'stage1-'))
   fs.writeFileSync(path.join(unpacked, 'aci'), aci)
   execFileSync('tar', ['xf', 'aci'], { cwd: unpacked })
@@ -93,7 +96,7 @@ export function putStage1(dir: string, workDir: string): StoredImage {
     'aci',
     id,
     manifest,
-    path.join(ROOT, 'build/stage1-nspawn.aci'),
+    path.join(PROJECT_ROOT, 'build/stage1-nspawn.aci'),
   )
 }
 
@@ -254,34 +257,16 @@ export interface Ended {
   readonly stderr: string
 }
 
-/** The commands of stage1/cli as they are now, in one bundle: starting them through tsx would take a second each. */
-async function bundleCommands(directory: string): Promise<void> {
-  await build({
-    entryPoints: [fileURLToPath(new URL('./stage1-cli.ts', import.meta.url))],
-    outdir: directory,
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20.19',
-    external: ['koffi', 'ffi-napi'],
-    banner: { js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);" },
-    logLevel: 'warning',
-  })
-}
-
 /** Data directory, store with stage1, and agent of one test file; everything is removed by `stop`. */
 export class PodFixture {
   readonly work: string
   readonly dir: string
   readonly agent: FakeAgent
   readonly stage1: StoredImage
-  readonly #bundle: string
   readonly #children = new Set<ChildProcess>()
 
-  private constructor(work: string, bundle: string, agent: FakeAgent) {
+  private constructor(work: string, agent: FakeAgent) {
     this.work = work
-    this.#bundle = bundle
     this.dir = path.join(work, 'data')
     this.agent = agent
     this.stage1 = putStage1(this.dir, work)
@@ -290,9 +275,7 @@ export class PodFixture {
   static async start(): Promise<PodFixture> {
     buildStage1Program()
     const work = fs.mkdtempSync(path.join(tmpdir(), 'holdfast-pods-'))
-    const bundle = fs.mkdtempSync(path.join(ROOT, 'build/test-stage1-')) // inside the project, where packages are found
-    await bundleCommands(bundle)
-    return new PodFixture(work, bundle, await FakeAgent.start(work))
+    return new PodFixture(work, await FakeAgent.start(work))
   }
 
   async stop(): Promise<void> {
@@ -307,7 +290,6 @@ export class PodFixture {
         await this.cli(['rm', uuid, ...this.dirOption])
     }
     fs.rmSync(this.work, { recursive: true, force: true })
-    fs.rmSync(this.#bundle, { recursive: true, force: true })
   }
 
   get dirOption(): string[] {
@@ -321,8 +303,11 @@ export class PodFixture {
   }
 
   startCli(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
-    const entry = path.join(this.#bundle, 'stage1-cli.js')
-    const child = spawn(process.execPath, [entry, ...argv], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, [HOLDFAST, ...argv], {
+      cwd: PROJECT_ROOT,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     this.#children.add(child)
     child.on('close', () => this.#children.delete(child))
     return child

@@ -1,0 +1,28 @@
+import { CodedError, codeOf, messageOf } from './errors.ts'
+
+/** Exit status of Holdfast's own failures and refusals, so that no app's status can be mistaken for one. */
+export const EXIT_HOLDFAST_FAILED = 254
+
+/** A command line that cannot be carried out. Known by its code: a bundle may hold this class twice. */
+export class UsageError extends CodedError<'USAGE'> {
+  constructor(message: string) {
+    super('USAGE', message)
+  }
+}
+
+/**
+ * What a person reads when a command failed: `holdfast COMMAND: message (CODE)`, then what to do about it. A stack trace is shown
+ * for errors only that nobody expected, which have no code.
+ *
+ * @param err anything that was thrown; a `hint` of it says what to do
+ * @returns lines that end in a line feed
+ */
+export function failureText(command: string, err: unknown): string {
+  const code = codeOf(err)
+  if (code === 'USAGE')
+    return `holdfast ${command}: ${messageOf(err)}\n  holdfast ${command} --help shows the options.\n`
+  const lines = [`holdfast ${command}: ${messageOf(err)}${code === undefined ? '' : ` (${code})`}`]
+  if (typeof err === 'object' && err !== null && 'hint' in err) lines.push(`  ${String(err.hint)}`)
+  else if (code === undefined && err instanceof Error && err.stack !== undefined) lines.push(err.stack)
+  return `${lines.join('\n')}\n`
+}
