@@ -23,6 +23,7 @@ export class TpmChannel {
   readonly #stream: Duplex
   readonly #events: TpmChannelEvents
   readonly #reader = new FrameReader()
+  readonly #outgoing: Buffer[] = []
   #ended = false
   /** Settles when the process is gone. */
   readonly gone: Promise<void>
@@ -54,8 +55,13 @@ export class TpmChannel {
     return this.#child.pid
   }
 
+  /** Requests that are made in one go are written in one go. */
   send(request: TpmRequest): void {
-    this.#stream.write(encodeRequest(request))
+    if (this.#outgoing.push(encodeRequest(request)) > 1) return
+    queueMicrotask(() => {
+      const frames = this.#outgoing.splice(0)
+      this.#stream.write(frames.length === 1 ? frames[0] : Buffer.concat(frames))
+    })
   }
 
   /** Ends the process whatever it is doing; only SIGKILL interrupts a call into a TPM that hangs. */
