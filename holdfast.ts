@@ -18,15 +18,17 @@ function commander(load: () => Promise<{ command: () => Command }>): Entry['run'
   return async (name, args) => {
     const command = (await load()).command()
     command.name(`holdfast ${name}`)
-    exitAsOurs(command)
+    failAsOurs(command, `holdfast ${name}`)
     await command.parseAsync([...args], { from: 'user' })
   }
 }
 
-/** What commander refuses, an unknown option for example, exits as all failures of ours do; so for subcommands. */
-function exitAsOurs(command: Command): void {
+/** What commander refuses, an unknown option for example, is said and exits as all failures of ours; so for subcommands. */
+function failAsOurs(command: Command, name: string): void {
   command.exitOverride((err) => process.exit(err.exitCode === 0 ? 0 : EXIT_HOLDFAST_FAILED))
-  for (const sub of command.commands) exitAsOurs(sub)
+  command.configureOutput({ outputError: (text, write) => write(`${name}: ${text.replace(/^error: /, '')}`) })
+  command.showHelpAfterError(`  ${name} --help shows the options.`)
+  for (const sub of command.commands) failAsOurs(sub, `${name} ${sub.name()}`)
 }
 
 const COMMANDS: Readonly<Record<string, Entry>> = {
