@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, rm } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
@@ -54,7 +54,7 @@ export class LocalApi {
       if (await answers(socketPath)) {
         throw new ApiError('API_SOCKET_IN_USE', `somebody listens on ${socketPath} already`)
       }
-      await rm(socketPath, { force: true })
+      await removeStale(socketPath)
       const mask = process.umask(0o177) // 0600 from the first moment on
       try {
         await new Promise<void>((resolve, reject) => {
@@ -213,6 +213,17 @@ async function write(response: ServerResponse, chunk: string | Uint8Array): Prom
   })
 }
 
+/** Only a socket is removed: whatever else is there was put there by somebody who may want it. */
+async function removeStale(socketPath: string): Promise<void> {
+  const found = await lstat(socketPath).catch((err: unknown) => {
+    if (codeOf(err) === 'ENOENT') return undefined
+    throw err
+  })
+  if (found === undefined) return
+  if (!found.isSocket()) throw new ApiError('API_SOCKET_FAILED', `${socketPath} exists and is no socket`)
+  await rm(socketPath)
+}
+
 /** Whether a process accepts connections on this socket. */
 function answers(socketPath: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
@@ -224,7 +235,7 @@ function answers(socketPath: string): Promise<boolean> {
     socket.once('error', (err) => {
       const code = codeOf(err)
       if (code === 'ENOENT' || code === 'ECONNREFUSED') resolve(false)
-      else reject(err) // ENOTSOCK for example: a file that is not ours to remove
+      else reject(err)
     })
   })
 }

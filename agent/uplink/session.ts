@@ -11,7 +11,7 @@ import type { PcrSelection } from '../../attestation/tpm2/index.ts'
 import type { Attester, KnownLog, QuotedFrame } from '../attester.ts'
 import { SESSION_START, type SessionEffect, type SessionState, stepSession } from '../enrolment.ts'
 import type { NodeIdentity } from '../identity.ts'
-import type { LaunchLog, LogWriter } from '../launch-log/index.ts'
+import type { LaunchLog, LogWriter, TpmStart } from '../launch-log/index.ts'
 import { Mutex } from '../mutex.ts'
 import type { Tpm } from '../ports.ts'
 import { Connection } from './connection.ts'
@@ -62,7 +62,10 @@ export class Session {
   readonly #exchanges = new Mutex()
   #state: SessionState = SESSION_START
   #selection: readonly PcrSelection[] = []
+  /** What the verifier has of the log, by the message of it that came last. */
   #known: KnownLog = { resetCount: 0, restartCount: 0, offset: 0 }
+  /** Of the log in the quote that was made last: what the verifier's answer speaks of. */
+  #quotedStart: TpmStart = { resetCount: 0, restartCount: 0 }
   #nonce: { readonly bytes: Uint8Array; readonly atMs: number } | undefined
   #waiting: Waiting | undefined
   #challenge: Challenge | undefined
@@ -175,7 +178,7 @@ export class Session {
       case 'deliver': {
         const { message } = effect
         this.#nonce = { bytes: message.nonce, atMs: this.#options.nowMs() }
-        this.#known = { ...this.#known, offset: message.logOffset }
+        this.#known = { ...this.#quotedStart, offset: message.logOffset }
         this.#scheduleRefresh()
         const waiting = this.#waiting
         this.#waiting = undefined
@@ -202,13 +205,14 @@ export class Session {
   #answer(challenge: Challenge): void {
     const queued = this.#challenge !== undefined
     this.#challenge = challenge
+    // Now, not when its turn comes: the answer to an exchange before it will know more of the log than it does.
+    this.#known = challenge.log
     if (queued) return
     this.#inBackground(async () => {
       const latest = this.#challenge
       this.#challenge = undefined
       if (latest === undefined || this.#connection.ended) return
       this.#selection = selectionFromWire(latest.selection)
-      this.#known = latest.log
       await this.#sendEvidence(latest.purpose, latest.nonce)
     })
   }
@@ -225,10 +229,7 @@ export class Session {
     const challenge = { verifierId, exporter: this.#connection.exporter, nonce, selection: this.#selection }
     const { resetCount, restartCount } = log.start
     const quoted = await attester.quoted(log, subject, challenge, this.#known)
-    // From now on the verifier speaks of the log of this TPM start.
-    if (this.#known.resetCount !== resetCount || this.#known.restartCount !== restartCount) {
-      this.#known = { resetCount, restartCount, offset: 0 }
-    }
+    this.#quotedStart = { resetCount, restartCount }
     return quoted
   }
 

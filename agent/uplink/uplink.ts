@@ -43,7 +43,10 @@ export class Uplink {
     return this.#lastResult
   }
 
-  /** The session, once it is ready to ask for a launch: waits for one that is in the making, not for one that is not. */
+  /**
+   * The session, once it is ready to ask for a launch: waits for one that is in the making, not for a verifier that is not there.
+   * @throws UplinkError UPLINK_PENDING, UPLINK_UNREACHABLE, UPLINK_TIMEOUT, UPLINK_STOPPING
+   */
   async ready(timeoutMs: number): Promise<Session> {
     const deadline = this.#options.nowMs() + timeoutMs
     for (;;) {
@@ -54,7 +57,8 @@ export class Uplink {
       if (status.state === 'pending') {
         throw new UplinkError('UPLINK_PENDING', `the verifier has not admitted this node: ${status.message}`)
       }
-      if (status.state === 'unreachable') {
+      // A connection that was lost just now is worth waiting for; a verifier that could not be reached again is not.
+      if (status.state === 'unreachable' && this.#failures > 1) {
         throw new UplinkError('UPLINK_UNREACHABLE', `no verifier: ${status.code}: ${status.message}`)
       }
       if (left <= 0)
