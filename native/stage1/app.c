@@ -3,6 +3,8 @@
 #include "fail.h"
 #include "identity.h"
 #include "plan.h"
+#include "read_only.h"
+#include "rooted.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,6 +88,16 @@ static void join_cgroups(const char *name)
 	}
 }
 
+/* The supervisor leaves the pod's own cgroups writable, and an app that is root could leave those that limit it. */
+static void make_read_only(int root, const char *name)
+{
+	int mounted = openat(root, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (mounted < 0 || mounts_read_only(mounted) < 0)
+		fail_errno("making /%s read-only", name);
+	close(mounted);
+}
+
 /* The image decides what lies at `name`, so it must be a real directory: a link could point at another app or at init's files. */
 static void bring_in(int root, const char *name)
 {
@@ -119,6 +131,7 @@ static void enter_root(const char *name)
 		fail_errno("%s", path);
 	bring_in(root, "proc");
 	bring_in(root, "sys");
+	make_read_only(root, "sys");
 	bring_in(root, "dev");
 	if (fchdir(root) < 0)
 		fail_errno("chdir %s", path);
@@ -130,26 +143,50 @@ static void enter_root(const char *name)
 		fail_errno("chdir /");
 }
 
-/* An OCI image may name a working directory that it does not hold; other runtimes make it. */
-static void enter_working_directory(const char *cwd)
+static int open_directory(const char *path)
+{
+	return rooted_open(path, O_PATH | O_DIRECTORY);
+}
+
+/*
+ * An OCI image may name a working directory that it does not hold; other runtimes make it. Each step goes by rooted_open: through a
+ * link of /proc the app would begin outside of its root.
+ */
+static int make_directories(const char *cwd)
 {
 	char path[PATH_BYTES];
+	int at = open_directory("/");
 
-	if (cwd[0] != '/' || strlen(cwd) >= sizeof path)
-		fail("working directory %s is not an absolute path of less than %d bytes", cwd, PATH_BYTES);
-	if (chdir(cwd) == 0)
-		return;
-	if (errno != ENOENT)
-		fail_errno("working directory %s", cwd);
 	strcpy(path, cwd);
-	for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-		*slash = 0;
-		if (mkdir(path, 0755) < 0 && errno != EEXIST)
-			fail_errno("making working directory %s", path);
-		*slash = '/';
+	for (char *name = path; at >= 0 && *name != 0;) {
+		size_t length = strcspn(name, "/");
+		char *end = name + length, after = *end;
+
+		*end = 0;
+		if (length > 0) {
+			int parent = at;
+
+			at = open_directory(path);
+			if (at < 0 && errno == ENOENT && (mkdirat(parent, name, 0755) == 0 || errno == EEXIST))
+				at = open_directory(path);
+			close(parent);
+		}
+		*end = after;
+		name = end + (after == '/');
 	}
-	if ((mkdir(path, 0755) < 0 && errno != EEXIST) || chdir(path) < 0)
-		fail_errno("making working directory %s", path);
+	return at;
+}
+
+static void enter_working_directory(const char *cwd)
+{
+	int fd;
+
+	if (cwd[0] != '/' || strlen(cwd) >= PATH_BYTES)
+		fail("working directory %s is not an absolute path of less than %d bytes", cwd, PATH_BYTES);
+	fd = make_directories(cwd);
+	if (fd < 0 || fchdir(fd) < 0)
+		fail_errno("working directory %s", cwd);
+	close(fd);
 }
 
 static void limit_bounding_set(uint64_t keep)
@@ -284,13 +321,14 @@ void app_become(const char *name)
 
 	join_cgroups(name);
 	enter_root(name);
+	/* the lock among them is a directory of the host: nothing that the image names may be looked up while they are open */
+	if (syscall(SYS_close_range, 3, ~0U, 0) < 0)
+		fail_errno("close_range");
 	if (setsid() < 0)
 		fail_errno("setsid");
 	umask(022);
 	identity_resolve(p.user, p.group, &id);
 	enter_working_directory(p.cwd);
-	if (syscall(SYS_close_range, 3, ~0U, 0) < 0)
-		fail_errno("close_range");
 
 	limit_bounding_set(p.capabilities);
 	if (p.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -2,6 +2,7 @@
 
 #include "fail.h"
 #include "plan.h"
+#include "rooted.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -21,7 +22,7 @@ static int is_number(const char *text)
 /* The image made this file: it may be absent, and anything but a regular file (a FIFO would block) counts as absent. */
 static FILE *open_database(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int fd = rooted_open(path, O_RDONLY | O_NONBLOCK);
 	struct stat st;
 
 	if (fd < 0)
@@ -94,4 +95,7 @@ void identity_resolve(const char *user, const char *group, struct identity *id)
 		id->gid = find_group(group);
 	if (*name != 0)
 		find_supplementary_groups(name, id);
+	/* -1 would leave this process the root user or group that it is */
+	if (id->uid > MAX_ID || id->gid > MAX_ID)
+		fail("user %s: %u:%u is no user and group", user, id->uid, id->gid);
 }

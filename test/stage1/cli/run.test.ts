@@ -27,6 +27,10 @@ describe('holdfast run under real systemd-nspawn (agent and verifier stand in)',
     pods = await PodFixture.start()
     tree = busyboxTree(pods.work, (root) => {
       fs.writeFileSync(path.join(root, 'etc/not-executable'), 'x')
+      fs.symlinkSync('/proc/1/root/s1', path.join(root, 'link'))
+      fs.symlinkSync('tmp', path.join(root, 'inner'))
+      fs.appendFileSync(path.join(root, 'etc/passwd'), 'nobody-at-all:x:4294967295:0::/:/bin/sh\n')
+      fs.appendFileSync(path.join(root, 'etc/group'), 'no-group:x:4294967295:\n')
       fs.writeFileSync(path.join(root, 'bin/lost'), '#!/bin/nothing\n', { mode: 0o755 })
       const source = path.join(pods.work, 'euid.c')
       fs.writeFileSync(
@@ -164,6 +168,47 @@ describe('holdfast run under real systemd-nspawn (agent and verifier stand in)',
         'wc -c </proc/keys; wc -c </proc/timer_list; ls /sys/firmware; ls -d /s1 /apps; ls /dev/sda /dev/vda /dev/loop0',
       )
       assert.equal(run.stdout, '0\n0\n')
+    })
+
+    // Before its privileges are dropped the process that becomes the app could follow each of these out of its root; the lock's
+    // descriptor even leads to the pod's directory on the host.
+    for (const cwd of [
+      '/proc/1/root/s1/status',
+      '/proc/1/root/made',
+      '/proc/1/cwd',
+      '/proc/self/root',
+      '/link/status',
+      ...[3, 4, 5, 6, 7, 8, 9, 10].map((fd) => `/proc/self/fd/${fd}`),
+      '/dev/fd/3',
+    ]) {
+      it(`is not started in the working directory ${cwd}, which would be outside of its root`, async () => {
+        const run = await sh('ls -a . ..', '--working-dir', cwd)
+        assert.deepEqual([run.status, run.stdout], [125, ''])
+        assert.match(run.stderr, /working directory/)
+      })
+    }
+
+    it('is started in a working directory that a link within the image leads to', async () => {
+      assert.equal((await sh('pwd; touch here; ls /tmp', '--working-dir', '/inner/new')).stdout, '/tmp/new\nnew\n')
+    })
+
+    it('cannot leave the cgroups that it was put into', async () => {
+      const run = await sh(
+        'grep " /sys" /proc/mounts | grep -v " ro,"; ' +
+          'for f in $(find /sys/fs/cgroup -name tasks -o -name cgroup.procs); do echo 0 2>/dev/null >$f && echo $f; done',
+      )
+      assert.equal(run.stdout, '')
+    })
+
+    it('is not started as a user or group whose number the kernel takes for "leave it as it is"', async () => {
+      for (const options of [
+        ['--user', 'nobody-at-all'],
+        ['--user', 'web', '--group', 'no-group'],
+      ]) {
+        const run = await sh('id', ...options)
+        assert.deepEqual([run.status, run.stdout], [125, ''])
+        assert.match(run.stderr, /is no user and group/)
+      }
     })
 
     it('lets a set-user-ID program of the image work', async () => {
