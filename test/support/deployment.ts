@@ -7,14 +7,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AgentStatus } from '../../agent/local-api/index.ts'
 import { HOLDFAST, type Ran, run, Service } from './holdfast.ts'
-import { manufactureSwtpm, type Swtpm, type SwtpmOptions, startSwtpm, twoFreePorts } from './swtpm.ts'
+import { manufactureSwtpm, type Swtpm, type SwtpmOptions, type SwtpmState, startSwtpm, twoFreePorts } from './swtpm.ts'
 
 export interface DeploymentOptions {
   /** Files of launch policies by name; default is what every pod of an affirmed node may use. */
   readonly policies?: Readonly<Record<string, string>>
   readonly tpm?: SwtpmOptions
+  /** A TPM that was manufactured before, as `tpm` says; a copy of it is used. */
+  readonly state?: SwtpmState
   readonly mode?: 'enforce' | 'audit' | 'off'
   readonly admission?: 'manual' | 'token' | 'listed'
+  /** Lines of verifier.yaml beside what is written here anyway. */
+  readonly verifierSettings?: string
+  /** The maker of the TPM is not imported: its EK certificate leads nowhere. */
+  readonly withoutRoots?: boolean
 }
 
 /** Every pod of a node that proved itself. */
@@ -33,6 +39,11 @@ export class Deployment {
   readonly verifierPort: number
   /** What the agent is started with: the TPM itself, unless a test puts something before it. */
   agentTcti: string
+  mode: 'enforce' | 'audit' | 'off'
+  /** Lines of agent.yaml beside what is written here anyway; for the next start of the agent. */
+  agentSettings = ''
+  /** The trust.json that the agent is started with; the verifier's own unless a test gives it another. */
+  agentTrust: string
   readonly #options: DeploymentOptions
   #verifier: Service | undefined
   #agent: Service | undefined
@@ -43,6 +54,8 @@ export class Deployment {
     this.verifierPort = verifierPort
     this.#options = options
     this.agentTcti = tpm.tcti
+    this.mode = options.mode ?? 'enforce'
+    this.agentTrust = this.trustFile
   }
 
   /** Manufactures the TPM, writes the configuration of both sides and imports the TPM maker's CA. Starts the TPM only. */
@@ -50,18 +63,18 @@ export class Deployment {
     const directory = await mkdtemp(join(tmpdir(), 'holdfast-test-'))
     let tpm: Swtpm | undefined
     try {
-      const state = await manufactureSwtpm(options.tpm)
+      const state = options.state ?? (await manufactureSwtpm(options.tpm))
       try {
         tpm = await startSwtpm(state)
         const deployment = new Deployment(directory, tpm, await twoFreePorts(), options)
         await deployment.measureFirmware()
         deployment.#writeVerifierConfig()
-        if (options.tpm?.ekCertificates !== 'none') {
+        if (options.tpm?.ekCertificates !== 'none' && options.withoutRoots !== true) {
           await deployment.expect('roots', 'import', '--config', deployment.verifierConfig, ...state.caCertificates)
         }
         return deployment
       } finally {
-        await state.remove()
+        if (options.state === undefined) await state.remove()
       }
     } catch (err) {
       await tpm?.stop()
@@ -247,7 +260,7 @@ tls:
 enrolment:
   admission: ${this.#options.admission ?? 'token'}
   roots: ${join(this.directory, 'roots')}
-`,
+${this.#options.verifierSettings ?? ''}`,
     )
   }
 
@@ -256,13 +269,13 @@ enrolment:
     writeFileSync(
       this.agentConfig,
       `tcti: "${this.agentTcti}"
-mode: ${this.#options.mode ?? 'enforce'}
+mode: ${this.mode}
 dataDirectory: ${this.dataDirectory}
 runDirectory: ${join(this.directory, 'run')}
 verifier:
   url: wss://127.0.0.1:${this.verifierPort}/v1/agent
-  trust: ${this.trustFile}
-${token ? `enrolmentTokenFile: ${join(this.directory, 'enrolment-token')}\n` : ''}`,
+  trust: ${this.agentTrust}
+${token ? `enrolmentTokenFile: ${join(this.directory, 'enrolment-token')}\n` : ''}${this.agentSettings}`,
     )
   }
 }

@@ -6,23 +6,27 @@ import {
   decodeQuotedBody,
   encodeMessage,
   NONCE_BYTES,
+  type QuotedBody,
   SUBPROTOCOL,
   type VerifierMessage,
 } from '../../attestation/protocol/index.ts'
 import { nodeIdOf } from '../../attestation/tpm2/index.ts'
-import { readVerifierConfig } from '../../attestation/verifier/index.ts'
 import { loadIdentity } from '../../attestation/verifier/identity.ts'
+import { readVerifierConfig } from '../../attestation/verifier/index.ts'
+
+/** What an agent asks when it wants a ticket. */
+export type AskedLaunch = Extract<QuotedBody, { t: 'launch' }>
 
 /**
  * An attacker who has the verifier's place on the network and even its TLS key, but not its ticket key: it admits every node, believes
  * every quote, and answers each launch with a ticket that the real verifier once signed.
  *
  * @param configFile configuration of the verifier whose place it takes
- * @param ticket the ticket that it replays
+ * @param ticket the ticket that it replays, or makes for this launch
  */
 export async function startReplayingVerifier(
   configFile: string,
-  ticket: string,
+  ticket: string | ((asked: AskedLaunch) => Promise<string>),
 ): Promise<{ readonly stop: () => Promise<void> }> {
   const config = readVerifierConfig(configFile)
   const { tls } = await loadIdentity(config, new Date())
@@ -45,8 +49,10 @@ export async function startReplayingVerifier(
       } else if (message.t === 'quoted') {
         const body = decodeQuotedBody(message.body)
         const logOffset = body.log.offset + body.log.bytes.length
-        if (body.t === 'launch') send({ t: 'ticket', id: body.id, ticket, nonce: nonce(), logOffset })
-        else send({ t: 'result', tier: 'affirming', result: 'none', findings: [], nonce: nonce(), logOffset })
+        if (body.t === 'launch') {
+          const made = typeof ticket === 'string' ? Promise.resolve(ticket) : ticket(body)
+          void made.then((text) => send({ t: 'ticket', id: body.id, ticket: text, nonce: nonce(), logOffset }))
+        } else send({ t: 'result', tier: 'affirming', result: 'none', findings: [], nonce: nonce(), logOffset })
       }
     })
   })
