@@ -47,6 +47,7 @@ export async function measure(): Promise<readonly BenchRow[]> {
       ratioRow({ ...row, reference: median(podmans), referenceWhat: 'podman run --network=none' }, 1),
     ]
   } finally {
+    await run('umount', [join(deployment.directory, 'podman/overlay')]) // podman leaves it; there is none before its first start
     await deployment.stop()
   }
 }
@@ -60,10 +61,11 @@ const NSPAWN_OPTIONS = [
 async function preparePodman(directory: string, layout: string): Promise<[string, ...string[]]> {
   const storage = ['--root', join(directory, 'podman'), '--runroot', join(directory, 'podman-run')]
   const global = [...storage, '--cgroup-manager=cgroupfs', '--runtime=runc', '--events-backend=none']
-  await must('podman', [...global, 'pull', '-q', `oci:${layout}:latest`])
-  const { stdout } = await run('podman', [...global, 'images', '-q', '--no-trunc'])
+  const archive = join(directory, 'podman.tar')
+  await must('skopeo', ['copy', '-q', `oci:${layout}:latest`, `docker-archive:${archive}:bench:latest`])
+  await must('podman', [...global, 'load', '-q', '-i', archive])
   const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'] // podman's own need CAP_SYS_RESOURCE
-  return ['podman', ...global, 'run', '--rm', '--network=none', '--log-driver=none', ...limits, stdout.trim()]
+  return ['podman', ...global, 'run', '--rm', '--network=none', '--log-driver=none', ...limits, 'bench:latest']
 }
 
 async function must(program: string, args: readonly string[]): Promise<void> {
