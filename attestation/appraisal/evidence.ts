@@ -3,7 +3,7 @@ import type { QuotedBody } from '../protocol/index.ts'
 import type { ClockInfo } from '../tpm2/index.ts'
 import { type ContinuityKind, decideContinuity } from './continuity.ts'
 import { type Finding, finding } from './finding.ts'
-import { appraiseLaunchLog } from './launch-log.ts'
+import { appraiseLaunchLog, type BootProof } from './launch-log.ts'
 import type { LaunchLogPolicy } from './launch-log-rules.ts'
 import type { NodeState } from './node-state.ts'
 import { markOverdue, type PendingTicket, type TicketEnd, voidTickets } from './tickets.ts'
@@ -21,6 +21,8 @@ export interface Evidence {
 export interface EvidenceAppraisal {
   /** To be stored in place of the previous state. */
   readonly state: NodeState
+  /** What this very quote proves of the log. The state may hold an older proof where it proves nothing; no launch rests on that. */
+  readonly proof: BootProof | undefined
   readonly continuity: ContinuityKind
   readonly findings: readonly Finding[]
   /** Tickets whose end this evidence showed, and those that fell overdue with it. */
@@ -73,6 +75,7 @@ export function appraiseEvidence(
       tickets: pending,
       firstContact: firstContact && log.boot === undefined,
     },
+    proof: log.proof,
     continuity: continuity.kind,
     findings: [...continuity.findings, ...log.findings, ...ticketFindings(pending)],
     ended: [...voided.ended, ...log.ended],
@@ -108,6 +111,7 @@ function quarantined(
   const message = `in quarantine since ${quarantine.at} by ${quarantine.rule}: ${quarantine.reason}; an operator must release the node`
   return {
     state: { ...previous, quarantine },
+    proof: undefined,
     continuity: continuity.kind,
     findings: [...continuity.findings, finding('node.quarantine', 'contraindicated', 'instance-identity', message)],
     ended: [],

@@ -54,6 +54,8 @@ export interface LaunchLogInput {
 
 export interface LaunchLogAppraisal {
   readonly boot: BootProof | undefined
+  /** `boot` where it is this very quote that proves it; undefined where it is what an earlier one left. */
+  readonly proof: BootProof | undefined
   readonly ahead: LogAhead | undefined
   readonly tickets: readonly PendingTicket[]
   readonly ended: readonly TicketEnd[]
@@ -78,6 +80,7 @@ export function appraiseLaunchLog(input: LaunchLogInput): LaunchLogAppraisal {
   const from = input.ahead ?? input.boot
   const refuse = (rule: string, message: string): LaunchLogAppraisal => ({
     boot: input.boot,
+    proof: undefined,
     ahead: undefined,
     tickets: input.tickets,
     ended: [],
@@ -141,6 +144,7 @@ export function appraiseLaunchLog(input: LaunchLogInput): LaunchLogAppraisal {
   if (proven === undefined) {
     return {
       boot: input.boot,
+      proof: undefined,
       ahead: { replay: end, log, tickets, ended, notes },
       tickets: input.tickets,
       ended: [],
@@ -158,8 +162,10 @@ export function appraiseLaunchLog(input: LaunchLogInput): LaunchLogAppraisal {
   }
   const unproven = records.length - walked.length
   const message = `${end.nextRecnum} records replay to the quoted ${describe(registers)}${unproven > 0 ? `, ${unproven} are not yet proven` : ''}`
+  const boot = { replay: end, log }
   return {
-    boot: { replay: end, log },
+    boot,
+    proof: boot,
     ahead: undefined,
     tickets,
     ended,

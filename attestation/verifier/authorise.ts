@@ -127,7 +127,7 @@ function decide(
   ports: AuthorisePorts,
 ): { readonly claims: TicketClaims } | Denial {
   const { context, appraisal, node } = input
-  const { boot } = appraisal.state
+  const boot = appraisal.proof
   if (appraisal.result.tier === 'contraindicated') {
     return denial('NODE_CONTRAINDICATED', sentences(appraisal.result.findings))
   }

@@ -86,7 +86,7 @@ export function inputOf(request: LaunchRequest, appraisal: EvidenceAppraisal): R
     request,
     bytes: encodeLaunchRequest(request),
     nodeId: request.node,
-    boot: appraisal.state.boot,
+    boot: appraisal.proof,
     unprovenRecords: appraisal.unprovenRecords,
   }
 }

@@ -123,6 +123,22 @@ describe('a launch', () => {
     assert.match(answer.reasons.join(), /behind the proven log/)
   })
 
+  it('is denied when its quote proves nothing, however much an earlier one did and whatever policy says', async () => {
+    const permissive = await startFleet(1, { policy: 'permit (principal, action, resource);' })
+    try {
+      const peer = await permissive.proven(0)
+      const { bytes } = peer.node.measured()
+      peer.quote({ t: 'evidence', purpose: 'periodic' })
+      await peer.next('result')
+      peer.node.tpm.extend(15, Buffer.from('in no log'))
+      const answer = await peer.launch(bytes, { log: { bytes: new Uint8Array(0), more: true } })
+      assert.ok(answer.t === 'denied')
+      assert.match(answer.reasons.join(), /request\.log/)
+    } finally {
+      await permissive.stop()
+    }
+  })
+
   it('has one winner when two tickets are out on one register, and the loser cannot be used', async () => {
     const peer = await proven()
     const one = peer.node.measured(pod(1))
