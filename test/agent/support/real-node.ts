@@ -23,7 +23,7 @@ export interface RealNode {
   /** What agents logged. */
   readonly lines: Record<string, unknown>[]
   /** Writes the configuration anew, with other settings at its end. */
-  configure(settings: string, verifier?: string): void
+  configure(settings: string, verifier?: string, tcti?: string): void
   /** An agent of this node in this process; stopped by stop() at the latest. */
   start(wrap?: (tpm: Tpm) => Tpm): Promise<Agent>
   stop(): Promise<void>
@@ -43,6 +43,7 @@ export async function makeRealNode(
     dir.remove()
   }
   try {
+    await measureBoot(swtpm)
     const nodeId = await identify(swtpm)
     const { settings, ...rest } = options.verifier ?? {}
     const listed = `enrolment:\n  admission: listed\n  listed: [${nodeId}]\n`
@@ -61,10 +62,10 @@ export async function makeRealNode(
       socketPath: join(dir.path, 'run', 'agent.sock'),
       configFile,
       lines,
-      configure: (settings, block = `verifier:\n  url: ${url}\n  trust: ${trustFile}\n`) =>
+      configure: (settings, block = `verifier:\n  url: ${url}\n  trust: ${trustFile}\n`, tcti = swtpm.tcti) =>
         writeFileSync(
           configFile,
-          `tcti: "${swtpm.tcti}"\ndataDirectory: ${dir.path}/data\nrunDirectory: ${dir.path}/run\n${block}${settings}`,
+          `tcti: "${tcti}"\ndataDirectory: ${dir.path}/data\nrunDirectory: ${dir.path}/run\n${block}${settings}`,
         ),
       start: async (wrap = (tpm) => tpm) => {
         const sink = new Writable({
@@ -92,6 +93,11 @@ export async function makeRealNode(
     await stop()
     throw err
   }
+}
+
+/** As firmware would: a bank that nothing was measured into is a finding. */
+export async function measureBoot(swtpm: Swtpm): Promise<void> {
+  await swtpm.tool('tpm2_pcrextend', `0:sha256=${'11'.repeat(32)}`)
 }
 
 async function identify(swtpm: Swtpm): Promise<string> {
