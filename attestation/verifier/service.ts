@@ -187,7 +187,8 @@ export class VerifierService {
       })
     }
     const waits = context.state?.tickets.some((t) => !t.overdue) ?? false
-    if (silent && !waits && !this.#active.has(context.nodeId)) this.forget(context)
+    // A connection that has yet to prove itself holds the context too: a second one beside it would not know of its tickets.
+    if (silent && !waits && !this.#claims.has(context.nodeId)) this.forget(context)
   }
 
   async #overdue(context: NodeContext, before: NonNullable<NodeContext['state']>): Promise<void> {

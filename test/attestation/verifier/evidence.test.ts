@@ -303,6 +303,39 @@ describe('time', () => {
 })
 
 describe('the clockwork', () => {
+  it('does not forget a node, and its tickets, while a connection of it has yet to prove itself', async () => {
+    let offsetMs = 0
+    const fleet = await startFleet(2, {
+      now: () => new Date(Date.now() + offsetMs),
+      settings: 'attestation: {periodSeconds: 1, silentAfterSeconds: 2}\n',
+    })
+    try {
+      const node = fleet.node(0)
+      const first = await fleet.connect(node)
+      await first.enrol()
+      await first.prove()
+      await first.close()
+      const early = await fleet.connect(node)
+      early.hello()
+      await early.next('status')
+      await early.next('challenge')
+      const clock = await fleet.proven(1)
+      while ((await fleet.verifier.withStore(async (s) => await s.node(node.nodeId)))?.tier !== 'none') {
+        await clock.next('challenge') // once a second
+      }
+      const late = await fleet.connect(node)
+      await late.login()
+      assert.equal((await late.launch(node.measured().bytes)).t, 'ticket')
+      early.quote({ t: 'evidence', purpose: 'session' }, { log: { bytes: node.log.slice(early.offset) } })
+      await early.next('result')
+      offsetMs = 61_000
+      early.quote({ t: 'evidence', purpose: 'periodic' })
+      assert.equal((await early.next('result')).tier, 'contraindicated') // the ticket of the other connection is overdue
+    } finally {
+      await fleet.stop()
+    }
+  })
+
   it('sees an overdue ticket without any message of the node', async () => {
     let offsetMs = 0
     const fleet = await startFleet(1, {
