@@ -23,6 +23,8 @@ export interface MeasuredRequest {
   readonly request: LaunchRequest
   readonly bytes: Uint8Array
   readonly sha256: string
+  /** Where the pod is going to be; not part of the request. */
+  readonly podDirectory: string
 }
 
 /**
@@ -63,10 +65,10 @@ function checkManifestDigest(launch: PodLaunch): void {
 
 /** The launch request of this node, and its digest. */
 export function measuredRequest(body: LaunchBody, node: string, mode: EnforcementMode): MeasuredRequest {
-  const { podDirectory: _, ...launch } = body
+  const { podDirectory, ...launch } = body
   const request: LaunchRequest = { ...launch, node, mode }
   const bytes = encodeLaunchRequest(request)
-  return { request, bytes, sha256: toHex(digest('sha256', bytes)) }
+  return { request, bytes, sha256: toHex(digest('sha256', bytes)), podDirectory }
 }
 
 /** What goes into the log before the verifier is asked: stage1 and images where they are new or changed, then the pod. */
@@ -76,7 +78,7 @@ export function recordsBeforeLaunch(summary: LogSummary, { request, sha256 }: Me
     ...{ record: 'stage1', flavour, name, id, tree, verification, interfaceVersion },
     hostPrograms: hostPrograms.map((p) => ({ path: p.path, sha256: p.sha256 })),
   }
-  const images = new Map<string, ImageRecord>() // two apps of one image are one record
+  const images = new Map<string, ImageRecord>() // two apps of one image are one record, unless they name it differently
   for (const i of request.images) {
     const record: ImageRecord = {
       ...{ record: 'image', name: i.name, id: i.id, tree: i.tree, verification: i.verification },
@@ -84,7 +86,7 @@ export function recordsBeforeLaunch(summary: LogSummary, { request, sha256 }: Me
       signers: i.signers.map((s) => ({ key: s.key, checkedAt: s.checkedAt })),
       relaxed: [...i.relaxed],
     }
-    images.set(i.id, record)
+    images.set(`${i.id} ${i.name}`, record)
   }
   const pod: PodRecord = {
     record: 'pod',

@@ -73,7 +73,6 @@ export class Launcher {
     const begun = performance.now()
     this.#waiting++
     try {
-      await podWatch.expect(podUuid, parsed.podDirectory)
       const decision = mode === 'off' ? await this.#unasked(measured) : await this.#asked(measured)
       const ms = Math.round(performance.now() - begun)
       if (decision.decision === 'allowed')
@@ -92,7 +91,7 @@ export class Launcher {
   /** Mode off: measured, and nobody is asked. */
   #unasked(measured: MeasuredRequest): Promise<LaunchAllowed> {
     return this.#options.launchLog.exclusive(async (log) => {
-      refuseRepeated(log, measured)
+      await this.#expect(log, measured)
       const records = [...recordsBeforeLaunch(log.summary, measured), launchRecordWithoutTicket(measured)]
       return this.#allowed(log, measured, await this.#append(log, records))
     })
@@ -122,7 +121,7 @@ export class Launcher {
   }
 
   async #ask(log: LogWriter, session: Session, measured: MeasuredRequest): Promise<LaunchAllowed | LaunchDenied> {
-    refuseRepeated(log, measured)
+    await this.#expect(log, measured)
     await log.append(recordsBeforeLaunch(log.summary, measured))
     let verdict: Verdict
     try {
@@ -162,7 +161,7 @@ export class Launcher {
 
   /** The verifier could not be asked at all. */
   async #unanswered(log: LogWriter, measured: MeasuredRequest, err: unknown): Promise<LaunchAllowed> {
-    refuseRepeated(log, measured)
+    await this.#expect(log, measured)
     await log.append(recordsBeforeLaunch(log.summary, measured))
     return this.#withoutTicket(log, measured, err)
   }
@@ -184,6 +183,15 @@ export class Launcher {
       )
     }
     throw err
+  }
+
+  /** Every launch is of a new pod: asked for again, the place of one that runs would be forgotten, and its end be recorded by another. */
+  async #expect(log: LogWriter, { request, podDirectory }: MeasuredRequest): Promise<void> {
+    const { uuid } = request.pod
+    if (log.summary.hasPod(uuid)) {
+      throw new LaunchError('LAUNCH_REPEATED', `pod ${uuid} was asked for before; every launch is of a new pod`)
+    }
+    await this.#options.podWatch.expect(uuid, podDirectory)
   }
 
   /** Extends the launch and reads the register back: nothing starts on the word of the log alone. */
@@ -212,13 +220,6 @@ export class Launcher {
         register: toBankValues(record.after),
       },
     }
-  }
-}
-
-function refuseRepeated(log: LogWriter, measured: MeasuredRequest): void {
-  const { uuid } = measured.request.pod
-  if (log.summary.hasPod(uuid)) {
-    throw new LaunchError('LAUNCH_REPEATED', `pod ${uuid} was asked for before; every launch is of a new pod`)
   }
 }
 

@@ -33,7 +33,11 @@ export interface StoredRecords {
   readonly size: number
 }
 
-/** A record as it will be in the file, at `offset`. */
+/**
+ * A record as it will be in the file, at `offset`.
+ * @throws EventLogError for content that its readers would refuse: once extended it could not be taken back, and neither verifier nor
+ *   the next start of this agent would get past it
+ */
 export function makeRecord(
   recnum: number,
   offset: number,
@@ -42,6 +46,7 @@ export function makeRecord(
   content: LaunchLogContent,
 ): { readonly record: StoredRecord; readonly encoded: Uint8Array } {
   const bytes = encodeLaunchLogContent(content)
+  parseLaunchLogContent(bytes)
   const cel = launchLogRecord(recnum, pcr, banks, bytes)
   const encoded = encodeCelRecord(cel)
   const digests = cel.digests.flatMap((d) => (d.bank === undefined ? [] : [makeDigest(d.bank, d.bytes)]))

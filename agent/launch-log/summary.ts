@@ -10,7 +10,7 @@ import type {
 
 /** What the records of one TPM start say, as far as later records depend on it. It only ever grows by `add`. */
 export class LogSummary {
-  readonly #measured = new Map<string, string>() // RFC 8785 text of the last record, by kind and image id
+  readonly #measured = new Map<string, string>() // RFC 8785 text of the last record, by kind, image id and name
   readonly #pods = new Set<string>()
   readonly #undecided = new Map<string, PodRecord>()
   readonly #open = new Map<string, LaunchRecord>()
@@ -82,6 +82,7 @@ export class LogSummary {
   }
 }
 
+/** The name belongs to it: policies decide by names, so the verifier asks for a record of each. */
 function measuredKey(record: Stage1Record | ImageRecord): string {
-  return record.record === 'stage1' ? `stage1 ${record.flavour} ${record.id}` : `image ${record.id}`
+  return `${record.record} ${record.id} ${record.name}`
 }
