@@ -12,8 +12,10 @@ export class AgentProcess {
   readonly #wake = new Set<() => void>()
 
   constructor(configFile: string) {
-    const entry = fileURLToPath(new URL('agent-entry.ts', import.meta.url))
-    const child = spawn(process.execPath, ['--import=tsx', entry, configFile], { stdio: ['ignore', 'inherit', 'pipe'] })
+    const entry = fileURLToPath(new URL('../../../holdfast.ts', import.meta.url))
+    const child = spawn(process.execPath, ['--import=tsx', entry, 'agent', '--config', configFile], {
+      stdio: ['ignore', 'inherit', 'pipe'],
+    })
     this.#child = child
     this.ended = once(child, 'exit').then((status) => {
       this.#wakeAll()

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict'
+import { pino } from 'pino'
+import { Attester } from '../../../agent/attester.ts'
+import { readIdentity } from '../../../agent/identity.ts'
+import type { LaunchLog } from '../../../agent/launch-log/index.ts'
+import { Uplink } from '../../../agent/uplink/index.ts'
+import { fromHex } from '../../../attestation/base/index.ts'
+import { encodeLaunchRequest } from '../../../attestation/protocol/index.ts'
+import { pcrIndex } from '../../../attestation/tpm2/index.ts'
+import { launchRequest } from '../../support/launch-request.ts'
+import { SoftTpm } from '../../support/soft-tpm.ts'
+import { eventually } from '../support/real-node.ts'
+import { ScriptedVerifier } from '../support/scripted-verifier.ts'
+import { softLog } from '../support/soft-log.ts'
+import { SoftTpmPort } from '../support/soft-tpm-port.ts'
+
+describe('the nonce in hand', () => {
+  let verifier: ScriptedVerifier
+  let uplink: Uplink
+  let log: LaunchLog
+  let nowMs: number
+  beforeEach(async () => {
+    nowMs = 1_000_000
+    verifier = await ScriptedVerifier.start()
+    const tpm = new SoftTpmPort(new SoftTpm(['sha256', 'sha384']))
+    log = await softLog(tpm)
+    const identity = await readIdentity(tpm)
+    const { ekPublic, akPublic } = identity.tpm
+    uplink = new Uplink({
+      trust: verifier.trust,
+      identity,
+      hello: {
+        ...{ t: 'hello', agent: 'test/1', hostname: 'host.example', ekPublic, ekChain: [], akPublic },
+        ...{ pcr: 15, banks: ['sha256', 'sha384'], mode: 'enforce' },
+      },
+      verifierId: fromHex(verifier.trust.verifierId),
+      tpm,
+      attester: new Attester(tpm, pcrIndex(15)),
+      launchLog: log,
+      nowMs: () => nowMs,
+      random: () => 0,
+      logger: pino({ level: 'silent' }),
+      onCertificate: () => {},
+    })
+    uplink.start()
+    await eventually(() => uplink.status.state === 'connected')
+  })
+  afterEach(async () => {
+    uplink.stop()
+    await verifier.stop()
+  })
+
+  const launch = async (): Promise<string> => {
+    const session = await uplink.ready(5000)
+    return session.exclusive(async () => {
+      await session.prepare()
+      const request = encodeLaunchRequest(launchRequest())
+      return (await log.exclusive((w) => session.launch(w, request, 5000))).t
+    })
+  }
+  const purposes = (peer = 0) =>
+    verifier.peers[peer]?.bodies.map((b) => (b.t === 'launch' ? 'launch' : b.purpose)) ?? []
+
+  it('serves one launch, whose answer brings the next one', async () => {
+    assert.equal(await launch(), 'ticket')
+    assert.equal(await launch(), 'ticket')
+    assert.deepEqual(purposes(), ['session', 'launch', 'launch'])
+    const nonces = new Set(verifier.peers[0]?.bodies.map((b) => Buffer.from(b.nonce).toString('hex')))
+    assert.equal(nonces.size, 3)
+  })
+
+  it('is renewed by evidence before a launch when it is more than 45 s old', async () => {
+    nowMs += 46_000
+    assert.equal(await launch(), 'ticket')
+    assert.deepEqual(purposes(), ['session', 'periodic', 'launch'])
+  })
+
+  it('is not used when the verifier may have forgotten it: a new connection gives another', async () => {
+    nowMs += 56_000
+    await assert.rejects(launch(), { code: 'UPLINK_TIMEOUT' })
+    assert.equal(await launch(), 'ticket')
+    assert.deepEqual(purposes(0), ['session'])
+    assert.deepEqual(purposes(1), ['session', 'launch'])
+  })
+
+  it('stays in hand when the quote fails', async () => {
+    const session = await uplink.ready(5000)
+    const failing = session.exclusive(async () => {
+      await session.prepare()
+      const broken = () => Promise.reject(new Error('TPM_TIMEOUT'))
+      return log.exclusive((w) => session.launch({ ...w, ...log.view, read: broken }, new Uint8Array(1), 5000))
+    })
+    await assert.rejects(failing, /TPM_TIMEOUT/)
+    assert.equal(await launch(), 'ticket')
+    assert.equal(verifier.peers.length, 1)
+  })
+
+  it('of a challenge is used for its answer, and the answer to it is the one in hand then', async () => {
+    verifier.peers[0]?.challenge('periodic')
+    await eventually(() => purposes().length === 2)
+    assert.equal(await launch(), 'ticket')
+    assert.deepEqual(purposes(), ['session', 'periodic', 'launch'])
+  })
+
+  it('connects again after the connection was lost, and not after stop', async () => {
+    verifier.peers[0]?.ws.terminate()
+    await eventually(() => verifier.peers.length === 2 && uplink.status.state === 'connected')
+    uplink.stop()
+    await assert.rejects(uplink.ready(5000), { code: 'UPLINK_STOPPING' })
+  })
+})
