@@ -176,7 +176,8 @@ export class Session implements ConnectionHandler, LiveSession {
       t: 'status',
       nodeId: node.nodeId,
       admission: node.admission,
-      ...(node.ak !== undefined && { akCertificate: node.ak.certificate }),
+      // anybody may say hello in a waiting node's name, and the CA is not to vouch for one that nobody has let in
+      ...(admitted && node.ak !== undefined && { akCertificate: node.ak.certificate }),
       message: admitted ? 'admitted' : `waits for an operator: holdfast nodes admit ${node.nodeId.slice(0, 12)}`,
     })
     if (!admitted) {

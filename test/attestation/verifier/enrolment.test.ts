@@ -214,9 +214,12 @@ describe('admission', () => {
     const peer = await fleet.connect(node)
     const status = await peer.enrol()
     assert.equal(status.admission, 'pending')
+    assert.equal(status.akCertificate, undefined)
     assert.match(status.message, new RegExp(`holdfast nodes admit ${node.nodeId.slice(0, 12)}`))
     await fleet.verifier.withStore(async (s) => await operate(s, node.nodeId, { act: 'admit' }, 'anna'))
-    assert.equal((await peer.next('status')).admission, 'admitted')
+    const now = await peer.next('status')
+    assert.equal(now.admission, 'admitted')
+    assert.ok(now.akCertificate)
     assert.equal((await peer.prove()).tier, 'affirming')
   })
 
