@@ -36,6 +36,8 @@ const MAX_VIOLATIONS = 32
 export class LaunchLogWalk {
   readonly #stage1s
   readonly #images
+  /** Of all stage1s and images: no id is ever taken out of those again. */
+  readonly #ids: Set<string>
   readonly #pods: Map<string, OpenPod>
   readonly #violations: Finding[]
   readonly #notes: Finding[] = []
@@ -59,6 +61,7 @@ export class LaunchLogWalk {
     this.#resumed = state.resumed
     this.#stage1s = new Map(known?.stage1s)
     this.#images = new Map(known?.images)
+    this.#ids = new Set([...this.#stage1s.values(), ...this.#images.values()].map((image) => image.id))
     this.#pods = new Map(known?.pods)
     this.#violations = [...(known?.violations ?? [])]
     this.#tickets = tickets
@@ -153,8 +156,7 @@ export class LaunchLogWalk {
       return
     }
     const { request, manifest, stage1, images } = pod
-    const ids = new Set([...this.#stage1s.values(), ...this.#images.values()].map((image) => image.id))
-    const missing = [stage1, ...images].filter((id) => !ids.has(id))
+    const missing = [stage1, ...images].filter((id) => !this.#ids.has(id))
     if (missing.length > 0) {
       this.#violate(
         'launch-log.order',
@@ -216,7 +218,10 @@ export class LaunchLogWalk {
     const key = imageKey(content)
     if (known.size >= MAX_MEASURED && !known.has(key)) {
       this.#violate('launch-log.bounds', 'executables', `more than ${MAX_MEASURED} images are measured in one boot`)
-    } else known.set(key, content)
+      return
+    }
+    known.set(key, content)
+    this.#ids.add(content.id)
   }
 
   #note(rule: string, claim: VectorClaim, message: string): void {
