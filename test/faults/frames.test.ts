@@ -18,15 +18,6 @@ describe('what strangers send to a verifier in service', () => {
   after(async () => {
     await node?.d.stop()
   })
-  afterEach(async () => {
-    if (node === undefined) return
-    // the node in service has noticed nothing
-    assert.equal((await node.d.status()).uplink.state, 'connected')
-    await assertUsable(node)
-    const { verdicts } = await seenByVerifier(node.d)
-    assert.deepEqual([...new Set(verdicts.map((v) => v.tier))], ['affirming'])
-  })
-
   /** Connects as an agent would. */
   async function stranger(): Promise<WebSocket> {
     const ca = readFileSync(join(node.d.directory, 'verifier/ca.pem'))
@@ -98,5 +89,13 @@ describe('what strangers send to a verifier in service', () => {
       })
       assert.equal(status, 404, path)
     }
+  })
+
+  it('and the node in service has noticed nothing', async () => {
+    assert.equal((await node.d.status()).uplink.state, 'connected')
+    await assertUsable(node)
+    const { verdicts } = await seenByVerifier(node.d)
+    assert.deepEqual([...new Set(verdicts.map((v) => v.tier))], ['affirming'])
+    assert.doesNotMatch(readFileSync(node.d.agent.logFile, 'utf8'), /no verifier/, 'it stayed connected all the time')
   })
 })

@@ -17,10 +17,6 @@ describe('what stage0 finds in place of the agent', () => {
   after(async () => {
     await node?.d.stop()
   })
-  afterEach(async () => {
-    if (node !== undefined) await assertUsable(node)
-  })
-
   const launch = (): Promise<Ran> => node.d.launch('--agent', socket, node.image, '--', 'echo', 'started all the same')
 
   it('nothing: refused, and how to start it', async () => {
@@ -65,6 +61,10 @@ describe('what stage0 finds in place of the agent', () => {
       }
     })
   }
+
+  it('and the real agent works as before', async () => {
+    await assertUsable(node)
+  })
 })
 
 /** Listens, reads a request, and sends these bytes. @returns what ends it */

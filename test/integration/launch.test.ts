@@ -38,6 +38,7 @@ describe('a launch, from holdfast run to the end of the pod', () => {
     node = await startNode()
   })
   after(async () => {
+    for (const end of waiting) end()
     await node?.d.stop()
   })
 
@@ -311,6 +312,9 @@ function kindsOf(records: readonly LaunchLogContent[], uuid: string): string[] {
   return records.flatMap((r) => ('uuid' in r && r.uuid === uuid ? [r.record] : []))
 }
 
+/** Pods that wait for end(); those that a failed test has left are ended with the suite. */
+const waiting = new Set<() => void>()
+
 /** A pod that runs until end() is called. `up` gives its UUID once its app has said something. */
 function startPod({ d, image }: WholeNode, ...args: readonly string[]) {
   const file = join(d.directory, `uuid-${randomUUID()}`)
@@ -322,9 +326,11 @@ function startPod({ d, image }: WholeNode, ...args: readonly string[]) {
   const status = once(child, 'exit').then(([code]): unknown => code)
   const { stdin, stdout } = child
   assert.ok(stdin !== null && stdout !== null)
+  const end = (): void => void stdin.end('\n')
+  waiting.add(end)
   return {
     up: once(stdout, 'data').then(() => readFileSync(file, 'utf8').trim()),
-    end: () => stdin.end('\n'),
+    end,
     status,
   }
 }

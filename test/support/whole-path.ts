@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { AgentStatus } from '../../agent/local-api/index.ts'
 import { decodeCelRecord, type LaunchLogContent, parseLaunchLogContent } from '../../attestation/event-log/index.ts'
 import { Deployment, type DeploymentOptions } from './deployment.ts'
@@ -47,7 +47,7 @@ async function make(): Promise<Made> {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-made-'))
   process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
   const tpm = await manufactureSwtpm()
-  process.once('exit', () => rmSync(tpm.directory, { recursive: true, force: true }))
+  process.once('exit', () => rmSync(dirname(tpm.directory), { recursive: true, force: true })) // with the CA's files
   const [layout, store] = [join(directory, 'busybox'), join(directory, 'store')]
   writeBusyboxLayout(layout)
   const image = `oci:${layout}:latest`

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { HOLDFAST, Service } from '../../support/holdfast.ts'
-import { TPM_CC, TpmProxy } from '../../support/tpm-proxy.ts'
+import { type ProxyAction, TPM_CC, TpmProxy } from '../../support/tpm-proxy.ts'
 import {
   assertUsable,
   expectRefusal,
@@ -72,23 +72,44 @@ describe('somebody else extends the register of the launch log', () => {
     await isContraindicated()
   })
 
+  /** Commands of the launch that comes next: the pod record's extend, the quote for the verifier, the launch record's extend. */
+  function watchLaunch(hooks: {
+    readonly quote?: () => void
+    readonly launchRecord?: (command: Uint8Array) => ProxyAction
+  }): void {
+    let stage: 'before' | 'measured' | 'quoted' | 'done' = 'before'
+    proxy.rules = {
+      beforeCommand: ({ code, bytes }): ProxyAction => {
+        if (code === TPM_CC.PCR_Extend && stage === 'quoted') {
+          stage = 'done'
+          return hooks.launchRecord?.(bytes) ?? 'pass'
+        }
+        if (code === TPM_CC.PCR_Extend && stage === 'before') stage = 'measured'
+        return 'pass'
+      },
+      afterResponse: ({ code }): ProxyAction => {
+        if (code === TPM_CC.Quote && stage === 'measured') {
+          stage = 'quoted'
+          hooks.quote?.()
+        }
+        return 'pass'
+      },
+    }
+  }
+
   it('between quote and launch record: the ticket is for a register that is gone, and nothing starts', async () => {
     const { d } = node
-    process.kill(d.verifier.pid, 'SIGSTOP') // holds the ticket back
     try {
       const quoted = new Promise<void>((resolve) => {
-        proxy.rules = {
-          afterResponse: ({ code }) => {
-            if (code === TPM_CC.Quote) resolve()
-            return 'pass'
+        watchLaunch({
+          quote: () => {
+            process.kill(d.verifier.pid, 'SIGSTOP') // holds the ticket back
+            resolve()
           },
-        }
+        })
       })
-      const refused = expectRefusal(node, [
-        'AGENT_FAILED',
-        'LAUNCH_LOG_REGISTER_MISMATCH',
-        'something else extended it',
-      ])
+      const words = ['AGENT_FAILED', 'LAUNCH_LOG_REGISTER_MISMATCH', 'something else extended it']
+      const refused = expectRefusal(node, words)
       await quoted
       await d.tpm.tool('tpm2_pcrextend', FOREIGN)
       process.kill(d.verifier.pid, 'SIGCONT')
@@ -100,18 +121,15 @@ describe('somebody else extends the register of the launch log', () => {
   })
 
   it('on the bus, another digest in place of the launch record: nothing starts, for the register is read back', async () => {
-    let quoted = false
     let forged = 0
-    proxy.rules = {
-      beforeCommand: ({ code, bytes }) => {
-        if (code === TPM_CC.Quote) quoted = true
-        if (code !== TPM_CC.PCR_Extend || !quoted || forged > 0) return 'pass'
+    watchLaunch({
+      launchRecord: (command) => {
         forged++
-        const other = bytes.slice()
+        const other = command.slice()
         other[other.length - 1] = (other.at(-1) ?? 0) ^ 1
         return { instead: other }
       },
-    }
+    })
     await expectRefusal(node, ['AGENT_FAILED', 'LAUNCH_LOG_REGISTER_MISMATCH'])
     assert.equal(forged, 1)
     await isContraindicated()
