@@ -6,6 +6,7 @@ import {
   fromBankValues,
   type LaunchLogContent,
   type LaunchRecord,
+  type PodRecord,
   toBankValues,
 } from '../event-log/index.ts'
 import { type Finding, finding, type VectorClaim } from './finding.ts'
@@ -109,7 +110,7 @@ export class LaunchLogWalk {
         this.#measure(this.#images, content)
         return
       case 'pod':
-        this.#podRecord(content.uuid, { ...content, launched: false })
+        this.#podRecord(content)
         return
       case 'launch': {
         const proven = settled.ended.some((e) => e.ticket.id === content.ticket && e.end !== 'dead')
@@ -150,12 +151,11 @@ export class LaunchLogWalk {
     this.#agent = content
   }
 
-  #podRecord(uuid: string, pod: OpenPod & { readonly uuid?: string }): void {
+  #podRecord({ uuid, request, manifest, stage1, images }: PodRecord): void {
     if (this.#pods.get(uuid)?.launched) {
       this.#violate('launch-log.duplicate-pod', 'executables', `pod ${uuid} is measured again while it runs`)
       return
     }
-    const { request, manifest, stage1, images } = pod
     const missing = [stage1, ...images].filter((id) => !this.#ids.has(id))
     if (missing.length > 0) {
       this.#violate(
@@ -168,7 +168,7 @@ export class LaunchLogWalk {
       this.#violate('launch-log.bounds', 'executables', `more than ${MAX_OPEN_PODS} pods are open`)
       return
     }
-    this.#pods.set(uuid, { request, manifest, stage1, images, launched: false })
+    this.#pods.set(uuid, { request, manifest, stage1, images, launched: false, unticketed: false })
   }
 
   #launchRecord(content: LaunchRecord, proven: boolean, awaited: PendingTicket | undefined): void {
@@ -187,7 +187,7 @@ export class LaunchLogWalk {
       )
     }
     this.#ticketOf(content, proven, awaited)
-    if (pod !== undefined) this.#pods.set(uuid, { ...pod, launched: true })
+    if (pod !== undefined) this.#pods.set(uuid, { ...pod, launched: true, unticketed: content.ticket === undefined })
   }
 
   #ticketOf(content: LaunchRecord, proven: boolean, awaited: PendingTicket | undefined): void {

@@ -8,6 +8,8 @@ export interface OpenPod {
   readonly stage1: string
   readonly images: readonly string[]
   readonly launched: boolean
+  /** Launched, and no ticket was even claimed: its agent did not enforce then. */
+  readonly unticketed: boolean
 }
 
 /**

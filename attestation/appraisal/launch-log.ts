@@ -245,6 +245,7 @@ function stateFindings(log: LaunchLogState, policy: LaunchLogPolicy): Finding[] 
     modeFinding(log.agent),
     keysFinding(log.agent, policy),
     imagesFinding(log),
+    ...unticketedFindings(log),
     ...log.violations,
   ]
 }
@@ -290,6 +291,15 @@ function keysFinding({ verifierKeys }: AgentRecord, policy: LaunchLogPolicy): Fi
 function imagesFinding(log: LaunchLogState): Finding {
   const message = `${log.stage1s.size} stage1 and ${log.images.size} app images measured by tree digest`
   return finding('launch-log.images', 'affirming', 'file-system', message)
+}
+
+/** The agent may enforce again by now: what it let in while it did not is still there. */
+function unticketedFindings({ pods }: LaunchLogState): Finding[] {
+  const [first, ...others] = [...pods].filter(([, pod]) => pod.unticketed).map(([uuid]) => uuid)
+  if (first === undefined) return []
+  const more = others.length === 0 ? '' : ` and ${others.length} more`
+  const message = `pod ${first}${more} was launched without a ticket, and its end is not in the log`
+  return [finding('launch-log.unticketed', 'warning', 'executables', message)]
 }
 
 function isZero(registers: BankRegisters): boolean {

@@ -72,6 +72,7 @@ const Boot = Type.Object(
               stage1: Type.String(),
               images: Type.Array(Type.String()),
               launched: Type.Boolean(),
+              unticketed: Type.Boolean(),
             },
             closed,
           ),

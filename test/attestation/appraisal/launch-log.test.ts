@@ -4,7 +4,9 @@ import {
   appraiseEvidence,
   type EvidenceAppraisal,
   type NodeState,
+  parseNodeState,
   releaseNode,
+  serialiseNodeState,
   type Tier,
   wantedLog,
 } from '../../../attestation/appraisal/index.ts'
@@ -362,8 +364,20 @@ describe('records in the launch log', () => {
     )
     assert.deepEqual(bad(a), [])
     const warnings = a.findings.filter((f) => f.tier === 'warning').map((f) => f.rule)
-    assert.deepEqual(warnings, ['launch-log.mode', 'launch-log.ticket', 'launch-log.mode'])
+    assert.deepEqual(warnings, ['launch-log.mode', 'launch-log.ticket', 'launch-log.mode', 'launch-log.unticketed'])
     assert.equal(tierOf(appraiseLog(new LogBuilder().agent({ mode: 'off' })), 'launch-log.mode'), 'warning')
+  })
+
+  it('show a pod that was launched without a ticket as a warning until it ends, also when the agent enforces again', () => {
+    const log = new LogBuilder().agent({ mode: 'audit' }).add(...measured(REQUEST), unticketed({ mode: 'audit' }))
+    const a = appraiseLog(log)
+    const b = appraiseLog(log.agent(), a.state)
+    const c = appraiseLog(log, parseNodeState(serialiseNodeState(b.state)))
+    assert.deepEqual(
+      [c.state.boot?.log.agent.mode, tierOf(c, 'launch-log.mode'), tierOf(c, 'launch-log.unticketed')],
+      ['enforce', 'affirming', 'warning'],
+    )
+    assert.equal(tierOf(appraiseLog(log.add(exited), c.state), 'launch-log.unticketed'), undefined)
   })
 
   it('show an agent that obeys other verifiers, or pins none, as a warning', () => {
