@@ -10,7 +10,7 @@ import { type NodeIdentity, readIdentity } from './identity.ts'
 import { LaunchLog, LaunchLogError, openLogDirectory } from './launch-log/index.ts'
 import { Launcher } from './launcher.ts'
 import { AGENT_SOCKET_NAME, type AgentStatus } from './local-api/index.ts'
-import { LocalApi } from './local-api/server.ts'
+import { LocalApi, refuseServedSocket } from './local-api/server.ts'
 import { PodWatch } from './pod-watch.ts'
 import type { Tpm, TpmDescription } from './ports.ts'
 import { Uplink } from './uplink/index.ts'
@@ -39,8 +39,10 @@ export interface Agent {
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { loaded, tpm, logger } = options
   const { config } = loaded
+  const socketPath = join(config.runDirectory, AGENT_SOCKET_NAME)
   const undo: (() => Promise<void>)[] = [() => tpm.close()]
   try {
+    await refuseServedSocket(socketPath)
     const description = await tpm.describe()
     checkBanks(config, description)
     const identity = await readIdentity(tpm)
@@ -71,7 +73,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       logger,
     })
     const status = statusOf(options, description, identity, launchLog, uplink, launcher)
-    const socketPath = join(config.runDirectory, AGENT_SOCKET_NAME)
     const gid = await socketGroup(config, logger)
     const api = await LocalApi.listen({
       socketPath,

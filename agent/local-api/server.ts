@@ -51,9 +51,7 @@ export class LocalApi {
     const { socketPath, gid } = options
     try {
       await mkdir(dirname(socketPath), { recursive: true, mode: 0o755 })
-      if (await answers(socketPath)) {
-        throw new ApiError('API_SOCKET_IN_USE', `somebody listens on ${socketPath} already`)
-      }
+      await refuseServedSocket(socketPath)
       await removeStale(socketPath)
       const mask = process.umask(0o177) // 0600 from the first moment on
       try {
@@ -222,6 +220,17 @@ async function removeStale(socketPath: string): Promise<void> {
   if (found === undefined) return
   if (!found.isSocket()) throw new ApiError('API_SOCKET_FAILED', `${socketPath} exists and is no socket`)
   await rm(socketPath)
+}
+
+/**
+ * For before anything is measured as well: a second agent would extend the register of the first, whose log is void from then on.
+ * @throws ApiError API_SOCKET_IN_USE when somebody listens there, API_SOCKET_FAILED when that cannot be found out
+ */
+export async function refuseServedSocket(socketPath: string): Promise<void> {
+  const served = await answers(socketPath).catch((cause: unknown) => {
+    throw new ApiError('API_SOCKET_FAILED', `${socketPath}: ${messageOf(cause)}`, { cause })
+  })
+  if (served) throw new ApiError('API_SOCKET_IN_USE', `somebody listens on ${socketPath} already`)
 }
 
 /** Whether a process accepts connections on this socket. */

@@ -203,4 +203,10 @@ describe('a second agent in the place of the first', () => {
     assert.match(said, /A node has one agent/)
     await assertUsable(node)
   })
+
+  it('does not start on the same socket, and leaves the register of the first alone', async () => {
+    const said = await second((c) => c.replace(/^dataDirectory: .*$/m, `dataDirectory: ${node.d.directory}/second`))
+    assert.match(said, /API_SOCKET_IN_USE/)
+    await assertUsable(node)
+  })
 })
