@@ -22,7 +22,8 @@ export function failureText(command: string, err: unknown): string {
   if (code === 'USAGE')
     return `holdfast ${command}: ${messageOf(err)}\n  holdfast ${command} --help shows the options.\n`
   const lines = [`holdfast ${command}: ${messageOf(err)}${code === undefined ? '' : ` (${code})`}`]
-  if (typeof err === 'object' && err !== null && 'hint' in err) lines.push(`  ${String(err.hint)}`)
+  const hint = typeof err === 'object' && err !== null && 'hint' in err ? err.hint : undefined
+  if (hint !== undefined) lines.push(`  ${String(hint)}`)
   else if (code === undefined && err instanceof Error && err.stack !== undefined) lines.push(err.stack)
   return `${lines.join('\n')}\n`
 }

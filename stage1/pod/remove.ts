@@ -5,6 +5,7 @@ import { tryFlock } from '../../native/process/index.ts'
 import { removeCgroup } from './cgroups.ts'
 import { PodError } from './errors.ts'
 import { inDirectory, movePod, openPod, type Pod, readPodFile } from './pod-directory.ts'
+import { removeTree } from './remove-tree.ts'
 import { isRemovable } from './state.ts'
 
 /**
@@ -29,10 +30,7 @@ export function removePod(dir: string, pod: Pod): void {
         ? { uuid: pod.uuid, path: pod.path, fd }
         : movePod(dir, { uuid: pod.uuid, path: pod.path, fd }, pod.directory === 'run' ? 'exited-garbage' : 'garbage')
       removePodCgroups(held.path, pod.uuid)
-      for (const name of ['stage1', 'apps', 'plan', 'log', 'status']) {
-        fs.rmSync(path.join(held.path, name), { recursive: true, force: true })
-      }
-      fs.rmSync(held.path, { recursive: true, force: true })
+      removeTree(held.path)
     } finally {
       fs.closeSync(fd)
     }

@@ -6,6 +6,10 @@ describe('a failure as a person reads it', () => {
     const err = Object.assign(new CodedError('DISK_FULL', 'no space left'), { hint: 'Free some.' })
     assert.equal(failureText('run', err), 'holdfast run: no space left (DISK_FULL)\n  Free some.\n')
   })
+  it('has no line for a hint that there is none of', () => {
+    const err = Object.assign(new CodedError('DISK_FULL', 'no space left'), { hint: undefined })
+    assert.equal(failureText('run', err), 'holdfast run: no space left (DISK_FULL)\n')
+  })
   it('points to the help after a command line that cannot be carried out', () => {
     assert.equal(
       failureText('rm', new UsageError('no pod given')),

@@ -123,6 +123,25 @@ describe('holdfast list, status and rm', () => {
     })
   }
 
+  it('remove a pod whose app did all it could to stay', async () => {
+    const file = path.join(pods.work, 'resists')
+    const script =
+      'cd /tmp; ln -s /etc link; touch "$(printf "\\377\\n-rf")"; mkdir "$(printf "\\376")"; mkfifo pipe; chmod 0 /tmp; ' +
+      'n=$(printf "%0200d" 0); while mkdir $n && cd $n; do touch x; done 2>/dev/null; echo done'
+    const run = await pods.run(['--uuid-file-save', file, 'busybox', '--', 'sh', '-c', script])
+    assert.equal(run.stdout, 'done\n')
+    const uuid = fs.readFileSync(file, 'utf8')
+    // deeper than the app could go by itself: the longest path of the host ends in the middle
+    const upper = path.join(pods.dir, 'pods/run', uuid, 'apps/busybox/upper')
+    const deep = Array.from({ length: 12 }, () => 'd'.repeat(250)).join('/')
+    fs.mkdirSync(path.join(upper, deep), { recursive: true })
+    execFileSync('sh', ['-c', `cd "$1" && mkdir -p "${deep}"`, 'sh', path.join(upper, deep)])
+    const removed = await pods.cli(['rm', uuid, ...pods.dirOption])
+    assert.deepEqual([removed.status, removed.stderr], [0, ''])
+    assert.equal(fs.existsSync(path.join(pods.dir, 'pods/exited-garbage', uuid)), false)
+    assert.ok(fs.existsSync('/etc/passwd'))
+  })
+
   it('take no foreign directory for a pod, and follow no link out of pods/', () => {
     const foreign = path.join(pods.dir, 'pods/run')
     fs.mkdirSync(path.join(foreign, 'not-a-uuid'), { recursive: true })
