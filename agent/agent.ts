@@ -39,10 +39,8 @@ export interface Agent {
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { loaded, tpm, logger } = options
   const { config } = loaded
-  const socketPath = join(config.runDirectory, AGENT_SOCKET_NAME)
   const undo: (() => Promise<void>)[] = [() => tpm.close()]
   try {
-    await refuseServedSocket(socketPath)
     const description = await tpm.describe()
     checkBanks(config, description)
     const identity = await readIdentity(tpm)
@@ -73,6 +71,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       logger,
     })
     const status = statusOf(options, description, identity, launchLog, uplink, launcher)
+    const socketPath = join(config.runDirectory, AGENT_SOCKET_NAME)
     const gid = await socketGroup(config, logger)
     const api = await LocalApi.listen({
       socketPath,
@@ -119,6 +118,7 @@ async function openLaunchLog(options: AgentOptions, { banks }: TpmDescription): 
   const { config, trust, sha256 } = loaded
   const storage = await openLogDirectory(join(config.dataDirectory, 'agent', 'launch-log'))
   try {
+    await refuseServedSocket(join(config.runDirectory, AGENT_SOCKET_NAME)) // while nothing has been extended
     return await LaunchLog.open({
       storage,
       tpm,
