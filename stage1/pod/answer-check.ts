@@ -1,7 +1,10 @@
-import { canonicalJson, messageOf, toHex, utf8 } from '../../attestation/base/index.ts'
+import { toHex, utf8 } from '../../attestation/base/index.ts'
 import { digest } from '../../attestation/crypto/index.ts'
 import {
   checkTicketForPod,
+  type LaunchRequest,
+  LaunchRequestError,
+  matchLaunchRequest,
   type PodLaunch,
   TicketError,
   type TrustedTicketKeys,
@@ -34,7 +37,8 @@ export async function checkAnswer(
       hint: `The verifier's operator can tell more (${answer.code}); holdfast log shows what was measured.`,
     })
   }
-  const { node, mode } = checkRequest(launch, answer.request)
+  const requestBytes = utf8(answer.request)
+  const { node, mode } = checkRequest(launch, requestBytes)
   if (mode !== answer.mode) {
     throw new PodError('AGENT_ANSWER_BAD', `the agent says mode ${answer.mode}, the measured request says ${mode}`)
   }
@@ -49,7 +53,7 @@ export async function checkAnswer(
     checkTicketForPod(claims, {
       nodeId: node,
       podUuid: launch.pod.uuid,
-      requestSha256: toHex(digest('sha256', utf8(answer.request))),
+      requestSha256: toHex(digest('sha256', requestBytes)),
     })
   } catch (cause) {
     if (!(cause instanceof TicketError)) throw cause
@@ -65,28 +69,15 @@ export async function checkAnswer(
   return mode
 }
 
-/** The text must be canonical JSON of our launch plus `node` and `mode`; so there is one text for each pair of these. */
-function checkRequest(launch: PodLaunch, text: string): { node: string; mode: LaunchMode } {
-  let value: unknown
+/** What was authorised must be our launch, byte for byte, with nothing added but node and mode. */
+function checkRequest(launch: PodLaunch, bytes: Uint8Array): Pick<LaunchRequest, 'node' | 'mode'> {
   try {
-    value = JSON.parse(text)
+    return matchLaunchRequest(bytes, launch)
   } catch (cause) {
-    throw new PodError('AGENT_ANSWER_BAD', `the request in the agent's answer is not JSON: ${messageOf(cause)}`, {
+    if (!(cause instanceof LaunchRequestError)) throw cause
+    throw new PodError('AGENT_ANSWER_BAD', `${cause.message} (${cause.code})`, {
       cause,
-    })
-  }
-  const node = typeof value === 'object' && value !== null && 'node' in value ? value.node : undefined
-  const mode = typeof value === 'object' && value !== null && 'mode' in value ? value.mode : undefined
-  if (typeof node !== 'string' || !/^[0-9a-f]{64}$/.test(node)) {
-    throw new PodError('AGENT_ANSWER_BAD', 'the measured request names no node')
-  }
-  if (mode !== 'enforce' && mode !== 'audit' && mode !== 'off') {
-    throw new PodError('AGENT_ANSWER_BAD', 'the measured request names no mode')
-  }
-  if (canonicalJson({ ...launch, node, mode }) !== text) {
-    throw new PodError('AGENT_ANSWER_BAD', 'the agent had another launch authorised than this one', {
       hint: 'Nothing was started. Look at holdfast log, and do not trust this agent before it is explained.',
     })
   }
-  return { node, mode }
 }

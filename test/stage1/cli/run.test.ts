@@ -399,7 +399,7 @@ describe('holdfast run under real systemd-nspawn (agent and verifier stand in)',
             r['network'] = 'host'
           },
         },
-        says: /another launch authorised than this one/,
+        says: /LAUNCH_REQUEST_DIFFERS/,
       },
       {
         name: 'a pod manifest that was changed after it was measured',
