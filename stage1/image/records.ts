@@ -146,7 +146,10 @@ function readSha256(r: ShapeReader, value: unknown, at: string): string {
   return text
 }
 
-/** File name of a reference: URL-encoded; a long one is cut and made unique by itself, since readOrigin compares the name. */
+/**
+ * File name of a reference: URL-encoded.
+ * @throws ImageError IMAGE_REFERENCE_BAD for one that makes no file name
+ */
 function refFileName(name: string): string {
   const encoded = encodeURIComponent(name)
   if (encoded.length <= 240) return encoded

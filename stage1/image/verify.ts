@@ -97,6 +97,8 @@ function stateOf(s: fs.BigIntStats): string {
 /** Makes sure that nobody else can have written to the cache: what is in it replaces hashing. */
 function openCache(dir: string): string {
   try {
+    // what it lies in is the agent's run directory, whose socket others than root may reach
+    fs.mkdirSync(path.dirname(dir), { recursive: true, mode: 0o755 })
     fs.mkdirSync(dir, { recursive: true, mode: 0o700 })
     const stat = fs.lstatSync(dir)
     if (!stat.isDirectory() || stat.uid !== process.geteuid?.() || (stat.mode & 0o7777) !== 0o700) {

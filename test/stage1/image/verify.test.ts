@@ -47,6 +47,7 @@ describe('verifying a rendered tree', () => {
   it('hashes the whole file the first time and remembers it after that', () => {
     assert.deepEqual([verify(), verify(), verify()], ['full-file', 'stat-cache', 'stat-cache'])
     assert.equal(fs.statSync(verifiedDir).mode & 0o7777, 0o700)
+    assert.equal(fs.statSync(join(dir, 'run')).mode & 0o7777, 0o755) // where the agent's socket is
     assert.equal(fs.statSync(join(verifiedDir, rootHashOf(digest))).mode & 0o7777, 0o600)
   })
 
