@@ -11,11 +11,11 @@ import {
   toBankValues,
 } from '../../attestation/event-log/index.ts'
 import { swtpmMissing } from '../support/swtpm.ts'
+import { type ProxyAction, TPM_CC, type TpmCommand, TpmProxy } from '../support/tpm-proxy.ts'
 import { AgentProcess } from './support/agent-process.ts'
 import { localCall } from './support/local-call.ts'
 import { makePod } from './support/pod.ts'
 import { eventually, makeRealNode, measureBoot, type RealNode } from './support/real-node.ts'
-import { TpmProxy } from './support/tpm-proxy.ts'
 
 describe('an agent with a TPM simulator and a verifier', () => {
   let node: RealNode
@@ -108,6 +108,7 @@ describe('an agent with a TPM simulator and a verifier', () => {
     assert.equal(await launches(), 503, 'of the TPM start before')
     await eventually(() => agent.status().log.resetCount > before && agent.status().uplink.state === 'connected')
     assert.equal(await launches(), 200)
+    await eventually(() => agent.status().launches.running === 0) // its end is recorded: nothing is extended from here on
     assert.equal(agent.status().log.breaks, 0)
     await assertAgrees()
     await agent.stop()
@@ -145,13 +146,12 @@ describe('an agent with a TPM simulator and a verifier', () => {
           const pod = makePod(node.dataDirectory)
           const killAt = (n: number): void => {
             let extend = 0
-            proxy.hooks = {
-              [side]: (): boolean => {
-                if (extend++ !== n) return true
-                agent.kill('SIGKILL')
-                return false
-              },
+            const hook = ({ code }: TpmCommand): ProxyAction => {
+              if (code !== TPM_CC.PCR_Extend || extend++ !== n) return 'pass'
+              agent.kill('SIGKILL')
+              return 'stall'
             }
+            proxy.rules = side === 'before' ? { beforeCommand: hook } : { afterResponse: hook }
           }
           try {
             if (nth === 0) killAt(0)
@@ -168,8 +168,7 @@ describe('an agent with a TPM simulator and a verifier', () => {
             await agent.ended
           } finally {
             await agent.stop('SIGKILL')
-            proxy.hooks = {}
-            proxy.cut()
+            proxy.rules = {}
             pod.unlock()
           }
           await assertNextAgentIsFine(pod.uuid, nth)
