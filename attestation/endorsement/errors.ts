@@ -8,6 +8,7 @@ import { CodedError } from '../base/index.ts'
  * - `EK_UNSUPPORTED`: the EK is of a type, size or curve that no rule here covers.
  * - `EK_NOT_ENDORSED`: no EK certificate, and the operator has not listed the EK.
  * - `EK_CERT_KEY_MISMATCH`: the certificate is about another key than the TPM's EK.
+ * - `EK_TEMPLATE`: the certificate is about this key, but the rest of the public area is of no TCG template.
  * - `EK_CERT_PROFILE`: the certificate breaks rules of the TCG EK credential profile; the findings name them.
  * - `EK_CERT_VALIDITY`: a certificate of the path is outside its validity and the validity policy asks for it.
  * - `EK_CHAIN_ISSUER_UNKNOWN`: a CA certificate is missing between the EK certificate and the operator's root store.
@@ -23,6 +24,7 @@ export type EndorsementErrorCode =
   | 'EK_UNSUPPORTED'
   | 'EK_NOT_ENDORSED'
   | 'EK_CERT_KEY_MISMATCH'
+  | 'EK_TEMPLATE'
   | 'EK_CERT_PROFILE'
   | 'EK_CERT_VALIDITY'
   | 'EK_CHAIN_ISSUER_UNKNOWN'

@@ -1,6 +1,6 @@
 import { equalBytes } from '../base/index.ts'
 import { unsigned } from '../crypto/index.ts'
-import type { TpmPublic } from '../tpm2/index.ts'
+import { EK_TEMPLATES, encodePublic, type TpmPublic } from '../tpm2/index.ts'
 import type { SubjectPublicKey } from './public-key.ts'
 
 /** TPMS_RSA_PARMS writes the usual exponent as 0 (TPM 2.0 Part 2 r1.59 §12.2.3.5). */
@@ -26,6 +26,24 @@ export function keyMismatch(certified: SubjectPublicKey, ek: TpmPublic): string 
       return same ? undefined : 'elliptic curve point differs'
     }
   }
+}
+
+/**
+ * Is this public area one of the TCG's templates with the TPM's own key in it? A certificate is about the key alone, and activation
+ * works for the key alone; everything else in the area is the node's word, and goes into the Name that it is known by.
+ */
+export function isOfEkTemplate(ek: TpmPublic): boolean {
+  const bytes = encodePublic(ek)
+  return EK_TEMPLATES.some(({ public: template }) => {
+    if (template.type === 'rsa' && ek.type === 'rsa') {
+      return equalBytes(encodePublic({ ...template, unique: ek.unique }), bytes)
+    }
+    return (
+      template.type === 'ecc' &&
+      ek.type === 'ecc' &&
+      equalBytes(encodePublic({ ...template, unique: ek.unique }), bytes)
+    )
+  })
 }
 
 /** TPMs may drop or keep leading zeros of a coordinate. */

@@ -4,7 +4,7 @@ import { type Certificate, decodeCertificate, MAX_CERTIFICATE_BYTES } from './ce
 import { findPath, type ValidityPolicy } from './chain.ts'
 import { checkEkCertificate, type EndorsementFinding, type TpmIdentity } from './ek-certificate.ts'
 import { EndorsementError, type EndorsementErrorCode } from './errors.ts'
-import { keyMismatch } from './match.ts'
+import { isOfEkTemplate, keyMismatch } from './match.ts'
 import { parseCertificateBundle, type RootStore } from './roots.ts'
 
 /** Most certificates that a node may send along; TPMs hold up to 5 in NV. */
@@ -126,6 +126,11 @@ function verifyCertified(
   }
   const result = findPath(certificate, supplied, trust.roots, trust.validityPolicy, trust.now)
   if (result.kind === 'no-path') return refused(result.code, result.message, findings)
+  if (!isOfEkTemplate(ek)) {
+    const message =
+      'EK public area is of no template of the TCG EK Credential Profile: under another Name it would be another node'
+    return refused('EK_TEMPLATE', message, findings)
+  }
   const path = result.path.map(pathEntry)
   return {
     kind: 'chain',

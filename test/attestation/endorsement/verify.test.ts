@@ -11,7 +11,14 @@ import {
   parseCertificateBundle,
   verifyEndorsement,
 } from '../../../attestation/endorsement/index.ts'
-import { decodeSizedPublic, encodePublic, nodeIdOf, type TpmPublic } from '../../../attestation/tpm2/index.ts'
+import {
+  decodePublic,
+  decodeSizedPublic,
+  EK_TEMPLATES,
+  encodePublic,
+  nodeIdOf,
+  type TpmPublic,
+} from '../../../attestation/tpm2/index.ts'
 import { caExtensions, ecKey, ekExtensions, ekPublicOf, makeCertificate, rsaKey } from '../../support/certificates.ts'
 import { ekVector, needVectors } from '../../support/ek-vectors.ts'
 
@@ -46,13 +53,17 @@ function assertRefused(result: EndorsementResult, code: string, message = /./): 
 function publicOf(certificate: Uint8Array): Uint8Array {
   const key = certificatesOf(certificate)[0]?.publicKey
   assert.ok(key !== undefined && key.kind !== 'unsupported')
-  const template = decodeSizedPublic(swtpm(key.kind === 'rsa' ? 'ek-rsa.tpm2b_public' : 'ek-ecc256.tpm2b_public'))
+  const template = EK_TEMPLATES.map((t) => t.public).find((t) =>
+    t.type === 'rsa'
+      ? key.kind === 'rsa' && t.keyBits === 8 * key.modulus.length
+      : key.kind === 'ec' && t.curve === key.curve,
+  )
   const value: TpmPublic =
-    key.kind === 'rsa' && template.type === 'rsa'
+    key.kind === 'rsa' && template?.type === 'rsa'
       ? { ...template, unique: key.modulus }
-      : key.kind === 'ec' && template.type === 'ecc'
-        ? { ...template, curve: key.curve, unique: { x: key.x, y: key.y } }
-        : assert.fail('template of the other kind')
+      : key.kind === 'ec' && template?.type === 'ecc'
+        ? { ...template, unique: { x: key.x, y: key.y } }
+        : assert.fail('no template for this key')
   return encodePublic(value)
 }
 
@@ -69,6 +80,22 @@ describe('endorsement of an EK', () => {
     assert.deepEqual(result.root, result.path[2])
     assert.equal(result.root.fingerprint, Buffer.from(certificatesOf(rootPem)[0]?.fingerprint ?? []).toString('hex'))
     assert.deepEqual(result.findings, [])
+  })
+  it('is refused for a public area that is of no TCG template: its Name would be another node of the same key', () => {
+    const ek = decodePublic(ekPublic)
+    assert.ok(ek.type === 'rsa')
+    const altered: TpmPublic[] = [
+      { ...ek, attributes: ek.attributes | 0x400 }, // noDA
+      { ...ek, attributes: ek.attributes & ~0x80 }, // adminWithPolicy
+      { ...ek, authPolicy: new Uint8Array(32) },
+      { ...ek, symmetric: { alg: 'aes', keyBits: 256, mode: 'cfb' } },
+    ]
+    if (ek.exponent === 0) altered.push({ ...ek, exponent: 65537 })
+    for (const area of altered) {
+      const bytes = encodePublic(area)
+      assert.notEqual(nodeIdOf(bytes), nodeIdOf(ekPublic))
+      assertRefused(verify({ ekPublic: bytes }), 'EK_TEMPLATE')
+    }
   })
   it('is accepted with padding from NV, and with all intermediates in one item', () => {
     const padded = new Uint8Array(1600).fill(0xff)
