@@ -42,7 +42,7 @@ function lazily(found: Map<string, string>): Plugin {
   }
 }
 
-const common: BuildOptions = {
+const common = {
   absWorkingDir: root,
   outdir: 'build',
   bundle: true,
@@ -52,19 +52,17 @@ const common: BuildOptions = {
   minify: true,
   keepNames: true, // class names are in error messages
   sourcemap: 'linked',
+  metafile: true,
   logLevel: 'warning',
-}
+} satisfies BuildOptions
 const define = { __HOLDFAST_VERSION__: JSON.stringify(version) }
 
 mkdirSync(`${root}build`, { recursive: true })
-for (const name of readdirSync(`${root}build`)) {
-  if (/\.m?js(\.map)?$/.test(name)) rmSync(`${root}build/${name}`) // chunks are named after their content: old ones would pile up
-}
 execFileSync('make', ['-s', '-C', 'native/stage1'], { cwd: root, stdio: 'inherit' })
 await buildNspawnStage1({ program: `${root}build/holdfast-stage1`, output: `${root}build/stage1-nspawn.aci` })
 
 const commands = new Map<string, string>()
-await build({
+const dispatcher = await build({
   ...common,
   entryPoints: { holdfast: 'holdfast.ts' },
   format: 'cjs',
@@ -72,7 +70,7 @@ await build({
   banner: { js: "const __importMetaUrl=require('node:url').pathToFileURL(__filename).href;" },
   plugins: [lazily(commands)],
 })
-await build({
+const modules = await build({
   ...common,
   entryPoints: Object.fromEntries(commands),
   format: 'esm',
@@ -82,5 +80,10 @@ await build({
   // CommonJS packages inside a bundle ask for Node's own modules by require
   banner: { js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);" },
 })
+// Chunks are named after their content: old ones would pile up. They go last, so that what runs meanwhile finds its own.
+const made = new Set([...Object.keys(dispatcher.metafile.outputs), ...Object.keys(modules.metafile.outputs)])
+for (const name of readdirSync(`${root}build`)) {
+  if (/\.m?js(\.map)?$/.test(name) && !made.has(`build/${name}`)) rmSync(`${root}build/${name}`)
+}
 writeFileSync(`${root}build/package.json`, '{ "type": "commonjs" }\n') // for holdfast.js; the others say .mjs
 chmodSync(`${root}build/holdfast.js`, 0o755)

@@ -23,6 +23,7 @@ export class Uplink {
   #status: UplinkStatus = { state: 'enrolling' }
   #lastResult: { readonly at: Date; readonly result: AttestationResult } | undefined
   #failures = 0
+  #loss: UplinkError | undefined
   #timer: NodeJS.Timeout | undefined
   #waiters: (() => void)[] = []
 
@@ -45,7 +46,7 @@ export class Uplink {
 
   /**
    * The session, once it is ready to ask for a launch: waits for one that is in the making, not for a verifier that is not there.
-   * @throws UplinkError UPLINK_PENDING, UPLINK_UNREACHABLE, UPLINK_TIMEOUT, UPLINK_STOPPING
+   * @throws UplinkError UPLINK_PENDING, UPLINK_TIMEOUT, UPLINK_STOPPING, or why the last connection failed
    */
   async ready(timeoutMs: number): Promise<Session> {
     const deadline = this.#options.nowMs() + timeoutMs
@@ -58,8 +59,8 @@ export class Uplink {
         throw new UplinkError('UPLINK_PENDING', `the verifier has not admitted this node: ${status.message}`)
       }
       // A connection that was lost just now is worth waiting for; a verifier that could not be reached again is not.
-      if (status.state === 'unreachable' && this.#failures > 1) {
-        throw new UplinkError('UPLINK_UNREACHABLE', `no verifier: ${status.code}: ${status.message}`)
+      if (status.state === 'unreachable' && this.#failures > 1 && this.#loss !== undefined) {
+        throw new UplinkError(this.#loss.code, `no verifier: ${this.#loss.message}`, { cause: this.#loss })
       }
       if (left <= 0)
         throw new UplinkError('UPLINK_TIMEOUT', `the verifier did not let this node in within ${timeoutMs} ms`)
@@ -130,6 +131,7 @@ export class Uplink {
   #lost(reason: UplinkError): void {
     if (this.#stopping.signal.aborted) return
     this.#failures++
+    this.#loss = reason
     const delayMs = reconnectDelay(this.#failures, this.#options.random())
     const { code, message } = reason
     this.#options.logger.warn({ code, reason: message, retryMs: delayMs, failures: this.#failures }, 'no verifier')
