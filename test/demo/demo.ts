@@ -80,7 +80,7 @@ export class Demo {
       ),
       refused(
         'unknown stage1',
-        'LAUNCH_DENIED',
+        'no permit policy matched',
         await progress.step('Launch under a stage1 that policy does not know', () => this.#launchUnderOtherStage1()),
       ),
       refused(
