@@ -36,7 +36,7 @@ export function matchLaunchRequest(bytes: Uint8Array, launch: PodLaunch): Pick<L
   if (canonicalJson({ ...launch, node, mode }) !== text) {
     throw new LaunchRequestError(
       'LAUNCH_REQUEST_DIFFERS',
-      `the agent's launch request for pod ${launch.pod.uuid} is not the launch it was asked for`,
+      `the agent had another launch authorised than that of pod ${launch.pod.uuid}, which it was asked for`,
     )
   }
   return { node, mode }
