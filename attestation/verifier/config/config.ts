@@ -4,8 +4,8 @@ import { type Static, Type } from '@sinclair/typebox'
 import { codeOf, messageOf } from '../../base/index.ts'
 import { type BankRegisters, fromBankValues } from '../../event-log/index.ts'
 import { MAX_TICKET_LIFETIME_S, NONCE_LIFETIME_MS } from '../../protocol/index.ts'
+import { type Complain, parseSettings } from '../../settings/index.ts'
 import { VerifierError } from './errors.ts'
-import { parseSettings } from './settings-file.ts'
 
 const closed = { additionalProperties: false }
 const text = (description: string, pattern?: string) =>
@@ -167,12 +167,20 @@ export function readVerifierConfig(file: string): VerifierConfig {
   return parseVerifierConfig(text, file)
 }
 
-/** @throws VerifierError VERIFIER_CONFIG_INVALID with every mistake */
+/** @throws VerifierError VERIFIER_CONFIG_INVALID with every mistake at once, one `file:line:col: message` a line */
 export function parseVerifierConfig(text: string, file: string): VerifierConfig {
-  const c = parseSettings(ConfigSchema, text, file)
+  const rules = {
+    schema: ConfigSchema,
+    together: contradictions,
+    error: (mistakes: string) => new VerifierError('VERIFIER_CONFIG_INVALID', mistakes),
+  }
+  return withDefaults(parseSettings(rules, text, file))
+}
+
+function withDefaults(c: Static<typeof ConfigSchema>): VerifierConfig {
   const dataDirectory = c.dataDirectory ?? '/var/lib/holdfast-verifier'
   const listen = listenAddress(c.listen ?? '0.0.0.0:7443')
-  const config: VerifierConfig = {
+  return {
     listen,
     dataDirectory,
     storeFile: join(dataDirectory, 'store.sqlite'),
@@ -203,45 +211,41 @@ export function parseVerifierConfig(text: string, file: string): VerifierConfig 
     },
     logLevel: c.logLevel ?? 'info',
   }
-  const wrong = contradictions(c, config)
-  if (wrong.length > 0) {
-    throw new VerifierError('VERIFIER_CONFIG_INVALID', wrong.map((message) => `${file}:1:1: ${message}`).join('\n'))
-  }
-  return config
 }
 
-function contradictions(c: Static<typeof ConfigSchema>, config: VerifierConfig): string[] {
-  const out: string[] = []
-  if (config.listen.port > 65_535) out.push(`'listen' names port ${config.listen.port}; the last one is 65535`)
+function contradictions(c: Static<typeof ConfigSchema>, complain: Complain): void {
+  const config = withDefaults(c)
+  const { port } = config.listen
+  if (port > 65_535) complain(['listen'], `'listen' names port ${port}; the last one is 65535`)
   if ((c.tls?.certificate === undefined) !== (c.tls?.key === undefined)) {
-    out.push("'tls.certificate' and 'tls.key' go together: set both or neither")
+    complain(['tls'], "'tls.certificate' and 'tls.key' go together: set both or neither")
   }
   if (c.tls?.certificate !== undefined && c.tls.names !== undefined) {
-    out.push(
-      "'tls.names' is for the certificate that the verifier makes; with 'tls.certificate' it has no effect, remove it",
-    )
+    const why = "is for the certificate that the verifier makes; with 'tls.certificate' it has no effect, remove it"
+    complain(['tls', 'names'], `'tls.names' ${why}`)
   }
-  if (config.attestation.silentAfterMs <= config.attestation.periodMs) {
-    out.push("'attestation.silentAfterSeconds' must be longer than 'attestation.periodSeconds'")
+  const { silentAfterMs, periodMs } = config.attestation
+  if (silentAfterMs <= periodMs) {
+    const why = "must be longer than 'attestation.periodSeconds'"
+    complain(['attestation', 'silentAfterSeconds'], `'attestation.silentAfterSeconds' ${why}`)
   }
-  if (config.launch.ticketSeconds * 1000 + config.launch.deadlineMs <= config.attestation.periodMs) {
-    out.push(
-      "'launch.ticketSeconds' and 'launch.deadlineSeconds' together must be longer than 'attestation.periodSeconds', or no quote comes in time",
-    )
+  if (config.launch.ticketSeconds * 1000 + config.launch.deadlineMs <= periodMs) {
+    const why = "together must be longer than 'attestation.periodSeconds', or no quote comes in time"
+    complain(['launch'], `'launch.ticketSeconds' and 'launch.deadlineSeconds' ${why}`)
   }
   if (config.enrolment.admission === 'listed' && config.enrolment.listed.size === 0) {
-    out.push("'enrolment.admission' is listed, but 'enrolment.listed' names no node: nobody could be admitted")
+    const why = "is listed, but 'enrolment.listed' names no node: nobody could be admitted"
+    complain(['enrolment', 'admission'], `'enrolment.admission' ${why}`)
   }
   for (const pcr of config.attestation.registers) {
-    if (pcr === 10) out.push("'attestation.registers' names PCR 10, which the kernel (IMA) extends")
+    const where = ['attestation', 'registers']
+    if (pcr === 10) complain(where, "'attestation.registers' names PCR 10, which the kernel (IMA) extends")
     if (config.attestation.pcrs.includes(pcr)) {
-      out.push(
-        `PCR ${pcr} is in 'attestation.pcrs' and in 'attestation.registers'; a register of the boot holds no launch log`,
-      )
+      const why = "is in 'attestation.pcrs' and in 'attestation.registers'; a register of the boot holds no launch log"
+      complain(where, `PCR ${pcr} ${why}`)
     }
   }
-  if (!isAbsolute(config.policies)) out.push("'policies' is not an absolute path")
-  return out
+  if (!isAbsolute(config.policies)) complain(['policies'], "'policies' is not an absolute path")
 }
 
 function tlsSettings(tls: Static<typeof ConfigSchema>['tls']): VerifierConfig['tls'] {

@@ -1,20 +1,35 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { Value, type ValueError, ValueErrorType } from '@sinclair/typebox/value'
 import { type Document, isMap, isNode, isSeq, LineCounter, parseDocument } from 'yaml'
-import { messageOf } from '../../base/index.ts'
-import { VerifierError } from './errors.ts'
+import { messageOf } from '../base/index.ts'
 
 /** A configuration is a page or two of text; more is some other file. */
-const MAX_SETTINGS_CHARS = 256 << 10
+const MAX_SETTINGS_CHARS = 64 << 10
 const MAX_PROBLEMS = 50
 
+/** Tells a mistake, at the setting that `path` leads to; for what is missing, at what it is missing from. */
+export type Complain = (path: readonly string[], message: string) => void
+
+/** What is right for one kind of file. */
+export interface SettingsRules<T extends TSchema> {
+  /** Its `description`s complete the sentence "wants ...". */
+  readonly schema: T
+  /** Further rules of single settings, told together with mistakes of form; the value may be anything. */
+  readonly single?: (value: unknown, complain: Complain) => void
+  /** Which settings need or exclude each other; only for a value that the schema allows. */
+  readonly together?: (value: Static<T>, complain: Complain) => void
+  /** Makes the error of one or more mistakes, one `file:line:col: message` a line. */
+  readonly error: (mistakes: string) => Error
+}
+
 /**
- * Reads YAML against a schema whose `description`s complete the sentence "wants ...".
+ * Reads settings in YAML: strictly, without aliases, and with every mistake told at once by line and column.
  *
- * @param file the name for messages
- * @throws VerifierError VERIFIER_CONFIG_INVALID with every mistake at once, one `file:line:col: message` a line
+ * @param text of the file
+ * @param file its name, for messages
+ * @throws what `rules.error` makes
  */
-export function parseSettings<T extends TSchema>(schema: T, text: string, file: string): Static<T> {
+export function parseSettings<T extends TSchema>(rules: SettingsRules<T>, text: string, file: string): Static<T> {
   const lines = new LineCounter()
   const found: { readonly offset: number; readonly message: string }[] = []
   const raise = (): never => {
@@ -24,7 +39,7 @@ export function parseSettings<T extends TSchema>(schema: T, text: string, file: 
         const { line, col } = lines.linePos(offset)
         return `${file}:${Math.max(line, 1)}:${Math.max(col, 1)}: ${message}`
       })
-    throw new VerifierError('VERIFIER_CONFIG_INVALID', out.join('\n'))
+    throw rules.error(out.join('\n'))
   }
   if (text.length > MAX_SETTINGS_CHARS) {
     found.push({ offset: 0, message: `more than ${MAX_SETTINGS_CHARS} characters; this is no configuration` })
@@ -40,14 +55,18 @@ export function parseSettings<T extends TSchema>(schema: T, text: string, file: 
     found.push({ offset: 0, message: `aliases are not read here (${messageOf(err)}); write the value out` })
     return raise()
   }
-  if (Value.Check(schema, value)) return value
-  for (const e of Value.Errors(schema, value)) {
+  const complain: Complain = (path, message) => found.push({ offset: offsetAt(doc, path), message })
+  for (const e of Value.Errors(rules.schema, value)) {
     // TypeBox reports a missing member twice: as missing, and as an undefined value of the wrong type
     if (e.value === undefined && e.type !== ValueErrorType.ObjectRequiredProperty) continue
-    found.push({ offset: offsetOf(doc, e), message: sentence(e) })
+    const path = e.path.split('/').slice(1)
+    complain(e.type === ValueErrorType.ObjectRequiredProperty ? path.slice(0, -1) : path, sentence(e))
     if (found.length === MAX_PROBLEMS) break
   }
-  return raise()
+  rules.single?.(value, complain)
+  if (!Value.Check(rules.schema, value)) return raise()
+  rules.together?.(value, complain)
+  return found.length > 0 ? raise() : value
 }
 
 function sentence(e: ValueError): string {
@@ -80,10 +99,8 @@ function shown(value: unknown): string {
   return json.length > 60 ? `${json.slice(0, 57)}...` : json
 }
 
-/** Where a setting's key stands (for an item of a list: the item); for what is missing, what it is missing from. */
-function offsetOf(doc: Document, e: ValueError): number {
-  const path = e.path.split('/').slice(1)
-  if (e.type === ValueErrorType.ObjectRequiredProperty) path.pop()
+/** Where a setting's key stands (for an item of a list: the item); for the whole file, its first character. */
+function offsetAt(doc: Document, path: readonly string[]): number {
   let node: unknown = doc.contents
   let at = startOf(node) ?? 0
   for (const key of path) {

@@ -1,0 +1,1 @@
+export { type Complain, parseSettings, type SettingsRules } from './settings-file.ts'
