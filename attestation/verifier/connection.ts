@@ -24,6 +24,8 @@ const CLOSE_TIMEOUT_MS = 2000
 const HEARTBEAT_MS = 20_000
 /** Frames that may wait while one is looked at. An honest agent has one message out at a time. */
 const MAX_WAITING = 8
+/** What a peer may send that is no admitted node's: hello with eight certificates has 85 KB, an activation next to nothing. */
+const MAX_STRANGER_BYTES = 256 << 10
 /** What may wait to be sent to a peer that does not read. */
 const MAX_UNSENT_BYTES = 1 << 20
 
@@ -39,9 +41,12 @@ export interface ConnectionHandler {
 export class Connection {
   /** RFC 9266 channel binding of this TLS connection. */
   readonly exporter: Uint8Array
+  /** From now on the peer may send logs: it says that it is a node that was admitted. */
+  readonly admit: () => void
   readonly #ws: WebSocket
   readonly #log: Logger
   readonly #rate: RateLimit
+  #strangerBytes = 0
   #waiting = 0
   #queue: Promise<void> = Promise.resolve()
   #handler: ConnectionHandler | undefined
@@ -61,6 +66,16 @@ export class Connection {
     ws.on('error', (err) => log.info({ err }, 'connection failed')) // ws closes by itself after an error
     ws.on('close', () => this.#gone())
     ws.on('message', (data, isBinary) => this.#received(data, isBinary))
+    // ws collects a whole frame, which may carry megabytes of log, before anybody can look at it
+    const count = (chunk: Buffer): void => {
+      this.#strangerBytes += chunk.length
+      if (this.#strangerBytes <= MAX_STRANGER_BYTES) return
+      socket.off('data', count)
+      log.info({ code: 'SESSION_TOO_MANY_MESSAGES' }, 'peer sends too much before it is admitted; connection cut')
+      ws.terminate()
+    }
+    socket.on('data', count)
+    this.admit = () => void socket.off('data', count)
   }
 
   /** Starts to hand over messages. */

@@ -185,6 +185,7 @@ export class Session implements ConnectionHandler, LiveSession {
       this.#log.info({ hostname: hello.hostname }, 'node waits to be admitted')
       return
     }
+    this.#connection.admit()
     const context = this.#service.context(known)
     if (context.state !== undefined && context.state.pcr !== hello.pcr) {
       throw new SessionError(

@@ -87,6 +87,22 @@ describe('the listener', () => {
     await assert.rejects(peer.next('error'), /closed with 1009/)
   })
 
+  it('ends the connection of a stranger whose message is long, before all of it has come', async () => {
+    const peer = await fleet.connect(fleet.node(0))
+    peer.ws.send(new Uint8Array(300 << 10), { binary: true, fin: false })
+    await assert.rejects(peer.next('error'), /closed with 1006/)
+  })
+
+  it('takes long messages of a node that is admitted', async () => {
+    const peer = await fleet.connect(fleet.node(0))
+    await peer.enrol()
+    while (peer.node.log.length < 400 << 10) {
+      const request = 'c'.repeat(64)
+      peer.node.record({ record: 'denied', uuid: '00000000-0000-4000-8000-000000000001', request, code: 'X' })
+    }
+    assert.ok((await peer.prove()).result) // appraised, whatever came of it: other tests have used this TPM
+  })
+
   it('ends the connection of a peer that sends without waiting for answers', async () => {
     const peer = await fleet.connect(fleet.node(0))
     for (let i = 0; i < 500; i++) peer.sendRaw(encode({ t: 'activation', proof: new Uint8Array(32) }))
