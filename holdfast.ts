@@ -2,6 +2,7 @@
 import { writeSync } from 'node:fs'
 import type { Command } from 'commander'
 import { EXIT_HOLDFAST_FAILED, failureText } from './attestation/base/index.ts'
+import type { Completable } from './stage1/cli/completion.ts'
 
 /**
  * The one executable. A command's code is loaded only when it is called: `holdfast run` is on the path of every launch and
@@ -11,15 +12,20 @@ interface Entry {
   readonly area: 'Pods and images' | 'Node' | 'Verifier' | 'Help'
   readonly summary: string
   readonly run: (name: string, args: readonly string[]) => Promise<void>
+  readonly completable: () => Promise<Completable>
 }
 
 /** Runs a commander command as `holdfast NAME ARGS`. */
-function commander(load: () => Promise<{ command: () => Command }>): Entry['run'] {
-  return async (name, args) => {
+function commander(load: () => Promise<{ command: () => Command }>): Pick<Entry, 'run' | 'completable'> {
+  const run = async (name: string, args: readonly string[]): Promise<void> => {
     const command = (await load()).command()
     command.name(`holdfast ${name}`)
     failAsOurs(command, `holdfast ${name}`)
     await command.parseAsync([...args], { from: 'user' })
+  }
+  return {
+    run,
+    completable: async () => (await import('./stage1/cli/completion.ts')).completable((await load()).command()),
   }
 }
 
@@ -36,75 +42,96 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     area: 'Pods and images',
     summary: 'Measure, have authorised and start a pod; exits with its status',
     run: async (_name, args) => (await import('./stage1/cli/run.ts')).runCommand([...args]),
+    completable: async () => ({ commands: new Map(), options: (await import('./stage1/cli/run.ts')).RUN_OPTION_NAMES }),
   },
   fetch: {
     area: 'Pods and images',
     summary: 'Bring images into the store, every blob checked by digest',
-    run: commander(() => import('./stage1/cli/fetch.ts')),
+    ...commander(() => import('./stage1/cli/fetch.ts')),
   },
   list: {
     area: 'Pods and images',
     summary: 'List pods',
-    run: commander(() => import('./stage1/cli/list.ts')),
+    ...commander(() => import('./stage1/cli/list.ts')),
   },
   status: {
     area: 'Pods and images',
     summary: 'Show one pod, or wait for its end',
-    run: commander(() => import('./stage1/cli/status.ts')),
+    ...commander(() => import('./stage1/cli/status.ts')),
   },
   rm: {
     area: 'Pods and images',
     summary: 'Remove pods that have ended',
-    run: commander(() => import('./stage1/cli/rm.ts')),
+    ...commander(() => import('./stage1/cli/rm.ts')),
   },
   image: {
     area: 'Pods and images',
     summary: 'List the images in the store',
-    run: commander(() => import('./stage1/cli/image.ts')),
+    ...commander(() => import('./stage1/cli/image.ts')),
   },
   agent: {
     area: 'Node',
     summary: 'Run the node agent: owns the TPM and the launch log',
-    run: commander(() => import('./agent/cli/agent.ts')),
+    ...commander(() => import('./agent/cli/agent.ts')),
   },
   log: {
     area: 'Node',
     summary: "Print this boot's launch log",
-    run: commander(() => import('./agent/cli/log.ts')),
+    ...commander(() => import('./agent/cli/log.ts')),
   },
   verifier: {
     area: 'Verifier',
     summary: 'Run the verifier: enrols, challenges, appraises, authorises',
-    run: commander(() => import('./attestation/cli/verifier.ts')),
+    ...commander(() => import('./attestation/cli/verifier.ts')),
   },
   nodes: {
     area: 'Verifier',
     summary: 'List, admit, refuse, release nodes',
-    run: commander(() => import('./attestation/cli/nodes.ts')),
+    ...commander(() => import('./attestation/cli/nodes.ts')),
   },
   tokens: {
     area: 'Verifier',
     summary: 'Create one-time enrolment tokens',
-    run: commander(() => import('./attestation/cli/tokens.ts')),
+    ...commander(() => import('./attestation/cli/tokens.ts')),
   },
   policy: {
     area: 'Verifier',
     summary: 'Check launch policies',
-    run: commander(() => import('./attestation/cli/policy.ts')),
+    ...commander(() => import('./attestation/cli/policy.ts')),
   },
   roots: {
     area: 'Verifier',
     summary: 'Import and list the TPM makers whose certificates are believed',
-    run: commander(() => import('./attestation/cli/roots.ts')),
+    ...commander(() => import('./attestation/cli/roots.ts')),
   },
 }
 
+const COMPLETION: Entry = {
+  area: 'Help',
+  summary: 'Print what bash, zsh or fish needs to complete commands',
+  run: async (_name, [shell]) => {
+    const { COMPLETION_HELP, completionScript } = await import('./stage1/cli/completion.ts')
+    process.stdout.write(shell === '--help' ? COMPLETION_HELP : completionScript(shell))
+  },
+  completable: async () => ({ commands: new Map(), options: ['--help'] }),
+}
+
+/** Every command by its name. */
+const ALL: Readonly<Record<string, Entry>> = { ...COMMANDS, completion: COMPLETION }
+
+async function complete(words: readonly string[]): Promise<void> {
+  const { completions } = await import('./stage1/cli/completion.ts')
+  const load = async (name: string) => (Object.hasOwn(ALL, name) ? ALL[name]?.completable() : undefined)
+  const found = await completions(words, [...Object.keys(ALL), 'help', 'version'], load)
+  process.stdout.write(found.map((word) => `${word}\n`).join(''))
+}
+
 function help(): string {
-  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length))
+  const width = Math.max(...Object.keys(ALL).map((name) => name.length))
   const lines = ['holdfast launches pods only on machines that have just proved what they run.', '']
-  for (const area of ['Pods and images', 'Node', 'Verifier'] as const) {
+  for (const area of ['Pods and images', 'Node', 'Verifier', 'Help'] as const) {
     lines.push(`${area}:`)
-    for (const [name, entry] of Object.entries(COMMANDS)) {
+    for (const [name, entry] of Object.entries(ALL)) {
       if (entry.area === area) lines.push(`  ${name.padEnd(width)}  ${entry.summary}`)
     }
     lines.push('')
@@ -142,6 +169,8 @@ async function main([name, ...args]: readonly string[]): Promise<void> {
     case '--version':
       process.stdout.write(`holdfast ${VERSION}\n`)
       return
+    case '__complete':
+      return complete(args)
     case '__tpm-process': // the agent's child: the only process that loads tpm2-tss
       return (await import('./agent/tpm/index.ts')).runTpmProcess()
     default:
@@ -150,7 +179,7 @@ async function main([name, ...args]: readonly string[]): Promise<void> {
 }
 
 async function dispatch(name: string, args: readonly string[]): Promise<void> {
-  const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  const entry = Object.hasOwn(ALL, name) ? ALL[name] : undefined
   if (entry !== undefined) {
     try {
       return await entry.run(name, args)
@@ -159,7 +188,7 @@ async function dispatch(name: string, args: readonly string[]): Promise<void> {
       process.exit(EXIT_HOLDFAST_FAILED)
     }
   }
-  const near = Object.keys(COMMANDS).filter((known) => known.startsWith(name.slice(0, 2)))
+  const near = Object.keys(ALL).filter((known) => known.startsWith(name.slice(0, 2)))
   fail(
     `there is no command '${name}'`,
     near.length > 0 ? `Did you mean: ${near.join(', ')}?` : 'holdfast help lists the commands.',

@@ -115,31 +115,33 @@ export function parseRunOptions(argv: readonly string[]): RunOptions | 'help' {
   }
 }
 
+const text = { type: 'string' } as const
+const several = { type: 'string', multiple: true } as const
+const OPTIONS = {
+  exec: text,
+  'set-env': several,
+  user: text,
+  group: text,
+  'working-dir': text,
+  memory: text,
+  cpu: text,
+  net: text,
+  hostname: text,
+  'uuid-file-save': text,
+  stage1: text,
+  'insecure-options': text,
+  agent: text,
+  trust: text,
+  dir: text,
+  help: { type: 'boolean', short: 'h' },
+} as const
+
+/** As they are typed, for completion. */
+export const RUN_OPTION_NAMES: readonly string[] = Object.keys(OPTIONS).map((name) => `--${name}`)
+
 function parse(argv: readonly string[]) {
-  const text = { type: 'string' } as const
   try {
-    return parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        exec: text,
-        'set-env': { type: 'string', multiple: true },
-        user: text,
-        group: text,
-        'working-dir': text,
-        memory: text,
-        cpu: text,
-        net: text,
-        hostname: text,
-        'uuid-file-save': text,
-        stage1: text,
-        'insecure-options': text,
-        agent: text,
-        trust: text,
-        dir: text,
-        help: { type: 'boolean', short: 'h' },
-      },
-    })
+    return parseArgs({ args: [...argv], allowPositionals: true, options: OPTIONS })
   } catch (err) {
     if (err instanceof TypeError) throw new UsageError(err.message.split('. ')[0] ?? err.message)
     throw err

@@ -11,7 +11,10 @@ import {
 } from '../image/index.ts'
 import { buildPodManifest, launchPod, newPodUuid, PodError, programLength, readTicketKeys } from '../pod/index.ts'
 import { type Installation, installation } from './installation.ts'
-import { parseRunOptions, RUN_HELP, type RunOptions } from './run-options.ts'
+import { parseRunOptions, RUN_HELP, RUN_OPTION_NAMES, type RunOptions } from './run-options.ts'
+
+export { RUN_OPTION_NAMES }
+
 import { resolveStage1 } from './stage1-image.ts'
 
 /**
