@@ -1,4 +1,6 @@
+export type { Enrolment } from './enrolment.ts'
 export { StoreError, type StoreErrorCode } from './errors.ts'
+export type { StoredDecision, StoredVerdict } from './history.ts'
 export { findNode, type OperatorAct, operate, saveToken } from './operator.ts'
 export type {
   Admission,
@@ -10,11 +12,5 @@ export type {
   NodeRecord,
   VerdictChange,
 } from './records.ts'
-export {
-  type Enrolment,
-  openStore,
-  type ResultRecord,
-  Store,
-  type StoredDecision,
-  type StoredVerdict,
-} from './store.ts'
+export type { ResultRecord } from './results.ts'
+export { openStore, Store } from './store.ts'

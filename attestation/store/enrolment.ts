@@ -1,0 +1,122 @@
+import type { Kysely } from 'kysely'
+import { blob } from './blob.ts'
+import { StoreError } from './errors.ts'
+import { type AdmittedBy, type BoundAk, type Labels, type NodeRecord, nodeFromRow } from './records.ts'
+import type { Database } from './schema.ts'
+
+/** A node that has just proved EK and AK. */
+export interface Enrolment {
+  readonly nodeId: string
+  readonly ekPublic: Uint8Array
+  readonly ekCertificateSha256?: string
+  readonly ak: BoundAk
+  readonly attributes: Labels
+  readonly admission:
+    | { readonly kind: 'pending' }
+    | { readonly kind: 'listed' }
+    | { readonly kind: 'token'; readonly tokenSha256: string }
+}
+
+/** Within a transaction: the new node with its AK; its token, if any, is spent. */
+export async function insertNode(tx: Kysely<Database>, at: string, e: Enrolment): Promise<NodeRecord> {
+  const token = e.admission.kind === 'token' ? await spendToken(tx, e.admission.tokenSha256, e.nodeId, at) : undefined
+  const admittedBy: AdmittedBy | null =
+    e.admission.kind === 'token' ? 'token' : e.admission.kind === 'listed' ? 'listed' : null
+  await tx
+    .insertInto('nodes')
+    .values({
+      node_id: e.nodeId,
+      ek_public: blob(e.ekPublic),
+      ek_certificate_sha256: e.ekCertificateSha256 ?? null,
+      ...akColumns(e.ak),
+      admission: admittedBy === null ? 'pending' : 'admitted',
+      admitted_by: admittedBy,
+      labels: JSON.stringify(token ?? {}),
+      attributes: JSON.stringify(e.attributes),
+      tier: 'none',
+      quarantine: null,
+      state: null,
+      generation: 1,
+      created_at: at,
+      updated_at: at,
+    })
+    .execute()
+  return await theNode(tx, e.nodeId)
+}
+
+/**
+ * Within a transaction: a known node without an AK gets this one.
+ *
+ * @throws StoreError STORE_CONFLICT when it has one
+ */
+export async function updateAk(tx: Kysely<Database>, at: string, nodeId: string, ak: BoundAk): Promise<NodeRecord> {
+  const done = await tx
+    .updateTable('nodes')
+    .set((eb) => ({ ...akColumns(ak), state: null, generation: eb('generation', '+', 1), updated_at: at }))
+    .where('node_id', '=', nodeId)
+    .where('ak_name', 'is', null)
+    .executeTakeFirst()
+  if (done.numUpdatedRows !== 1n) {
+    throw new StoreError('STORE_CONFLICT', `node ${nodeId} has an attestation key already`)
+  }
+  return await theNode(tx, nodeId)
+}
+
+/**
+ * Within a transaction: a pending node is admitted and its token spent.
+ *
+ * @throws StoreError STORE_CONFLICT when the token is not good or the node not pending
+ */
+export async function redeemToken(
+  tx: Kysely<Database>,
+  at: string,
+  nodeId: string,
+  tokenSha256: string,
+): Promise<NodeRecord> {
+  const labels = await spendToken(tx, tokenSha256, nodeId, at)
+  const done = await tx
+    .updateTable('nodes')
+    .set((eb) => ({
+      admission: 'admitted',
+      admitted_by: 'token',
+      labels: JSON.stringify(labels),
+      generation: eb('generation', '+', 1),
+      updated_at: at,
+    }))
+    .where('node_id', '=', nodeId)
+    .where('admission', '=', 'pending')
+    .executeTakeFirst()
+  if (done.numUpdatedRows !== 1n) throw new StoreError('STORE_CONFLICT', `node ${nodeId} is not pending`)
+  return await theNode(tx, nodeId)
+}
+
+function akColumns(ak: BoundAk): { ak_public: Buffer; ak_name: string; ak_certificate: Buffer } {
+  return { ak_public: blob(ak.public), ak_name: ak.name, ak_certificate: blob(ak.certificate) }
+}
+
+async function theNode(tx: Kysely<Database>, nodeId: string): Promise<NodeRecord> {
+  return nodeFromRow(await tx.selectFrom('nodes').selectAll().where('node_id', '=', nodeId).executeTakeFirstOrThrow())
+}
+
+/** @returns the labels that the token gives to its node */
+async function spendToken(tx: Kysely<Database>, tokenSha256: string, nodeId: string, at: string): Promise<Labels> {
+  const done = await tx
+    .updateTable('enrolment_tokens')
+    .set({ used_at: at, used_by: nodeId })
+    .where('token_sha256', '=', tokenSha256)
+    .where('used_at', 'is', null)
+    .where('expires_at', '>', at)
+    .executeTakeFirst()
+  if (done.numUpdatedRows !== 1n) {
+    throw new StoreError(
+      'STORE_CONFLICT',
+      'the enrolment token is unknown, used or expired; make one with: holdfast tokens create',
+    )
+  }
+  const row = await tx
+    .selectFrom('enrolment_tokens')
+    .select('labels')
+    .where('token_sha256', '=', tokenSha256)
+    .executeTakeFirstOrThrow()
+  return JSON.parse(row.labels)
+}

@@ -1,0 +1,123 @@
+import type { Kysely } from 'kysely'
+import { blob } from './blob.ts'
+import { StoreError } from './errors.ts'
+import type { DecisionRecord, EvidenceItem, VerdictChange } from './records.ts'
+import type { Database } from './schema.ts'
+
+/** What one appraisal leaves behind. */
+export interface ResultRecord {
+  readonly nodeId: string
+  /** Of the record that the appraisal began with. */
+  readonly generation: number
+  readonly state: string
+  readonly change?: VerdictChange
+  readonly evidence: EvidenceItem
+}
+
+/** Within a transaction: the node's new state; a change of verdict with its evidence. */
+export async function recordResult(tx: Kysely<Database>, at: string, r: ResultRecord): Promise<void> {
+  await updateNode(tx, at, r)
+  if (!r.change) return
+  await recordEvidence(tx, at, r.evidence)
+  await tx
+    .insertInto('verdicts')
+    .values({
+      at,
+      node_id: r.nodeId,
+      tier: r.change.tier,
+      findings: r.change.findings,
+      evidence_sha256: r.evidence.sha256,
+    })
+    .execute()
+}
+
+/** Within a transaction: a change of verdict that no evidence led to. */
+export async function recordVerdict(
+  tx: Kysely<Database>,
+  at: string,
+  nodeId: string,
+  generation: number,
+  change: VerdictChange,
+  state: string | undefined,
+): Promise<void> {
+  await updateNode(tx, at, { nodeId, generation, change, state })
+  await tx
+    .insertInto('verdicts')
+    .values({ at, node_id: nodeId, tier: change.tier, findings: change.findings, evidence_sha256: null })
+    .execute()
+}
+
+/**
+ * Within a transaction: a decision, its evidence and the node's new state.
+ *
+ * @throws StoreError STORE_CONFLICT as Store.saveDecision
+ */
+export async function recordDecision(
+  tx: Kysely<Database>,
+  at: string,
+  d: DecisionRecord,
+  result: ResultRecord,
+): Promise<void> {
+  if (d.outcome === 'allowed') {
+    const fit = await tx
+      .selectFrom('nodes')
+      .select('node_id')
+      .where('node_id', '=', d.nodeId)
+      .where('admission', '=', 'admitted')
+      .where('quarantine', 'is', null)
+      .executeTakeFirst()
+    if (!fit) throw new StoreError('STORE_CONFLICT', `node ${d.nodeId} is not admitted, or is in quarantine`)
+  }
+  await recordResult(tx, at, result)
+  await recordEvidence(tx, at, result.evidence)
+  await tx
+    .insertInto('decisions')
+    .values({
+      at,
+      node_id: d.nodeId,
+      pod_uuid: d.podUuid,
+      outcome: d.outcome,
+      code: d.code ?? null,
+      reasons: JSON.stringify(d.reasons),
+      policy_revision: d.policyRevision ?? null,
+      ticket_id: d.ticketId ?? null,
+      tier: d.tier,
+      request_sha256: d.requestSha256,
+      request: blob(d.request),
+      evidence_sha256: result.evidence.sha256,
+    })
+    .execute()
+}
+
+/** Within a transaction: bytes under their digest, unless they are there. */
+export async function recordEvidence(tx: Kysely<Database>, at: string, item: EvidenceItem): Promise<void> {
+  await tx
+    .insertInto('evidence')
+    .values({ sha256: item.sha256, kind: item.kind, at, bytes: blob(item.bytes) })
+    .onConflict((oc) => oc.column('sha256').doNothing())
+    .execute()
+}
+
+async function updateNode(
+  tx: Kysely<Database>,
+  at: string,
+  r: Pick<ResultRecord, 'nodeId' | 'generation'> & {
+    readonly change?: VerdictChange | undefined
+    readonly state: string | undefined
+  },
+): Promise<void> {
+  const done = await tx
+    .updateTable('nodes')
+    .set({
+      updated_at: at,
+      ...(r.state !== undefined && { state: r.state }),
+      ...(r.change && { tier: r.change.tier }),
+      ...(r.change?.quarantine !== undefined && { quarantine: r.change.quarantine }),
+    })
+    .where('node_id', '=', r.nodeId)
+    .where('generation', '=', r.generation)
+    .executeTakeFirst()
+  if (done.numUpdatedRows !== 1n) {
+    throw new StoreError('STORE_CONFLICT', `an operator has acted on node ${r.nodeId} in between`)
+  }
+}
