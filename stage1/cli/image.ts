@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
 import { EXIT_HOLDFAST_FAILED, messageOf } from '../../attestation/base/index.ts'
-import { listImages, openImageStore } from '../image/index.ts'
+import { existingImageStore, listImages } from '../image/index.ts'
 import { DEFAULT_DIR } from './installation.ts'
 import { formatTable } from './table.ts'
 
@@ -21,28 +21,37 @@ export function command(): Command {
     .option('--no-legend', 'no header line')
     .addOption(new Option('--format <format>', 'how to print').choices(['table', 'json']).default('table'))
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
-    .addHelpText('after', '\nExample:\n  holdfast image list --full\n')
+    .addHelpText('after', EXAMPLES)
     .action((options: ImageListOptions) => list(options))
   return image
 }
 
+const EXAMPLES = `
+NAME is what was fetched, as fetch was given it. run takes it, or the end of it after a slash, or the beginning of the ID.
+
+Examples:
+  holdfast image list --full
+  holdfast image list --format=json | jq -r '.[] | "\\(.name) \\(.tree)"'
+`
+
 function list(options: ImageListOptions): void {
   const rows: { id: string; name: string; fetchedAt: string; sizeBytes: number; tree: string; signers: string[] }[] = []
-  for (const listed of listImages(openImageStore(options.dir))) {
+  const store = existingImageStore(options.dir)
+  for (const listed of store === undefined ? [] : listImages(store)) {
     if ('error' in listed) {
       process.stderr.write(`holdfast image list: ${listed.id}: ${messageOf(listed.error)}\n`)
       process.exitCode = EXIT_HOLDFAST_FAILED
       continue
     }
-    const { image, names } = listed
-    for (const name of names) {
+    const { image, origins } = listed
+    for (const origin of origins) {
       rows.push({
         id: image.id,
-        name,
-        fetchedAt: image.origin.fetchedAt,
+        name: origin.name,
+        fetchedAt: origin.fetchedAt,
         sizeBytes: image.treeSizeBytes,
         tree: image.treeDigest,
-        signers: image.origin.signers.map((s) => s.name),
+        signers: origin.signers.map((s) => s.name),
       })
     }
   }

@@ -40,10 +40,10 @@ export function findImage(store: ImageStore, text: string, cwd: string): StoredI
 
 /** An image in the list, or what is wrong with it: one bad record must not hide the others. */
 export type ListedImage =
-  | { readonly id: ImageId; readonly image: StoredImage; readonly names: readonly string[] }
+  | { readonly id: ImageId; readonly image: StoredImage; readonly origins: readonly ImageOrigin[] }
   | { readonly id: ImageId; readonly error: ImageError }
 
-/** All images of the store, sorted by ID, with all their names. */
+/** All images of the store, sorted by ID, each with what every name of it was fetched as; `image` has the newest. */
 export function listImages(store: ImageStore): ListedImage[] {
   const origins = listOrigins(store)
   return listImageIds(store).flatMap((id): ListedImage[] => {
@@ -51,7 +51,7 @@ export function listImages(store: ImageStore): ListedImage[] {
     const [first] = mine
     if (first === undefined) return [] // its fetch has not come to its end
     try {
-      return [{ id, image: imageOf(store, mine.reduce(newer, first)), names: mine.map((o) => o.name) }]
+      return [{ id, image: imageOf(store, mine.reduce(newer, first)), origins: mine }]
     } catch (error) {
       if (!(error instanceof ImageError)) throw error
       return [{ id, error }]

@@ -88,5 +88,6 @@ function unreachable(url: URL, cause: unknown): ImageError {
     : plain
       ? '; it seems to speak plain HTTP, which --insecure-options=http would allow'
       : ''
-  return new ImageError('IMAGE_SOURCE_UNREACHABLE', `${shownUrl(url)}: ${messageOf(cause)}${hint}`, { cause })
+  const why = plain ? 'no TLS answer' : messageOf(cause) // OpenSSL's own text has its source line in it and a line feed
+  return new ImageError('IMAGE_SOURCE_UNREACHABLE', `${shownUrl(url)}: ${why}${hint}`, { cause })
 }

@@ -89,7 +89,12 @@ function read(directory: string, name: string, maxBytes: number): Buffer {
     return fs.readFileSync(fd)
   } catch (cause) {
     if (cause instanceof ImageError) throw cause
-    if (codeOf(cause) === 'ENOENT' && name === 'oci-layout') {
+    if (name === 'oci-layout' && codeOf(cause) === 'ENOTDIR') {
+      throw new ImageError('IMAGE_SOURCE_BAD', `${directory} is a file, neither an .aci nor an OCI image layout`, {
+        cause,
+      })
+    }
+    if (name === 'oci-layout' && codeOf(cause) === 'ENOENT') {
       throw new ImageError('IMAGE_NOT_FOUND', `${directory} is no OCI image layout: it has no oci-layout file`, {
         cause,
       })

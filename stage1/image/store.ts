@@ -28,6 +28,16 @@ export function openImageStore(dir: string): ImageStore {
   return store
 }
 
+/**
+ * The store for those who only look, and so must not make one.
+ * @returns undefined where nothing was fetched yet
+ * @throws ImageError IMAGE_STORE_FAILED
+ */
+export function existingImageStore(dir: string): ImageStore | undefined {
+  const store = { dir: path.resolve(dir) }
+  return storing(store, () => fs.statSync(path.join(store.dir, 'images'), { throwIfNoEntry: false })) && store
+}
+
 /** @param digestText `sha256:<hex>`, already checked to be one */
 export function blobPath(store: ImageStore, digestText: string): string {
   return path.join(store.dir, 'cas/sha256', digestText.slice('sha256:'.length))

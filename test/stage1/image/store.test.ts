@@ -73,8 +73,8 @@ describe('image store', () => {
     await fetch(layout('b'))
     const [listed, ...others] = listImages(store)
     assert.deepEqual(others, [])
-    assert.ok(listed && 'names' in listed)
-    assert.equal(listed.names.length, 2)
+    assert.ok(listed && 'origins' in listed)
+    assert.equal(listed.origins.length, 2)
   })
 
   it('tells images that share a name apart, and says so', async () => {
