@@ -21,6 +21,7 @@ function commander(load: () => Promise<{ command: () => Command }>): Pick<Entry,
     const command = (await load()).command()
     command.name(`holdfast ${name}`)
     failAsOurs(command, `holdfast ${name}`)
+    command.hook('preAction', (_, action) => endWithReader(action))
     await command.parseAsync([...args], { from: 'user' })
   }
   return {
@@ -28,6 +29,19 @@ function commander(load: () => Promise<{ command: () => Command }>): Pick<Entry,
     completable: async () => (await import('./stage1/cli/completion.ts')).completable((await load()).command()),
   }
 }
+
+/**
+ * A command whose reader has seen enough (`holdfast log | head`) ends without a word, and says by its status that not all was
+ * read. Services print nothing, and their standard output may be a pipe that others share: it stays as it is.
+ */
+function endWithReader(action: Command): void {
+  if (SERVICES.has(action.name())) return
+  process.stdout.on('error', (err: Error & { code?: string }) => {
+    if (err.code === 'EPIPE') process.exit(EXIT_HOLDFAST_FAILED)
+    throw err
+  })
+}
+const SERVICES: ReadonlySet<string> = new Set(['holdfast agent', 'holdfast verifier'])
 
 /** What commander refuses, an unknown option for example, is said and exits as all failures of ours; so for subcommands. */
 function failAsOurs(command: Command, name: string): void {
@@ -161,7 +175,7 @@ async function main([name, ...args]: readonly string[]): Promise<void> {
     case '--help':
     case '-h': {
       const about = args[0]
-      if (name === 'help' && about !== undefined) return dispatch(about, ['--help'])
+      if (name === 'help' && about !== undefined) return dispatch(about, [...args.slice(1), '--help'])
       process.stdout.write(help())
       return
     }

@@ -17,26 +17,26 @@ export function command(): Command {
     .addHelpText('after', EXAMPLES)
   nodes
     .command('list')
-    .description('all nodes: who waits, who is admitted, what the last appraisal said')
+    .description('All nodes: who waits, who is admitted, what the last appraisal said.')
     .addOption(formatOption())
     .addOption(configOption())
     .action(async (options: ListOptions) => list(options))
   nodes
     .command('show')
     .argument('<node>', 'node ID, the beginning of one, or a host name')
-    .description('one node, with its last verdicts and decisions')
+    .description('One node, with its last verdicts and decisions.')
     .addOption(formatOption())
     .addOption(configOption())
     .action(async (node: string, options: ListOptions) => show(node, options))
-  act(nodes, 'admit', 'let a node launch pods (as far as launch policies allow)', { act: 'admit' })
-  act(nodes, 'refuse', 'let a node do nothing any more', { act: 'refuse' })
-  act(nodes, 'release', 'end the quarantine of a node, after you have looked at it', { act: 'release' })
-  act(nodes, 'rebind', 'accept another attestation key of the same TPM, when the old one was lost', { act: 'rebind' })
+  act(nodes, 'admit', 'Let nodes launch pods, as far as launch policies allow.', { act: 'admit' })
+  act(nodes, 'refuse', 'Let nodes do nothing any more.', { act: 'refuse' })
+  act(nodes, 'release', 'End the quarantine of nodes, after you have looked at them.', { act: 'release' })
+  act(nodes, 'rebind', 'Accept another attestation key of the same TPM, when the old one was lost.', { act: 'rebind' })
   nodes
     .command('label')
     .argument('<node>', 'node ID, the beginning of one, or a host name')
     .argument('<label...>', 'KEY=VALUE to set, KEY- to remove')
-    .description('set labels, which launch policies can ask for')
+    .description('Set labels, which launch policies can ask for.')
     .addOption(configOption())
     .action(async (node: string, words: string[], options: ConfigOption) =>
       carryOut(node, { act: 'label', ...parseLabels(words) }, options),
@@ -79,7 +79,7 @@ async function list(options: ListOptions): Promise<void> {
   }
   const rows = nodes.map((n) => [
     n.nodeId.slice(0, 12),
-    n.attributes['hostname'] ?? '',
+    n.attributes['hostname'] ?? '-',
     n.admission,
     n.quarantine === undefined ? n.tier : 'quarantine',
     labelText(n),
@@ -103,7 +103,7 @@ async function show(name: string, options: ListOptions): Promise<void> {
   }
   const facts = [
     ['node', node.nodeId],
-    ['host', node.attributes['hostname'] ?? ''],
+    ['host', node.attributes['hostname'] ?? '-'],
     ['admission', `${node.admission}${node.admittedBy === undefined ? '' : ` (${node.admittedBy})`}`],
     ['tier', node.tier],
     ...(node.quarantine === undefined ? [] : [['quarantine', node.quarantine]]),
@@ -129,15 +129,16 @@ async function show(name: string, options: ListOptions): Promise<void> {
   )
 }
 
+/** Members that are always there; what is not known is null. */
 function toJson(n: NodeRecord) {
   return {
     nodeId: n.nodeId,
     admission: n.admission,
-    admittedBy: n.admittedBy,
+    admittedBy: n.admittedBy ?? null,
     tier: n.tier,
-    quarantine: n.quarantine,
-    akName: n.ak?.name,
-    ekCertificateSha256: n.ekCertificateSha256,
+    quarantine: n.quarantine ?? null,
+    akName: n.ak?.name ?? null,
+    ekCertificateSha256: n.ekCertificateSha256 ?? null,
     labels: n.labels,
     attributes: n.attributes,
     createdAt: n.createdAt,
@@ -146,15 +147,14 @@ function toJson(n: NodeRecord) {
 }
 
 function labelText(n: NodeRecord): string {
-  return Object.entries(n.labels)
-    .map(([key, value]) => `${key}=${value}`)
-    .join(' ')
+  const labels = Object.entries(n.labels).map(([key, value]) => `${key}=${value}`)
+  return labels.join(' ') || '-'
 }
 
 function findingText(findings: unknown): string {
-  if (!Array.isArray(findings)) return ''
-  return findings
+  if (!Array.isArray(findings)) return '-'
+  const messages = findings
     .filter((f): f is { message: string } => typeof f === 'object' && f !== null && typeof f.message === 'string')
     .map((f) => f.message)
-    .join('; ')
+  return messages.join('; ') || '-'
 }

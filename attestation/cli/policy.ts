@@ -11,14 +11,14 @@ Launch policies are *.cedar files in the directory that verifier.yaml names. Eac
 and column; exit status 254 then. The revision is what tickets and decisions name.
 
 Examples:
-  holdfast policy check /etc/holdfast/policies && kill -HUP "$(pidof -s holdfast-verifier)"
+  holdfast policy check /etc/holdfast/policies && systemctl reload holdfast-verifier
   holdfast policy schema > launch.cedarschema
 `,
   )
   policy
     .command('check')
     .argument('<directory>', 'directory of *.cedar files')
-    .description('check all policies of a directory and list them')
+    .description('Check all policies of a directory and list them.')
     .action(async (directory: string) => {
       const set = loadLaunchPolicies(directory)
       const rows = set.policies.map((p) => [p.effect, p.id, `${p.file}:${p.line}`, p.description ?? ''])
@@ -30,7 +30,7 @@ Examples:
     })
   policy
     .command('schema')
-    .description('print what policies can speak of')
+    .description('Print what policies can speak of.')
     .action(() => {
       process.stdout.write(LAUNCH_SCHEMA)
     })

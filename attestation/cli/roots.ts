@@ -11,7 +11,7 @@ export function command(): Command {
       'after',
       `
 Files may be PEM or DER and hold several certificates. Self-signed ones become trusted roots; the others only help to
-reach a root. A running verifier takes them over with: kill -HUP its pid.
+reach a root. A running verifier takes them over with: systemctl reload holdfast-verifier, or kill -HUP its pid.
 
 Examples:
   holdfast roots import tpm-maker-bundle.pem
@@ -21,7 +21,7 @@ Examples:
   roots
     .command('import')
     .argument('<file...>', 'certificates, PEM or DER')
-    .description('trust the makers in these files; prints what was imported')
+    .description('Trust the makers in these files; prints what was imported.')
     .addOption(configOption())
     .action(async (files: string[], options: { config: string }) => {
       for (const root of importRoots(readVerifierConfig(options.config).enrolment.roots, files)) {
@@ -30,7 +30,7 @@ Examples:
     })
   roots
     .command('list')
-    .description('what is trusted now')
+    .description('List what is trusted now.')
     .addOption(formatOption())
     .addOption(configOption())
     .action(async (options: { config: string; format: 'table' | 'json' }) => {

@@ -10,8 +10,8 @@ export function command(): Command {
   const tokens = new Command('tokens').description('Create one-time enrolment tokens.').addHelpText(
     'after',
     `
-A token admits one node, once, and is shown once: the verifier keeps its digest only. Put it into the node's agent.yaml
-as enrolmentToken, or into the file that enrolmentTokenFile names. It replaces no proof: the node still shows its TPM.
+A token admits one node, once, and is shown once: the verifier keeps its digest only. Put it into a file
+of the node that enrolmentTokenFile in its agent.yaml names. It replaces no proof: the node still shows its TPM.
 
 Examples:
   holdfast tokens create
@@ -20,7 +20,7 @@ Examples:
   )
   tokens
     .command('create')
-    .description('make a token and print it')
+    .description('Make a token and print it.')
     .option('--hours <n>', 'how long it can be used', parseHours, 24)
     .option('--label <key=value...>', 'label of the node that uses it', [])
     .addOption(configOption())

@@ -30,7 +30,7 @@ Examples:
         process.stdout.write(
           `${config.policies}: ${policies.policies.length} policies, revision ${policies.revision}\n`,
         )
-        process.stdout.write(`${config.enrolment.roots}: ${roots.anchorFingerprints.size} roots\n`)
+        process.stdout.write(`${config.enrolment.roots}: roots of TPM makers: ${roots.anchorFingerprints.size}\n`)
         return
       }
       await runVerifier(config)

@@ -53,6 +53,28 @@ describe("the verifier's commands", () => {
     assert.match(shown.stdout, /Decisions, newest first/)
   })
 
+  it('say null where something of a node is not known, so that members are always there', async () => {
+    const [node] = JSON.parse((await holdfast('nodes', 'list', '--format=json', '--config', config)).stdout)
+    assert.deepEqual([node.quarantine, node.ekCertificateSha256], [null, null])
+  })
+
+  it('end without a stack trace when nobody reads on', async () => {
+    const child = spawn(HOLDFAST, ['policy', 'schema'], { stdio: ['ignore', 'pipe', 'pipe'] })
+    child.stdout.destroy()
+    let stderr = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text
+    })
+    const [status] = await once(child, 'close')
+    assert.deepEqual([status, stderr], [254, ''])
+  })
+
+  it('are explained one by one: holdfast help nodes show', async () => {
+    const { status, stdout } = await holdfast('help', 'nodes', 'show')
+    assert.equal(status, 0)
+    assert.match(stdout, /^Usage: holdfast nodes show /)
+  })
+
   it('make a token that is stored as a digest only', async () => {
     const { status, stdout } = await holdfast(
       'tokens',
