@@ -16,7 +16,7 @@ const HINTS: Readonly<Record<string, string>> = {
   LAUNCH_BODY: 'Use the holdfast that belongs to this agent: holdfast version.',
   LAUNCH_LOG_LOCKED: 'A node has one agent: stop the other one, or give this one another dataDirectory.',
   LAUNCH_LOG_STORAGE:
-    'Free space on, or repair, the disk of dataDirectory; nothing is launched until it can be written.',
+    'Run as root, and free space on, or repair, the disk of dataDirectory; nothing is launched until it can be written.',
   LAUNCH_LOG_REGISTER: 'Something else extended the register; holdfast log shows the break. Reboot to start clean.',
   LAUNCH_LOG_BANKS: "Correct 'banks' in the configuration, or reboot after the TPM's PCR allocation was changed.",
   LAUNCH_LOG_CORRUPT: 'Keep the file as evidence, move it away, or reboot: the verifier will notice either way.',

@@ -3,10 +3,20 @@ import { AgentCommandError } from '../hints.ts'
 import { DEFAULT_AGENT_SOCKET } from '../local-api/index.ts'
 import { getLocal, getLocalJson } from './local-client.ts'
 
+const EXAMPLES = `
+The table is a summary; json and tlv have everything that was measured. agent/README.md says how to check it by hand.
+
+Examples:
+  holdfast log
+  holdfast log --format=json | jq -c '.[].content | select(.record == "launch")'
+  holdfast log --format=tlv > launch-log.cel
+`
+
 /** `holdfast log`: the launch log of this boot. */
 export function command(): Command {
   return new Command('log')
-    .description("Print this boot's launch log")
+    .description("Print this boot's launch log.")
+    .addHelpText('after', EXAMPLES)
     .option('--socket <path>', 'socket of the agent', DEFAULT_AGENT_SOCKET)
     .addOption(
       new Option('--format <format>', 'how to print: json is CEL-JSON, tlv the bytes')
