@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import pino, { type Logger } from 'pino'
-import { messageOf } from '../base/index.ts'
+import { codeOf, messageOf } from '../base/index.ts'
 import { loadLaunchPolicies } from '../launch-policy/index.ts'
 import { openStore } from '../store/index.ts'
 import type { VerifierConfig } from './config/index.ts'
@@ -98,7 +98,7 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
           )
         } catch (err) {
           log.error(
-            { err, policyRevision: service.policies().revision },
+            { code: codeOf(err), reason: messageOf(err), policyRevision: service.policies().revision },
             'policies and roots not taken over; the old ones stay',
           )
         }
@@ -119,7 +119,13 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
 
 /** Runs until SIGTERM or SIGINT; SIGHUP reloads. Resolves when everything has ended. */
 export async function runVerifier(config: VerifierConfig): Promise<void> {
-  const log = pino({ level: config.logLevel, name: 'verifier' }, pino.destination(2))
+  const log = pino(
+    {
+      ...{ level: config.logLevel, name: 'holdfast-verifier', timestamp: pino.stdTimeFunctions.isoTime },
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    pino.destination(2),
+  )
   const verifier = await startVerifier(config, { log })
   const onHangUp = (): void => {
     verifier.reload().catch((err) => log.error({ err, reason: messageOf(err) }, 'reload failed'))
