@@ -34,7 +34,10 @@ export async function checkAnswer(
 ): Promise<LaunchMode> {
   if (answer.decision === 'denied') {
     throw new PodError('LAUNCH_DENIED', ['the launch was refused', ...answer.reasons].join('\n  '), {
-      hint: `The verifier's operator can tell more (${answer.code}); holdfast log shows what was measured.`,
+      hint:
+        answer.code === 'LAUNCH_DENIED'
+          ? 'What decides is the launch policy at the verifier; holdfast log shows what was measured.'
+          : `The verifier's operator can tell more (${answer.code}); holdfast log shows what was measured.`,
     })
   }
   const requestBytes = utf8(answer.request)
