@@ -1,3 +1,4 @@
+import { ManifestError, manifestIsolators, type PodManifest, parsePodManifest } from '../../stage1/manifest/index.ts'
 import { canonicalJson, toHex, utf8 } from '../base/index.ts'
 import { digest } from '../crypto/index.ts'
 import type { LaunchRequest, TicketSubject } from '../protocol/index.ts'
@@ -86,10 +87,31 @@ export function ticketSubject(
   }
 }
 
-function manifestFinding({ pod }: LaunchRequest): Finding {
-  const got = sha256Hex(utf8(canonicalJson(pod.manifest)))
-  const message = `the manifest's digest is ${got}, the request says ${pod.manifestSha256}`
-  return check('request.manifest', got === pod.manifestSha256, 'executables', message)
+/** Policies decide by what stands beside the manifest, and the pod is started by the manifest: they must say the same. */
+function manifestFinding(request: LaunchRequest): Finding {
+  const wrong = manifestMisfit(request)
+  return check('request.manifest', wrong === undefined, 'executables', wrong ?? '')
+}
+
+function manifestMisfit({ pod, images, isolators, volumes }: LaunchRequest): string | undefined {
+  const bytes = utf8(canonicalJson(pod.manifest))
+  const got = sha256Hex(bytes)
+  if (got !== pod.manifestSha256) return `the manifest's digest is ${got}, the request says ${pod.manifestSha256}`
+  let manifest: PodManifest
+  try {
+    manifest = parsePodManifest(bytes)
+  } catch (err) {
+    if (err instanceof ManifestError) return err.message
+    throw err
+  }
+  if (manifest.apps.map((a) => a.image.id).join() !== images.map((i) => i.id).join()) {
+    return "the request names other images than the manifest's apps"
+  }
+  if (canonicalJson(manifestIsolators(manifest)) !== canonicalJson(isolators)) {
+    return 'the request names other isolators than the manifest'
+  }
+  const names = (of: readonly { readonly name: string }[]): string => of.map((v) => v.name).join()
+  return names(manifest.volumes) === names(volumes) ? undefined : 'the request names other volumes than the manifest'
 }
 
 function podFinding({ request, bytes }: RequestInput, { log }: BootProof): Finding {

@@ -12,6 +12,7 @@ export {
 } from './image-manifest.ts'
 export { appFromOciConfig, imageManifestFromOci, type OciImageConfig, parseOciImageConfig } from './oci-config.ts'
 export {
+  manifestIsolators,
   type PodApp,
   type PodManifest,
   parsePodManifest,

@@ -29,6 +29,14 @@ export interface PodManifest {
   readonly annotations: readonly NameValue[]
 }
 
+/** Limits and grants of all apps, then of the pod: values as RFC 8785 text, for a launch request and its policies. */
+export function manifestIsolators(manifest: PodManifest): { readonly name: string; readonly value: string }[] {
+  return [...manifest.apps.flatMap((a) => a.app.isolators), ...manifest.isolators].map(({ name, value }) => ({
+    name,
+    value: canonicalJson(value),
+  }))
+}
+
 const MAX_APPS = 64
 const MAX_VOLUMES = 256
 const POD_MEMBERS = ['acKind', 'acVersion', 'apps', 'volumes', 'isolators', 'annotations']

@@ -1,8 +1,8 @@
-import { canonicalJson, toHex } from '../../attestation/base/index.ts'
+import { toHex } from '../../attestation/base/index.ts'
 import { digest, hmac } from '../../attestation/crypto/index.ts'
 import type { PodLaunch } from '../../attestation/protocol/index.ts'
 import type { StoredImage } from '../image/index.ts'
-import { type PodManifest, podManifestBytes, redactManifest } from '../manifest/index.ts'
+import { manifestIsolators, type PodManifest, podManifestBytes, redactManifest } from '../manifest/index.ts'
 import type { Network } from './plan.ts'
 import type { Stage1Interface } from './stage1-interface.ts'
 import type { PodUuid } from './uuid.ts'
@@ -60,9 +60,7 @@ export function buildPodLaunch(f: LaunchFacts): PodLaunch {
     })),
     network: f.network,
     volumes: [],
-    isolators: f.manifest.apps.flatMap((a) =>
-      a.app.isolators.map(({ name, value }) => ({ name, value: canonicalJson(value) })),
-    ),
+    isolators: manifestIsolators(f.manifest),
     relaxed: [...f.relaxed].sort(),
   }
 }

@@ -2,6 +2,32 @@ import type { LaunchRequest } from '../../attestation/protocol/index.ts'
 
 const hex64 = (digit: string): string => digit.repeat(64)
 
+const IMAGE: LaunchRequest['images'][number] = {
+  name: 'registry.example:5000/busybox:1.36',
+  id: `sha256-${hex64('6')}`,
+  manifest: `sha256:${hex64('7')}`,
+  tree: `erofs-verity-1:sha256:${hex64('8')}`,
+  verification: 'full-file',
+  signers: [],
+  relaxed: [],
+}
+
+/** A pod manifest that says what a request with these images and isolators says. */
+export function podManifest(
+  images: LaunchRequest['images'],
+  isolators: LaunchRequest['isolators'] = [],
+): LaunchRequest['pod']['manifest'] {
+  const app = { exec: ['/bin/true'], user: '0', environment: [], workingDirectory: '/', mountPoints: [], isolators: [] }
+  return {
+    acKind: 'PodManifest',
+    acVersion: '0.8.11',
+    apps: images.map((image, i) => ({ name: `app-${i}`, image: { id: image.id, name: `app-${i}` }, app })),
+    volumes: [],
+    isolators: isolators.map(({ name, value }) => ({ name, value: JSON.parse(value) as unknown })),
+    annotations: [],
+  }
+}
+
 /** A launch request that is valid in every field; give what matters to the test. */
 export function launchRequest(over: Partial<LaunchRequest> = {}): LaunchRequest {
   return {
@@ -11,7 +37,7 @@ export function launchRequest(over: Partial<LaunchRequest> = {}): LaunchRequest 
     pod: {
       uuid: '6f9619ff-8b86-4d01-b42d-00c04fc964ff',
       manifestSha256: hex64('2'),
-      manifest: { acVersion: '0.8.11' },
+      manifest: podManifest(over.images ?? [IMAGE], over.isolators ?? []),
     },
     stage1: {
       flavour: 'nspawn',
@@ -22,17 +48,7 @@ export function launchRequest(over: Partial<LaunchRequest> = {}): LaunchRequest 
       interfaceVersion: 1,
       hostPrograms: [{ path: '/usr/bin/systemd-nspawn', sha256: hex64('5') }],
     },
-    images: [
-      {
-        name: 'registry.example:5000/busybox:1.36',
-        id: `sha256-${hex64('6')}`,
-        manifest: `sha256:${hex64('7')}`,
-        tree: `erofs-verity-1:sha256:${hex64('8')}`,
-        verification: 'full-file',
-        signers: [],
-        relaxed: [],
-      },
-    ],
+    images: [IMAGE],
     network: 'none',
     volumes: [],
     isolators: [],

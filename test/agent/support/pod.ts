@@ -6,7 +6,7 @@ import { canonicalJson, toHex, utf8 } from '../../../attestation/base/index.ts'
 import { digest } from '../../../attestation/crypto/index.ts'
 import type { PodLaunch } from '../../../attestation/protocol/index.ts'
 import { flock } from '../../../native/process/index.ts'
-import { launchRequest } from '../../support/launch-request.ts'
+import { launchRequest, podManifest } from '../../support/launch-request.ts'
 
 /** A pod directory as stage0 makes it, locked by this process instead of a running pod. */
 export interface TestPod {
@@ -44,7 +44,7 @@ export function makePod(dataDirectory: string, over: Partial<PodLaunch> = {}): T
 /** The part of a launch request that stage0 makes. */
 export function podLaunch(uuid: string, over: Partial<PodLaunch> = {}): PodLaunch {
   const { node: _node, mode: _mode, ...launch } = launchRequest()
-  const manifest = { acVersion: '0.8.11', pod: uuid }
+  const manifest = podManifest(over.images ?? launch.images, over.isolators)
   const manifestSha256 = toHex(digest('sha256', utf8(canonicalJson(manifest))))
   return { ...launch, pod: { uuid, manifest, manifestSha256 }, ...over }
 }

@@ -4,6 +4,7 @@ import type { LaunchLogContent } from '../../../attestation/event-log/index.ts'
 import { encodeLaunchRequest, type LaunchRequest } from '../../../attestation/protocol/index.ts'
 import { appraiseLog, honestRequest, inputOf, measured, podRecord } from '../../support/appraisal.ts'
 import { LogBuilder } from '../../support/launch-log.ts'
+import { podManifest } from '../../support/launch-request.ts'
 
 const REQUEST = honestRequest()
 const IMAGE = REQUEST.images[0] as LaunchRequest['images'][0] // the request has one
@@ -108,6 +109,27 @@ describe('a launch request', () => {
       () => {
         const request = { ...REQUEST, pod: { ...REQUEST.pod, manifest: { acVersion: '0.8.12' } } }
         return of(request, log(podRecord(request)))
+      },
+      ['request.manifest'],
+    ],
+    [
+      'whose manifest is none',
+      () => measuredAs({ pod: { ...REQUEST.pod, manifest: { acVersion: '0.8.11' } } }),
+      ['request.manifest'],
+    ],
+    [
+      'whose manifest starts another image than it names',
+      () => {
+        const other = { ...IMAGE, id: `sha256-${'ab'.repeat(32)}` }
+        return measuredAs({ pod: { ...REQUEST.pod, manifest: podManifest([other]) } })
+      },
+      ['request.manifest'],
+    ],
+    [
+      'that leaves out an isolator of its manifest',
+      () => {
+        const manifest = podManifest([IMAGE], [{ name: 'os/linux/capabilities-retain-set', value: '{"set":["all"]}' }])
+        return measuredAs({ pod: { ...REQUEST.pod, manifest } })
       },
       ['request.manifest'],
     ],

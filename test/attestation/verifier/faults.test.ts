@@ -5,11 +5,12 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import pino from 'pino'
+import type { LaunchRequest } from '../../../attestation/protocol/index.ts'
 import { openStore } from '../../../attestation/store/index.ts'
 import { nodeIdOf } from '../../../attestation/tpm2/index.ts'
 import { readVerifierConfig, startVerifier } from '../../../attestation/verifier/index.ts'
 import { AgentPeer, SoftNode } from '../../support/agent-peer.ts'
-import { launchRequest } from '../../support/launch-request.ts'
+import { launchRequest, podManifest } from '../../support/launch-request.ts'
 import { SoftTpm } from '../../support/soft-tpm.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 import { PERMIT_AFFIRMED } from '../../support/verifier.ts'
@@ -107,7 +108,7 @@ describe('a verifier in trouble', () => {
         await peer.enrol()
         await peer.prove()
         spawnSync('dd', ['if=/dev/zero', `of=${join(mount, 'ballast')}`, 'bs=1024'])
-        const { bytes } = node.measured({ ...pod(1), isolators: filler() })
+        const { bytes } = node.measured(large())
         peer.quote({ t: 'launch', id: 1, request: bytes })
         const error = await peer.next('error')
         assert.equal(error.code, 'INTERNAL')
@@ -129,6 +130,10 @@ describe('a verifier in trouble', () => {
 })
 
 /** Makes a request too long for what room SQLite's log may have left. */
-function filler() {
-  return Array.from({ length: 60 }, (_, i) => ({ name: `isolator-${i}`, value: 'x'.repeat(4000) }))
+/** A request whose decision needs more room in the store than there is. */
+function large(): Partial<LaunchRequest> {
+  const value = JSON.stringify('x'.repeat(4000))
+  const isolators = Array.from({ length: 60 }, (_, i) => ({ name: `isolator-${i}`, value }))
+  const { images } = launchRequest()
+  return { pod: { ...pod(1).pod, manifest: podManifest(images, isolators) }, isolators }
 }
