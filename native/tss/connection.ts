@@ -1,13 +1,6 @@
 import { encodeSymDef, hashId } from '../../attestation/tpm2/index.ts'
-import {
-  type CallArguments,
-  type CallResult,
-  ESYS_TR_NONE,
-  EsysContext,
-  type EsysContextOptions,
-  type EsysTr,
-  type SessionUse,
-} from './esys-context.ts'
+import { type CallArguments, type CallResult, ESYS_TR_NONE, type EsysTr, type SessionUse } from './esys-call.ts'
+import { EsysContext, type EsysContextOptions } from './esys-context.ts'
 import { HandleRegistry } from './handles.ts'
 import type { FunctionName } from './prototypes.ts'
 import { TssError } from './tss-error.ts'

@@ -1,4 +1,5 @@
-import type { EsysContext, EsysTr } from './esys-context.ts'
+import type { EsysTr } from './esys-call.ts'
+import type { EsysContext } from './esys-context.ts'
 import { TssError } from './tss-error.ts'
 
 interface Entry {

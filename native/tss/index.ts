@@ -61,7 +61,6 @@ export { type Lease, TpmConnection, type TpmConnectionOptions } from './connecti
 export { dieWithParent } from './die-with-parent.ts'
 export {
   type CallArguments,
-  type CallMode,
   CallResult,
   ESYS_TR_NONE,
   ESYS_TR_PASSWORD,
@@ -70,11 +69,10 @@ export {
   ESYS_TR_RH_NULL,
   ESYS_TR_RH_OWNER,
   ESYS_TR_RH_PLATFORM,
-  EsysContext,
-  type EsysContextOptions,
   type EsysTr,
   type SessionUse,
-} from './esys-context.ts'
+} from './esys-call.ts'
+export { type CallMode, EsysContext, type EsysContextOptions } from './esys-context.ts'
 export { loadFfi } from './ffi.ts'
 export type { FfiAdapter, FfiName } from './ffi-adapter.ts'
 export { HandleRegistry, isSoleUser } from './handles.ts'

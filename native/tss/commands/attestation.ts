@@ -1,6 +1,6 @@
 import { encodePcrSelections, type PcrSelection } from '../../../attestation/tpm2/index.ts'
 import type { TpmConnection } from '../connection.ts'
-import { type CallResult, ESYS_TR_RH_ENDORSEMENT, type EsysTr, type SessionUse } from '../esys-context.ts'
+import { type CallResult, ESYS_TR_RH_ENDORSEMENT, type EsysTr, type SessionUse } from '../esys-call.ts'
 import { SCHEME_OF_KEY, sized, unsized } from './wire.ts'
 
 type Auth = SessionUse | EsysTr

@@ -1,6 +1,6 @@
 import { decodeNvPublic, encodeNvPublic, type NvPublic, TPMA_NV } from '../../../attestation/tpm2/index.ts'
 import type { TpmConnection } from '../connection.ts'
-import { ESYS_TR_PASSWORD, ESYS_TR_RH_OWNER, type EsysTr, type SessionUse } from '../esys-context.ts'
+import { ESYS_TR_PASSWORD, ESYS_TR_RH_OWNER, type EsysTr, type SessionUse } from '../esys-call.ts'
 import { TssError } from '../tss-error.ts'
 import { getTpmProperty, TPM_PT } from './system.ts'
 import { sized, unsized } from './wire.ts'

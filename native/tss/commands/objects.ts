@@ -1,6 +1,6 @@
 import { encodePublic, type TpmPublic, WireWriter } from '../../../attestation/tpm2/index.ts'
 import type { Lease, TpmConnection } from '../connection.ts'
-import { ESYS_TR_PASSWORD, ESYS_TR_RH_NULL, ESYS_TR_RH_OWNER, type EsysTr, type SessionUse } from '../esys-context.ts'
+import { ESYS_TR_PASSWORD, ESYS_TR_RH_NULL, ESYS_TR_RH_OWNER, type EsysTr, type SessionUse } from '../esys-call.ts'
 import { EMPTY_2B, EMPTY_LIST, sized, unsized } from './wire.ts'
 
 type Auth = SessionUse | EsysTr

@@ -13,7 +13,7 @@ import {
   WireWriter,
 } from '../../../attestation/tpm2/index.ts'
 import type { TpmConnection } from '../connection.ts'
-import type { EsysTr, SessionUse } from '../esys-context.ts'
+import type { EsysTr, SessionUse } from '../esys-call.ts'
 import { TssError } from '../tss-error.ts'
 import { sized } from './wire.ts'
 

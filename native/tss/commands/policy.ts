@@ -1,6 +1,6 @@
 import { encodeDigestList, encodePcrSelections, type PcrSelection } from '../../../attestation/tpm2/index.ts'
 import type { TpmConnection } from '../connection.ts'
-import type { EsysTr, SessionUse } from '../esys-context.ts'
+import type { EsysTr, SessionUse } from '../esys-call.ts'
 import { EMPTY_2B, sized, unsized } from './wire.ts'
 
 type Auth = SessionUse | EsysTr
