@@ -12,7 +12,9 @@ for argument in "$@"; do
     *) echo "setup: unknown option $argument; there are --quiet and --bench" >&2; exit 254 ;;
   esac
 done
-say() { [ "$quiet" = 1 ] || echo "setup: $*"; }
+exec >&2 # standard output belongs to what comes after this, such as the JSON of the demo
+say() { echo "setup: $*"; }                          # something is being done
+done_already() { [ "$quiet" = 1 ] || say "$*"; }     # nothing was to be done, or the result is seen anyway
 fail() { echo "setup: $1" >&2; shift; for line in "$@"; do echo "  $line" >&2; done; exit 254; }
 
 node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' \
@@ -50,7 +52,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
   rm -f "$log"
 else
-  say "Debian packages are there"
+  done_already "Debian packages are there"
 fi
 
 # --- npm packages ----------------------------------------------------------------------------------------------------
@@ -61,9 +63,9 @@ if [ "$(cat node_modules/.holdfast-stamp 2>/dev/null || true)" != "$stamp" ]; th
   npm ci --no-progress --loglevel=error || fail "npm ci failed" "Its message is above; the registry must be reachable, gcc, g++, make and python3 are installed."
   echo "$stamp" >node_modules/.holdfast-stamp
 else
-  say "npm packages are there"
+  done_already "npm packages are there"
 fi
 
 # --- build -----------------------------------------------------------------------------------------------------------
 node --import tsx config/build.ts || fail "the build failed" "Its message is above."
-say "built build/holdfast.js, build/holdfast-stage1 and build/stage1-nspawn.aci"
+done_already "built build/holdfast.js, build/holdfast-stage1 and build/stage1-nspawn.aci"

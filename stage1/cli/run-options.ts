@@ -32,6 +32,7 @@ The exit status is the app's; 254 means that Holdfast failed or refused, 125 to 
 
 An IMAGE is a name or ID of the store (holdfast image list), or docker://HOST[:PORT]/NAME[:TAG], oci:PATH[:REF] or a path of an .aci,
 which are fetched unless they are in the store.
+The app is named after the last part of the image's name, without its tag: busybox for oci:/srv/busybox:1.
 ARGUMENTS replace the Cmd of an OCI image, and follow the exec of an ACI. They are for a pod of one image.
 
 Options for the app:

@@ -42,12 +42,13 @@ export function refused(name: string, because: string, ran: Ran): Outcome {
   }
 }
 
-/** The closing table, cut to `width` columns where a cell is long. */
+/** The closing table: digests and paths by their beginning and end, and cut to `width` columns where a cell is still long. */
 export function table(outcomes: readonly Outcome[], width: number): string {
   const nameWidth = Math.max(...outcomes.map((o) => o.name.length))
   const seenWidth = Math.max(20, width - nameWidth - 8)
   const lines = outcomes.map((o) => {
-    const seen = o.seen.length > seenWidth ? `${o.seen.slice(0, seenWidth - 1)}…` : o.seen
+    const short = o.seen.replace(/\b([0-9a-f]{8})[0-9a-f]{56}\b/g, '$1…').replace(/\/\S+\/(?=[^/\s]+)/g, '…/')
+    const seen = short.length > seenWidth ? `${short.slice(0, seenWidth - 1)}…` : short
     const expected = o.ok ? '' : `\n${' '.repeat(nameWidth + 7)}expected ${o.expected}`
     return `${o.ok ? 'ok  ' : 'FAIL'}  ${o.name.padEnd(nameWidth)}  ${seen}${expected}`
   })
