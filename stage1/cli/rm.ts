@@ -21,10 +21,11 @@ export function command(): Command {
 }
 
 const EXAMPLES = `
-Prints the UUID of each pod that was removed. One that cannot be removed does not keep the others.
+Pods whose launch was refused are listed as garbage, until they are removed. Prints the UUID of each pod that was removed. One that cannot be removed does not keep the others.
 
 Examples:
   holdfast rm 5c1d 77e0
+  holdfast list --format=json | jq -r '.[] | select(.state == "exited" or .state == "garbage").uuid' | xargs -r holdfast rm
   holdfast rm --uuid-file /run/web.uuid
 `
 
