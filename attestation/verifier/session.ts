@@ -1,29 +1,10 @@
 import type { Logger } from 'pino'
-import { EAR_SUBMOD, earClaims, type Finding, serialiseNodeState, signEar, wantedLog } from '../appraisal/index.ts'
-import {
-  type AgentMessage,
-  decodeQuotedBody,
-  NONCE_LIFETIME_MS,
-  type QuotedBody,
-  selectionToWire,
-} from '../protocol/index.ts'
-import { StoreError, type VerdictChange } from '../store/index.ts'
-import { AttestError } from '../tpm2/index.ts'
-import { authoriseLaunch } from './authorise.ts'
+import { type AgentMessage, NONCE_LIFETIME_MS } from '../protocol/index.ts'
 import type { Connection, ConnectionHandler } from './connection.ts'
 import { type ActivationChallenge, beginEnrolment, completeEnrolment, type Hello, type KnownNode } from './enrolment.ts'
 import { SessionError } from './errors.ts'
-import {
-  appraiseNode,
-  evidenceItem,
-  type NodeAppraisal,
-  type Quoted,
-  type RegisterChoice,
-  registerChoice,
-  verifyEvidence,
-} from './evidence.ts'
-import type { NodeContext } from './node-context.ts'
-import { NonceTable } from './nonces.ts'
+import { type Quoted, registerChoice } from './evidence.ts'
+import { QuoteExchange } from './quote-exchange.ts'
 import type { LiveSession, VerifierService } from './service.ts'
 
 const HELLO_TIMEOUT_MS = 10_000
@@ -36,19 +17,13 @@ type Phase =
   /** Not admitted. It may wait. */
   | { readonly name: 'pending'; readonly hello: Hello; readonly known: KnownNode }
   /** `proven` says whether a session quote has been verified on this connection: its login. */
-  | {
-      readonly name: 'attesting'
-      readonly context: NodeContext
-      readonly choice: RegisterChoice
-      readonly proven: boolean
-    }
+  | { readonly name: 'attesting'; readonly exchange: QuoteExchange; readonly proven: boolean }
   | { readonly name: 'ended' }
 
 /** One connection, from hello to its end. Its messages come one at a time. */
 export class Session implements ConnectionHandler, LiveSession {
   readonly #connection: Connection
   readonly #service: VerifierService
-  readonly #nonces: NonceTable
   #log: Logger
   #phase: Phase = { name: 'hello' }
   #claimed: string | undefined
@@ -59,7 +34,6 @@ export class Session implements ConnectionHandler, LiveSession {
     this.#connection = connection
     this.#service = service
     this.#log = log
-    this.#nonces = new NonceTable(service.random, () => performance.now())
     this.#expect(HELLO_TIMEOUT_MS, 'hello')
   }
 
@@ -69,7 +43,7 @@ export class Session implements ConnectionHandler, LiveSession {
     return phase.name === 'pending'
       ? phase.known.node.nodeId
       : phase.name === 'attesting'
-        ? phase.context.nodeId
+        ? phase.exchange.context.nodeId
         : undefined
   }
 
@@ -122,7 +96,7 @@ export class Session implements ConnectionHandler, LiveSession {
     if (phase.name !== 'pending' && phase.name !== 'attesting') return
     const nodeId = this.nodeId ?? ''
     const node = await this.#service.store.node(nodeId)
-    const was = phase.name === 'pending' ? phase.known.node.generation : phase.context.generation
+    const was = phase.name === 'pending' ? phase.known.node.generation : phase.exchange.context.generation
     if (node === undefined || node.generation === was || this.#phase !== phase) return
     if (node.admission === 'refused') {
       this.end(new SessionError('NODE_REFUSED', `node ${nodeId} was refused by an operator`))
@@ -194,168 +168,25 @@ export class Session implements ConnectionHandler, LiveSession {
       )
     }
     const choice = registerChoice(hello.pcr, hello.banks, this.#service.config.attestation.pcrs)
-    this.#phase = { name: 'attesting', context, choice, proven: false }
-    this.#challenge(context, choice, 'session')
+    const exchange = new QuoteExchange(context, choice, this.#connection, this.#service, this.#log)
+    this.#phase = { name: 'attesting', exchange, proven: false }
+    exchange.challenge('session')
     this.#expect(NONCE_LIFETIME_MS, 'the session quote')
   }
 
-  #challenge(context: NodeContext, choice: RegisterChoice, purpose: 'session' | 'periodic'): void {
-    this.#connection.send({
-      t: 'challenge',
-      purpose,
-      nonce: this.#nonces.issue(),
-      selection: selectionToWire(choice.selection),
-      log: wantedLog(context.state),
-    })
-  }
-
   async #quoted(phase: Extract<Phase, { name: 'attesting' }>, quoted: Quoted, frame: Uint8Array): Promise<void> {
-    const { context, choice, proven } = phase
-    const body = decodeQuotedBody(quoted.body)
-    const wanted = proven
-      ? body.t === 'launch' || body.purpose === 'periodic'
-      : body.t === 'evidence' && body.purpose === 'session'
-    if (!wanted) {
-      throw new SessionError(
-        'SESSION_UNEXPECTED_MESSAGE',
-        proven ? 'a session quote was given already' : 'a connection begins with a session quote',
-      )
-    }
-    if (!this.#nonces.redeem(body.nonce)) {
-      throw new SessionError(
-        'NONCE_UNKNOWN',
-        'the quote answers no challenge of this connection, or one that was used or is too old',
-        { retry: true },
-      )
-    }
-    if (body.t === 'launch' && !context.launchRate.take(performance.now())) {
-      this.#log.warn({ code: 'LAUNCH_TOO_MANY' }, 'launch denied')
-      const reasons = ['the node asks for more launches than limits.launchesPerSecond']
-      const next = { nonce: this.#nonces.issue(), logOffset: wantedLog(context.state).offset }
-      this.#connection.send({ t: 'denied', id: body.id, code: 'LAUNCH_TOO_MANY', reasons, ...next })
-      return
-    }
-    await context.exclusively(async () => {
-      const binding = { verifierId: this.#service.identity.verifierId, exporter: this.#connection.exporter }
-      let verified: Awaited<ReturnType<typeof verifyEvidence>>
-      try {
-        verified = await verifyEvidence(quoted, body, context, choice, binding)
-      } catch (err) {
-        // Not a word about the node: anybody can send a quote that does not verify in its name.
-        throw err instanceof AttestError ? SessionError.from(err) : err
-      }
-      const { identity, config } = this.#service
-      const appraisal = appraiseNode(
-        context,
-        verified.quote,
-        verified.evidence,
-        config,
-        identity.verifierIdHex,
-        this.#service.now(),
-      )
-      const evidence = evidenceItem(frame, this.#connection.exporter)
-      try {
-        if (body.t === 'launch') await this.#launch(context, body, appraisal, evidence)
-        else await this.#evidence(context, choice, body, appraisal, evidence)
-      } catch (err) {
-        throw err instanceof StoreError && err.code === 'STORE_CONFLICT' ? this.#overtaken(context, err) : err
-      }
-      context.lastEvidenceMs = performance.now()
-    })
+    const { exchange, proven } = phase
+    await exchange.answer(quoted, frame, proven)
     if (proven || !this.#connection.open) return
     clearTimeout(this.#deadline)
     this.#phase = { ...phase, proven: true }
-    this.#service.loggedIn(this, context)
-    this.#startPeriod(context, choice)
+    this.#service.loggedIn(this, exchange.context)
+    this.#startPeriod(exchange)
   }
 
-  async #evidence(
-    context: NodeContext,
-    choice: RegisterChoice,
-    body: Extract<QuotedBody, { t: 'evidence' }>,
-    appraisal: NodeAppraisal,
-    evidence: ReturnType<typeof evidenceItem>,
-  ): Promise<void> {
-    const { store, identity, config } = this.#service
-    const change = verdictChange(context, appraisal)
-    await store.saveResult({
-      nodeId: context.nodeId,
-      generation: context.generation,
-      state: serialiseNodeState(appraisal.state),
-      ...(change !== undefined && { change }),
-      evidence,
-    })
-    this.#keep(context, appraisal, appraisal.state, change)
-    const ear = earClaims(appraisal.result, {
-      verifierId: identity.verifierIdHex,
-      nodeId: context.nodeId,
-      nonce: body.nonce,
-      issuedAt: this.#service.now(),
-      validForS: Math.ceil(config.attestation.silentAfterMs / 1000),
-      verifier: this.#service.build,
-      policyIds: [`${EAR_SUBMOD}/1`],
-    })
-    this.#connection.send({
-      t: 'result',
-      tier: appraisal.result.tier,
-      result: await signEar(ear, identity.ticketKey.privateKey),
-      findings: appraisal.result.findings.slice(0, 256).map(({ rule, tier, message }) => ({ rule, tier, message })),
-      nonce: this.#nonces.issue(),
-      logOffset: wantedLog(context.state).offset,
-    })
-    // a long log comes in pieces: ask for the next one now
-    if (context.state?.ahead !== undefined) this.#challenge(context, choice, 'periodic')
-  }
-
-  async #launch(
-    context: NodeContext,
-    body: Extract<QuotedBody, { t: 'launch' }>,
-    appraisal: NodeAppraisal,
-    evidence: ReturnType<typeof evidenceItem>,
-  ): Promise<void> {
-    const node = await this.#service.store.node(context.nodeId)
-    if (node === undefined || node.generation !== context.generation) throw this.#overtaken(context, undefined)
-    const change = verdictChange(context, appraisal)
-    const input = { requestBytes: body.request, context, node, appraisal, change, evidence }
-    const { answer, state, podUuid } = await authoriseLaunch(input, this.#service)
-    this.#keep(context, appraisal, state, change)
-    const next = { id: body.id, nonce: this.#nonces.issue(), logOffset: wantedLog(state).offset }
-    if (answer.outcome === 'allowed') {
-      const { jti, policy } = answer.claims
-      this.#log.info({ podUuid, ticketId: jti, allowedBy: policy.allowedBy }, 'launch allowed')
-      this.#connection.send({ t: 'ticket', ticket: answer.ticket, ...next })
-    } else {
-      this.#log.info({ podUuid, code: answer.code, reasons: answer.reasons }, 'launch denied')
-      this.#connection.send({ t: 'denied', code: answer.code, reasons: [...answer.reasons], ...next })
-    }
-  }
-
-  /** After the commit: memory follows the store. */
-  #keep(
-    context: NodeContext,
-    appraisal: NodeAppraisal,
-    state: NodeAppraisal['state'],
-    change: VerdictChange | undefined,
-  ): void {
-    context.state = state
-    context.tier = appraisal.result.tier
-    for (const { ticket, end, reason } of appraisal.ended) {
-      this.#log.info({ ticketId: ticket.id, podUuid: ticket.uuid, end, reason }, 'ticket ended')
-    }
-    if (change === undefined) return
-    const level = change.tier === 'affirming' ? 'info' : 'warn'
-    const findings = appraisal.result.findings.filter((f) => f.tier !== 'affirming')
-    this.#log[level]({ tier: change.tier, findings, quarantine: change.quarantine }, 'verdict changed')
-  }
-
-  #overtaken(context: NodeContext, cause: unknown): SessionError {
-    this.#service.forget(context)
-    return new SessionError('NODE_CHANGED', 'an operator has acted on this node; connect again', { retry: true, cause })
-  }
-
-  #startPeriod(context: NodeContext, choice: RegisterChoice): void {
+  #startPeriod(exchange: QuoteExchange): void {
     const { periodMs } = this.#service.config.attestation
-    this.#period = setInterval(() => this.#challenge(context, choice, 'periodic'), periodMs)
+    this.#period = setInterval(() => exchange.challenge('periodic'), periodMs)
   }
 
   #expect(timeoutMs: number, what: string): void {
@@ -365,18 +196,5 @@ export class Session implements ConnectionHandler, LiveSession {
         new SessionError('SESSION_TIMEOUT', `${what} did not come within ${timeoutMs / 1000} s`, { retry: true }),
       )
     }, timeoutMs)
-  }
-}
-
-/** What is worth a line of history: another tier, or the beginning of a quarantine. */
-function verdictChange(context: NodeContext, appraisal: NodeAppraisal): VerdictChange | undefined {
-  const { tier, findings } = appraisal.result
-  const { quarantine } = appraisal.state
-  const entered = quarantine !== undefined && context.state?.quarantine === undefined
-  if (tier === context.tier && !entered) return undefined
-  return {
-    tier,
-    findings: JSON.stringify(findings.filter((f: Finding) => f.tier !== 'affirming')),
-    ...(entered && { quarantine: `${quarantine.rule}: ${quarantine.reason}` }),
   }
 }

@@ -1,0 +1,209 @@
+import type { Logger } from 'pino'
+import { EAR_SUBMOD, earClaims, type Finding, serialiseNodeState, signEar, wantedLog } from '../appraisal/index.ts'
+import { decodeQuotedBody, type QuotedBody, selectionToWire } from '../protocol/index.ts'
+import { StoreError, type VerdictChange } from '../store/index.ts'
+import { AttestError } from '../tpm2/index.ts'
+import { authoriseLaunch } from './authorise.ts'
+import type { Connection } from './connection.ts'
+import { SessionError } from './errors.ts'
+import {
+  appraiseNode,
+  evidenceItem,
+  type NodeAppraisal,
+  type Quoted,
+  type RegisterChoice,
+  verifyEvidence,
+} from './evidence.ts'
+import type { NodeContext } from './node-context.ts'
+import { NonceTable } from './nonces.ts'
+import type { VerifierService } from './service.ts'
+
+/** Challenge and answer: the quotes of one admitted node on one connection, and what they lead to. */
+export class QuoteExchange {
+  readonly context: NodeContext
+  readonly #choice: RegisterChoice
+  readonly #connection: Connection
+  readonly #service: VerifierService
+  readonly #nonces: NonceTable
+  readonly #log: Logger
+
+  /** @param choice the registers that this connection is asked to quote */
+  constructor(
+    context: NodeContext,
+    choice: RegisterChoice,
+    connection: Connection,
+    service: VerifierService,
+    log: Logger,
+  ) {
+    this.context = context
+    this.#choice = choice
+    this.#connection = connection
+    this.#service = service
+    this.#log = log
+    this.#nonces = new NonceTable(service.random, () => performance.now())
+  }
+
+  /** Asks for a quote over a new nonce. */
+  challenge(purpose: 'session' | 'periodic'): void {
+    this.#connection.send({
+      t: 'challenge',
+      purpose,
+      nonce: this.#nonces.issue(),
+      selection: selectionToWire(this.#choice.selection),
+      log: wantedLog(this.context.state),
+    })
+  }
+
+  /**
+   * Verifies a quote and answers it, after everything of this node that was begun before.
+   *
+   * @param frame the message's bytes, kept as evidence
+   * @param proven whether a session quote has been verified on this connection
+   * @throws what ends the connection: SessionError, ProtocolError, StoreError or LaunchPolicyError
+   */
+  async answer(quoted: Quoted, frame: Uint8Array, proven: boolean): Promise<void> {
+    const { context } = this
+    const body = decodeQuotedBody(quoted.body)
+    const wanted = proven
+      ? body.t === 'launch' || body.purpose === 'periodic'
+      : body.t === 'evidence' && body.purpose === 'session'
+    if (!wanted) {
+      throw new SessionError(
+        'SESSION_UNEXPECTED_MESSAGE',
+        proven ? 'a session quote was given already' : 'a connection begins with a session quote',
+      )
+    }
+    if (!this.#nonces.redeem(body.nonce)) {
+      throw new SessionError(
+        'NONCE_UNKNOWN',
+        'the quote answers no challenge of this connection, or one that was used or is too old',
+        { retry: true },
+      )
+    }
+    if (body.t === 'launch' && !context.launchRate.take(performance.now())) {
+      this.#log.warn({ code: 'LAUNCH_TOO_MANY' }, 'launch denied')
+      const reasons = ['the node asks for more launches than limits.launchesPerSecond']
+      const next = { nonce: this.#nonces.issue(), logOffset: wantedLog(context.state).offset }
+      this.#connection.send({ t: 'denied', id: body.id, code: 'LAUNCH_TOO_MANY', reasons, ...next })
+      return
+    }
+    await context.exclusively(async () => {
+      const binding = { verifierId: this.#service.identity.verifierId, exporter: this.#connection.exporter }
+      let verified: Awaited<ReturnType<typeof verifyEvidence>>
+      try {
+        verified = await verifyEvidence(quoted, body, context, this.#choice, binding)
+      } catch (err) {
+        // Not a word about the node: anybody can send a quote that does not verify in its name.
+        throw err instanceof AttestError ? SessionError.from(err) : err
+      }
+      const { identity, config } = this.#service
+      const appraisal = appraiseNode(
+        context,
+        verified.quote,
+        verified.evidence,
+        config,
+        identity.verifierIdHex,
+        this.#service.now(),
+      )
+      const evidence = evidenceItem(frame, this.#connection.exporter)
+      try {
+        if (body.t === 'launch') await this.#launch(body, appraisal, evidence)
+        else await this.#evidence(body, appraisal, evidence)
+      } catch (err) {
+        throw err instanceof StoreError && err.code === 'STORE_CONFLICT' ? this.#overtaken(err) : err
+      }
+      context.lastEvidenceMs = performance.now()
+    })
+  }
+
+  async #evidence(
+    body: Extract<QuotedBody, { t: 'evidence' }>,
+    appraisal: NodeAppraisal,
+    evidence: ReturnType<typeof evidenceItem>,
+  ): Promise<void> {
+    const { context } = this
+    const { store, identity, config } = this.#service
+    const change = verdictChange(context, appraisal)
+    await store.saveResult({
+      nodeId: context.nodeId,
+      generation: context.generation,
+      state: serialiseNodeState(appraisal.state),
+      ...(change !== undefined && { change }),
+      evidence,
+    })
+    this.#keep(appraisal, appraisal.state, change)
+    const ear = earClaims(appraisal.result, {
+      verifierId: identity.verifierIdHex,
+      nodeId: context.nodeId,
+      nonce: body.nonce,
+      issuedAt: this.#service.now(),
+      validForS: Math.ceil(config.attestation.silentAfterMs / 1000),
+      verifier: this.#service.build,
+      policyIds: [`${EAR_SUBMOD}/1`],
+    })
+    this.#connection.send({
+      t: 'result',
+      tier: appraisal.result.tier,
+      result: await signEar(ear, identity.ticketKey.privateKey),
+      findings: appraisal.result.findings.slice(0, 256).map(({ rule, tier, message }) => ({ rule, tier, message })),
+      nonce: this.#nonces.issue(),
+      logOffset: wantedLog(context.state).offset,
+    })
+    // a long log comes in pieces: ask for the next one now
+    if (context.state?.ahead !== undefined) this.challenge('periodic')
+  }
+
+  async #launch(
+    body: Extract<QuotedBody, { t: 'launch' }>,
+    appraisal: NodeAppraisal,
+    evidence: ReturnType<typeof evidenceItem>,
+  ): Promise<void> {
+    const { context } = this
+    const node = await this.#service.store.node(context.nodeId)
+    if (node === undefined || node.generation !== context.generation) throw this.#overtaken(undefined)
+    const change = verdictChange(context, appraisal)
+    const input = { requestBytes: body.request, context, node, appraisal, change, evidence }
+    const { answer, state, podUuid } = await authoriseLaunch(input, this.#service)
+    this.#keep(appraisal, state, change)
+    const next = { id: body.id, nonce: this.#nonces.issue(), logOffset: wantedLog(state).offset }
+    if (answer.outcome === 'allowed') {
+      const { jti, policy } = answer.claims
+      this.#log.info({ podUuid, ticketId: jti, allowedBy: policy.allowedBy }, 'launch allowed')
+      this.#connection.send({ t: 'ticket', ticket: answer.ticket, ...next })
+    } else {
+      this.#log.info({ podUuid, code: answer.code, reasons: answer.reasons }, 'launch denied')
+      this.#connection.send({ t: 'denied', code: answer.code, reasons: [...answer.reasons], ...next })
+    }
+  }
+
+  /** After the commit: memory follows the store. */
+  #keep(appraisal: NodeAppraisal, state: NodeAppraisal['state'], change: VerdictChange | undefined): void {
+    this.context.state = state
+    this.context.tier = appraisal.result.tier
+    for (const { ticket, end, reason } of appraisal.ended) {
+      this.#log.info({ ticketId: ticket.id, podUuid: ticket.uuid, end, reason }, 'ticket ended')
+    }
+    if (change === undefined) return
+    const level = change.tier === 'affirming' ? 'info' : 'warn'
+    const findings = appraisal.result.findings.filter((f) => f.tier !== 'affirming')
+    this.#log[level]({ tier: change.tier, findings, quarantine: change.quarantine }, 'verdict changed')
+  }
+
+  #overtaken(cause: unknown): SessionError {
+    this.#service.forget(this.context)
+    return new SessionError('NODE_CHANGED', 'an operator has acted on this node; connect again', { retry: true, cause })
+  }
+}
+
+/** What is worth a line of history: another tier, or the beginning of a quarantine. */
+function verdictChange(context: NodeContext, appraisal: NodeAppraisal): VerdictChange | undefined {
+  const { tier, findings } = appraisal.result
+  const { quarantine } = appraisal.state
+  const entered = quarantine !== undefined && context.state?.quarantine === undefined
+  if (tier === context.tier && !entered) return undefined
+  return {
+    tier,
+    findings: JSON.stringify(findings.filter((f: Finding) => f.tier !== 'affirming')),
+    ...(entered && { quarantine: `${quarantine.rule}: ${quarantine.reason}` }),
+  }
+}
