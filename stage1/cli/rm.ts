@@ -21,7 +21,8 @@ export function command(): Command {
 }
 
 const EXAMPLES = `
-Pods whose launch was refused are listed as garbage, until they are removed. Prints the UUID of each pod that was removed. One that cannot be removed does not keep the others.
+Pods whose launch was refused are listed as garbage until they are removed.
+Prints the UUID of each pod that was removed. One that cannot be removed does not keep the others.
 
 Examples:
   holdfast rm 5c1d 77e0
