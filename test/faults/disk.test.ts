@@ -91,7 +91,7 @@ describe('a disk that is full', () => {
       assert.equal(ran.status, 254)
       assert.match(ran.stderr, /LAUNCH_LOG_STORAGE/)
       assert.match(ran.stderr, /ENOSPC/)
-      assert.match(ran.stderr, /Free space/)
+      assert.match(ran.stderr, /free space/i)
     }
     assert.equal(refused, 2)
     await expectRefusal(node, ['AGENT_FAILED', 'LAUNCH_LOG_STORAGE'])
