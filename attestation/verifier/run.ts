@@ -98,7 +98,10 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
           )
         } catch (err) {
           log.error(
-            { code: codeOf(err), reason: messageOf(err), policyRevision: service.policies().revision },
+            {
+              ...(codeOf(err) === undefined ? { err } : { code: codeOf(err), reason: messageOf(err) }), // a stack for what nobody expected
+              policyRevision: service.policies().revision,
+            },
             'policies and roots not taken over; the old ones stay',
           )
         }
