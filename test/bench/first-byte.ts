@@ -10,7 +10,7 @@ export function firstByteMs(
   argv: readonly [string, ...string[]],
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<number> {
-  const [program, ...args] = argv
+  const [program = '', ...args] = argv
   return new Promise((resolve, reject) => {
     let first: bigint | undefined
     let errors = ''
