@@ -8,6 +8,7 @@ import { inDirectory, openPod, type Pod, readPodFile } from './pod-directory.ts'
 /** An app of a pod and how it ended. */
 export interface AppStatus {
   readonly name: string
+  /** As the image was asked for, so that it can be asked for again; the manifest's own name of a pod that was never launched. */
   readonly imageName: string
   readonly imageId: string
   /** Absent while it runs, and for ever where it was ended together with the pod's PID 1. */
@@ -36,10 +37,10 @@ export function readPodStatus(pod: Pod): PodStatus {
     const manifest = bytes === undefined || bytes.length === 0 ? undefined : parsePodManifest(bytes)
     const createdAt = modified(path.join(pod.path, 'pod'))
     const started = modified(path.join(pod.path, 'launch.json'))
-    const mode = readMode(pod)
+    const { mode, imageNames } = readLaunchRecord(pod)
     return {
       pod,
-      apps: manifest === undefined ? [] : appsOf(pod, manifest),
+      apps: manifest === undefined ? [] : appsOf(pod, manifest, imageNames),
       ...(createdAt === undefined ? {} : { createdAt }),
       ...(started === undefined ? {} : { startedAt: started }),
       ...(mode === undefined ? {} : { mode }),
@@ -58,29 +59,38 @@ export async function waitForPod(pod: Pod): Promise<void> {
   }
 }
 
-function appsOf(pod: Pod, manifest: PodManifest): AppStatus[] {
-  return manifest.apps.map(({ name, image }) => {
+function appsOf(pod: Pod, manifest: PodManifest, imageNames: readonly string[]): AppStatus[] {
+  return manifest.apps.map(({ name, image }, i) => {
     const bytes = readPodFile(pod.path, `status/${name}`)
     const text = bytes === undefined ? '' : fromUtf8(bytes)
     return {
       name,
-      imageName: image.name,
+      imageName: imageNames[i] ?? image.name,
       imageId: image.id,
       ...(/^[0-9]{1,3}$/.test(text) ? { exitStatus: Number(text) } : {}),
     }
   })
 }
 
-function readMode(pod: Pod): string | undefined {
+/** What launch.json tells of a pod; nothing where there is none, or where a crash cut it short. */
+function readLaunchRecord(pod: Pod): { readonly mode?: string; readonly imageNames: readonly string[] } {
   const bytes = readPodFile(pod.path, 'launch.json')
-  if (bytes === undefined) return undefined
+  if (bytes === undefined) return { imageNames: [] }
+  let value: unknown
   try {
-    const value: unknown = JSON.parse(fromUtf8(bytes))
-    return typeof value === 'object' && value !== null && 'mode' in value ? String(value.mode) : undefined
+    value = JSON.parse(fromUtf8(bytes))
   } catch (err) {
-    if (err instanceof SyntaxError || err instanceof TypeError) return undefined // cut short by a crash: shown as unknown
+    if (err instanceof SyntaxError || err instanceof TypeError) return { imageNames: [] }
     throw err
   }
+  const images = member(member(value, 'launch'), 'images')
+  const names = Array.isArray(images) ? images.map((image) => String(member(image, 'name'))) : []
+  const mode = member(value, 'mode')
+  return { imageNames: names, ...(mode === undefined ? {} : { mode: String(mode) }) }
+}
+
+function member(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
 }
 
 function modified(file: string): Date | undefined {

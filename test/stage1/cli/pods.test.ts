@@ -59,7 +59,10 @@ describe('holdfast list, status and rm', () => {
     assert.equal(ended1.state, 'exited')
     assert.equal(ended1.apps[0].exitStatus, 143)
     const table = await pods.cli(['list', '--no-legend', '--full', ...pods.dirOption])
-    assert.match(table.stdout, new RegExp(`^${running.uuid}  busybox  test.invalid/busybox-1  exited  143  enforce`))
+    assert.match(
+      table.stdout,
+      new RegExp(`^${running.uuid}  busybox  docker://test.invalid/busybox:1  exited  143  enforce`),
+    )
   })
 
   it('find a pod by any unique beginning, and say why they do not', async () => {
