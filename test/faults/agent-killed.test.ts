@@ -79,7 +79,7 @@ describe('kill -9 of the agent around each extend of a launch', () => {
         assert.deepEqual(fate, record === 'launch' ? ['pod', 'launch', 'exited'] : ['pod', 'denied'])
         await assertUsable(node)
         const seen = await verifierSees(d, 'a node in order', (n) => n.tier === 'affirming')
-        assert.equal(seen.quarantine, undefined)
+        assert.equal(seen.quarantine, null)
       })
     }
   }

@@ -166,7 +166,7 @@ describe('a launch, from holdfast run to the end of the pod', () => {
     assert.equal(new Set(tickets).size, tickets.length, 'no ticket is used twice')
     assert.equal((await quiet(d)).launches.allowed, before + 8)
     const seen = await verifierSees(d, 'all of them', (n) => n.tier === 'affirming')
-    assert.equal(seen.quarantine, undefined)
+    assert.equal(seen.quarantine, null)
   })
 
   it('goes on when agent and verifier die, and its end is recorded by the next agent', async () => {

@@ -59,7 +59,7 @@ describe('a node whose TPM starts anew', () => {
       'stage1 and image are measured again in this boot',
     )
     const seen = await verifierSees(d, 'a node in order', (n) => n.tier === 'affirming')
-    assert.equal(seen.quarantine, undefined)
+    assert.equal(seen.quarantine, null)
     assert.equal(seen.admission, 'admitted')
   }
 
@@ -88,7 +88,7 @@ describe('a node whose TPM starts anew', () => {
     assert.equal(after.log.restartCount, before.log.restartCount + 1)
     assert.deepEqual(logFiles(), [...files, logFile(after)].sort())
     const seen = await seenByVerifier(d)
-    assert.equal(seen.quarantine, undefined)
+    assert.equal(seen.quarantine, null)
   })
 
   it('does not let a reset pass with a replay of the old log: the verifier asks for the log of this boot', async () => {

@@ -6,6 +6,7 @@ import { request as requestTls } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AgentStatus } from '../../agent/local-api/index.ts'
+import { listPods, removePod } from '../../stage1/pod/index.ts'
 import { HOLDFAST, type Ran, run, Service } from './holdfast.ts'
 import { manufactureSwtpm, type Swtpm, type SwtpmOptions, type SwtpmState, startSwtpm, twoFreePorts } from './swtpm.ts'
 
@@ -235,11 +236,12 @@ export class Deployment {
     })
   }
 
-  /** Ends every process and removes the directory. */
+  /** Ends every process, and removes the pods, whose cgroups nobody would find later, and the directory. */
   async stop(): Promise<void> {
     await this.#agent?.stop()
     await this.#verifier?.stop()
     await this.tpm.stop()
+    for (const pod of listPods(this.dataDirectory)) removePod(this.dataDirectory, pod)
     await rm(this.directory, { recursive: true, force: true })
   }
 

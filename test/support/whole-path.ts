@@ -190,7 +190,7 @@ export interface SeenNode {
   readonly admission: string
   readonly admittedBy?: string
   readonly tier: string
-  readonly quarantine?: string
+  readonly quarantine: string | null
   readonly labels: Readonly<Record<string, string>>
   readonly verdicts: readonly { readonly tier: string; readonly findings: readonly { readonly rule: string }[] }[]
   readonly decisions: readonly {

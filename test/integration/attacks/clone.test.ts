@@ -70,7 +70,7 @@ describe('a copy of the state of a virtual TPM', () => {
   /** The node is in quarantine; once the copy is gone and an operator has released it, it works as before. */
   async function endsInQuarantine(rule: RegExp): Promise<void> {
     const { d } = node
-    const seen = await verifierSees(d, 'the copy', (n) => n.quarantine !== undefined)
+    const seen = await verifierSees(d, 'the copy', (n) => n.quarantine !== null)
     assert.match(seen.quarantine ?? '', rule)
     assert.match(await d.expect('nodes', 'list', '--config', d.verifierConfig), / quarantine /)
     await cloneAgent?.stop()
@@ -87,7 +87,7 @@ describe('a copy of the state of a virtual TPM', () => {
     await d.waitForUplink('connected')
     await assertUsable(node)
     const after = await verifierSees(d, 'a node in order', (n) => n.tier === 'affirming')
-    assert.equal(after.quarantine, undefined)
+    assert.equal(after.quarantine, null)
   }
 
   it('that is behind the original is noticed as a rollback, and the node quarantined until an operator releases it', async () => {
