@@ -110,6 +110,7 @@ The fleet goes on running in ${d.directory}:
   curl --unix-socket ${d.agentSocket} http://localhost/v1/status
 Launch policies are in ${d.policyDirectory}. After a change: kill -HUP ${d.verifier.pid}
 To end it:
+  ${HOLDFAST} rm --dir ${d.dataDirectory} $(${HOLDFAST} list --dir ${d.dataDirectory} --full --no-legend | cut -d' ' -f1)
   kill ${pids.join(' ')}; rm -r ${d.directory}
 `
   }
