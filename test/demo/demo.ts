@@ -111,7 +111,7 @@ The fleet goes on running in ${d.directory}:
 Launch policies are in ${d.policyDirectory}. After a change: kill -HUP ${d.verifier.pid}
 To end it:
   ${HOLDFAST} rm --dir ${d.dataDirectory} $(${HOLDFAST} list --dir ${d.dataDirectory} --full --no-legend | cut -d' ' -f1)
-  kill ${pids.join(' ')}; rm -r ${d.directory}
+  kill ${pids.join(' ')}; rm -r ${d.directory} ${d.tpm.directory}
 `
   }
 
