@@ -10,15 +10,16 @@ export {
   decodeCelRecord,
   encodeCelRecord,
   MAX_CONTENT_BYTES,
-} from './cel.ts'
-export { toCelJson } from './cel-json.ts'
+} from './cel/cel.ts'
+export { toCelJson } from './cel/cel-json.ts'
 export {
   checkContentDigests,
   checkContentForm,
   decodePcClientEvent,
   digestedBytes,
   type PcClientEvent,
-} from './content.ts'
+} from './cel/content.ts'
+export { type ReplayedRecord, type ReplayState, replayRecords, replayStart } from './cel/replay.ts'
 export { EventLogError, type EventLogErrorCode, type LogPosition } from './errors.ts'
 export type {
   AgentRecord,
@@ -31,10 +32,10 @@ export type {
   LaunchRecord,
   PodRecord,
   Stage1Record,
-} from './launch-log.ts'
-export { LAUNCH_LOG_VERSION } from './launch-log.ts'
-export { encodeLaunchLogContent, launchLogRecord } from './launch-log-content.ts'
-export { parseLaunchLogContent } from './launch-log-schema.ts'
+} from './launch-log/launch-log.ts'
+export { LAUNCH_LOG_VERSION } from './launch-log/launch-log.ts'
+export { encodeLaunchLogContent, launchLogRecord } from './launch-log/launch-log-content.ts'
+export { parseLaunchLogContent } from './launch-log/launch-log-schema.ts'
 export {
   BANK_ORDER,
   type BankRegisters,
@@ -46,4 +47,3 @@ export {
   toBankValues,
   zeroRegisters,
 } from './registers.ts'
-export { type ReplayedRecord, type ReplayState, replayRecords, replayStart } from './replay.ts'

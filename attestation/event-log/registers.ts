@@ -1,6 +1,6 @@
 import { equalBytes, fromHex, toHex } from '../base/index.ts'
 import { digest, type HashAlgorithm, hashSize } from '../crypto/index.ts'
-import type { BankValues } from './launch-log.ts'
+import type { BankValues } from './launch-log/launch-log.ts'
 
 /** Weakest bank first; also the order of everything that lists banks. */
 export const BANK_ORDER: readonly HashAlgorithm[] = ['sha1', 'sha256', 'sha384', 'sha512']

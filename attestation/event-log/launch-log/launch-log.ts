@@ -1,4 +1,4 @@
-import type { HashAlgorithm } from '../crypto/index.ts'
+import type { HashAlgorithm } from '../../crypto/index.ts'
 
 /** Version of the record formats below, in every content as `holdfast`. */
 export const LAUNCH_LOG_VERSION = 1

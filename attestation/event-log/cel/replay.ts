@@ -1,8 +1,8 @@
-import type { HashAlgorithm } from '../crypto/index.ts'
+import type { HashAlgorithm } from '../../crypto/index.ts'
+import { EventLogError } from '../errors.ts'
+import { type BankRegisters, extendValue } from '../registers.ts'
 import { type CelRecord, decodeCelRecord } from './cel.ts'
 import { checkContentDigests, checkContentForm } from './content.ts'
-import { EventLogError } from './errors.ts'
-import { type BankRegisters, extendValue } from './registers.ts'
 
 /** Where a replay stands: the registers after all records before `offset`. A checkpoint of it saves replaying them again. */
 export interface ReplayState {

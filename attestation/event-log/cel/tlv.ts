@@ -1,4 +1,4 @@
-import { EventLogError, type LogPosition } from './errors.ts'
+import { EventLogError, type LogPosition } from '../errors.ts'
 
 /** Type and length of a field. */
 export const TLV_HEADER_BYTES = 5

@@ -1,5 +1,5 @@
-import { type HashAlgorithm, hashSize } from '../crypto/index.ts'
-import { EventLogError } from './errors.ts'
+import { type HashAlgorithm, hashSize } from '../../crypto/index.ts'
+import { EventLogError } from '../errors.ts'
 import { TLV_HEADER_BYTES, type Tlv, TlvReader, writeTlv } from './tlv.ts'
 
 /** Longest content that is read; firmware events are the longest known, and stay far below. */

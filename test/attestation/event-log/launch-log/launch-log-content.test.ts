@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { fromUtf8, toHex, utf8 } from '../../../attestation/base/index.ts'
+import { fromUtf8, toHex, utf8 } from '../../../../attestation/base/index.ts'
 import {
   decodeCel,
   EventLogError,
@@ -9,8 +9,8 @@ import {
   launchLogRecord,
   parseLaunchLogContent,
   toCelJson,
-} from '../../../attestation/event-log/index.ts'
-import { LogBuilder } from '../../support/launch-log.ts'
+} from '../../../../attestation/event-log/index.ts'
+import { LogBuilder } from '../../../support/launch-log.ts'
 
 const HEX = 'ab'.repeat(32)
 const UUID = '01234567-89ab-cdef-0123-456789abcdef'

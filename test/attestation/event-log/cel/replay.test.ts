@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { fromHex, toHex, utf8 } from '../../../attestation/base/index.ts'
+import { fromHex, toHex, utf8 } from '../../../../attestation/base/index.ts'
 import {
   banksOf,
   CEL_CONTENT,
@@ -13,8 +13,8 @@ import {
   replayStart,
   toBankValues,
   zeroRegisters,
-} from '../../../attestation/event-log/index.ts'
-import { BANKS, LogBuilder, PCR } from '../../support/launch-log.ts'
+} from '../../../../attestation/event-log/index.ts'
+import { BANKS, LogBuilder, PCR } from '../../../support/launch-log.ts'
 
 const REGISTER = { pcr: PCR, banks: BANKS }
 

@@ -1,7 +1,7 @@
-import { fromUtf8, type JsonValue, toHex } from '../base/index.ts'
+import { fromUtf8, type JsonValue, toHex } from '../../base/index.ts'
+import { parseLaunchLogContent } from '../launch-log/launch-log-schema.ts'
 import { CEL_CONTENT, type CelRecord } from './cel.ts'
 import { decodePcClientEvent } from './content.ts'
-import { parseLaunchLogContent } from './launch-log-schema.ts'
 
 const INDEX_NAMES = { pcr: 'pcr', nv: 'nv_index', ccmr: 'ccmr' } as const
 

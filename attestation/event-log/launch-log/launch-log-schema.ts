@@ -1,7 +1,7 @@
 import { type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { canonicalJson, fromUtf8 } from '../base/index.ts'
-import { EventLogError, type LogPosition } from './errors.ts'
+import { canonicalJson, fromUtf8 } from '../../base/index.ts'
+import { EventLogError, type LogPosition } from '../errors.ts'
 import { LAUNCH_LOG_VERSION, type LaunchLogContent } from './launch-log.ts'
 
 /** A pod of 64 images with long names stays below this. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { fromHex, toHex } from '../../../attestation/base/index.ts'
+import { fromHex, toHex } from '../../../../attestation/base/index.ts'
 import {
   CEL_ALG,
   CEL_CONTENT,
@@ -15,8 +15,8 @@ import {
   replayStart,
   toCelJson,
   zeroRegisters,
-} from '../../../attestation/event-log/index.ts'
-import { copiedVectors, externalVectors, skipWithoutVectors } from '../../support/vectors.ts'
+} from '../../../../attestation/event-log/index.ts'
+import { copiedVectors, externalVectors, skipWithoutVectors } from '../../../support/vectors.ts'
 
 const SHA256 = 'aa'.repeat(32)
 /** recnum 0, PCR 15, one SHA-256 digest, content of type 72 with one byte. */

@@ -1,6 +1,6 @@
-import { canonicalJson, utf8 } from '../base/index.ts'
-import { digest, type HashAlgorithm } from '../crypto/index.ts'
-import { CEL_ALG, CEL_CONTENT, type CelRecord } from './cel.ts'
+import { canonicalJson, utf8 } from '../../base/index.ts'
+import { digest, type HashAlgorithm } from '../../crypto/index.ts'
+import { CEL_ALG, CEL_CONTENT, type CelRecord } from '../cel/cel.ts'
 import { LAUNCH_LOG_VERSION, type LaunchLogContent } from './launch-log.ts'
 
 /**

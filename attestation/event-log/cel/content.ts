@@ -1,7 +1,7 @@
-import { equalBytes, toHex } from '../base/index.ts'
-import { digest } from '../crypto/index.ts'
+import { equalBytes, toHex } from '../../base/index.ts'
+import { digest } from '../../crypto/index.ts'
+import { EventLogError, type LogPosition } from '../errors.ts'
 import { CEL_CONTENT, type CelRecord } from './cel.ts'
-import { EventLogError, type LogPosition } from './errors.ts'
 import { TLV_HEADER_BYTES, type Tlv, TlvReader, writeTlv } from './tlv.ts'
 
 /**
