@@ -1,8 +1,8 @@
 import { base64url, type CryptoKey, type KeyObject } from 'jose'
 import { CompactSign } from 'jose/jws/compact/sign'
 import { utf8 } from '../base/index.ts'
-import type { Tier } from './finding.ts'
-import type { AppraisalResult, TrustworthinessVector } from './result.ts'
+import type { Tier, TrustworthinessVector } from '../results/index.ts'
+import type { AppraisalResult } from './result.ts'
 
 /** Profile of draft-ietf-rats-ear-03, whose claim names have underscores. */
 export const EAR_PROFILE = 'tag:ietf.org,2026:rats/ear#03'

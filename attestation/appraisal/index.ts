@@ -1,7 +1,8 @@
+export { type Tier, type TrustworthinessVector, type VectorClaim, worstTier } from '../results/index.ts'
 export { type Continuity, type ContinuityKind, decideContinuity } from './continuity.ts'
 export { EAR_PROFILE, EAR_SUBMOD, EAR_TYPE, type EarClaims, type EarContext, earClaims, signEar } from './ear.ts'
 export { appraiseEvidence, appraiseSilence, type Evidence, type EvidenceAppraisal } from './evidence.ts'
-export { type Finding, finding, type Tier, type VectorClaim, worstTier } from './finding.ts'
+export { type Finding, type FindingDetails, type FindingEvent, finding } from './finding.ts'
 export {
   appraiseLaunchLog,
   type BootProof,
@@ -14,7 +15,7 @@ export { imageKey, type LaunchLogState, type OpenPod } from './launch-log-state.
 export { type NodeState, type Quarantine, releaseNode, wantedLog, withTicket } from './node-state.ts'
 export { NodeStateError, type NodeStateErrorCode, parseNodeState, serialiseNodeState } from './node-state-text.ts'
 export { appraiseRequest, type RequestInput, ticketSubject } from './request.ts'
-export { type AppraisalResult, appraisalResult, REQUIRED_CLAIMS, type TrustworthinessVector } from './result.ts'
+export { type AppraisalResult, appraisalResult, REQUIRED_CLAIMS } from './result.ts'
 export {
   markOverdue,
   type PendingTicket,

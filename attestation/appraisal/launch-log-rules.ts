@@ -9,7 +9,8 @@ import {
   type PodRecord,
   toBankValues,
 } from '../event-log/index.ts'
-import { type Finding, finding, type VectorClaim } from './finding.ts'
+import type { VectorClaim } from '../results/index.ts'
+import { type Finding, finding } from './finding.ts'
 import { imageKey, type LaunchLogState, type OpenPod } from './launch-log-state.ts'
 import { type PendingTicket, settleTickets, type TicketEnd } from './tickets.ts'
 

@@ -51,6 +51,39 @@ const StoredFinding = Type.Object(
       Type.Literal('sourced-data'),
     ]),
     message: Type.String(),
+    value: Type.Optional(Type.Integer({ minimum: -128, maximum: 127 })),
+    expected: Type.Optional(Type.String()),
+    seen: Type.Optional(Type.String()),
+    event: Type.Optional(
+      Type.Object(
+        {
+          source: Type.Union([
+            Type.Literal('firmware'),
+            Type.Literal('systemd'),
+            Type.Literal('ima'),
+            Type.Literal('launch-log'),
+            Type.Literal('cel'),
+            Type.Literal('aael'),
+          ]),
+          index: Count,
+          register: Type.Object(
+            { kind: Type.Union([Type.Literal('pcr'), Type.Literal('nv'), Type.Literal('rtmr')]), index: Count },
+            closed,
+          ),
+        },
+        closed,
+      ),
+    ),
+    changed: Type.Optional(Type.String()),
+    policy: Type.Optional(
+      Type.Object(
+        {
+          rule: Type.String(),
+          mode: Type.Union([Type.Literal('observe'), Type.Literal('warn'), Type.Literal('enforce')]),
+        },
+        closed,
+      ),
+    ),
   },
   closed,
 )

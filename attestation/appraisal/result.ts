@@ -1,7 +1,12 @@
-import { type Finding, type Tier, type VectorClaim, worstTier } from './finding.ts'
-
-/** AR4SI values, by vector entry. 2 affirming, 0 no claim, 32 warning, 96 contraindicated. */
-export type TrustworthinessVector = { readonly [claim in VectorClaim]?: number }
+import {
+  TIER_VALUE,
+  type Tier,
+  type TrustworthinessVector,
+  tierOfValue,
+  type VectorClaim,
+  worstTier,
+} from '../results/index.ts'
+import type { Finding } from './finding.ts'
 
 /** What all rules together make of a node. */
 export interface AppraisalResult {
@@ -10,23 +15,28 @@ export interface AppraisalResult {
   readonly vector: TrustworthinessVector
 }
 
-const VECTOR_VALUE: Readonly<Record<Tier, number>> = { affirming: 2, none: 0, warning: 32, contraindicated: 96 }
-
 /** Entries that must have been spoken for before a node can be affirming; one that is missing counts as 'none'. */
 export const REQUIRED_CLAIMS: readonly VectorClaim[] = ['instance-identity', 'hardware', 'executables', 'configuration']
 
 /**
  * The overall tier is the worst of all findings, and never better than the worst entry of the vector. A required entry that no
- * rule spoke for is in the vector as 0 and makes the result 'none' at best.
+ * rule spoke for is in the vector as 0 and makes the result 'none' at best. Among findings of an entry's worst tier the one with
+ * the value farthest from 0 names it: the larger numbers of a tier are the more precise and the graver.
  */
 export function appraisalResult(findings: readonly Finding[]): AppraisalResult {
-  const tiers = new Map<VectorClaim, Tier>(REQUIRED_CLAIMS.map((claim) => [claim, 'none']))
-  const spoken = new Set<VectorClaim>()
-  for (const { claim, tier } of findings) {
-    tiers.set(claim, spoken.has(claim) ? worstTier([tiers.get(claim) ?? 'none', tier]) : tier)
-    spoken.add(claim)
+  const values = new Map<VectorClaim, number>()
+  for (const { claim, tier, value = TIER_VALUE[tier] } of findings) {
+    const old = values.get(claim)
+    values.set(claim, old === undefined ? value : graver(old, value))
   }
   const vector: { [claim in VectorClaim]?: number } = {}
-  for (const [claim, tier] of tiers) vector[claim] = VECTOR_VALUE[tier]
-  return { tier: worstTier(tiers.values()), findings, vector }
+  for (const claim of REQUIRED_CLAIMS) vector[claim] = TIER_VALUE.none
+  for (const [claim, value] of values) vector[claim] = value
+  return { tier: worstTier(Object.values(vector).map(tierOfValue)), findings, vector }
+}
+
+function graver(a: number, b: number): number {
+  const [x, y] = [tierOfValue(a), tierOfValue(b)]
+  if (x === y) return Math.abs(b) > Math.abs(a) ? b : a
+  return worstTier([x, y]) === x ? a : b
 }

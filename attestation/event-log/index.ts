@@ -21,6 +21,7 @@ export {
 } from './cel/content.ts'
 export { type ReplayedRecord, type ReplayState, replayRecords, replayStart } from './cel/replay.ts'
 export { EventLogError, type EventLogErrorCode, type LogPosition } from './errors.ts'
+export type { Coverage, EventDigests, LogEvent, LogSource, Proof, Register } from './event.ts'
 export type {
   AgentRecord,
   BankValues,
