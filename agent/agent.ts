@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { fromHex, messageOf } from '../attestation/base/index.ts'
 import { toBankValues } from '../attestation/event-log/index.ts'
+import type { MachineLogSource } from '../attestation/protocol/index.ts'
 import { Attester } from './attester.ts'
 import { type AgentConfig, findGroup, type LoadedConfig } from './config/index.ts'
 import { type NodeIdentity, readIdentity } from './identity.ts'
@@ -11,6 +12,7 @@ import { LaunchLog, LaunchLogError, openLogDirectory } from './launch-log/index.
 import { Launcher } from './launcher.ts'
 import { AGENT_SOCKET_NAME, type AgentStatus } from './local-api/index.ts'
 import { LocalApi, refuseServedSocket } from './local-api/server.ts'
+import { machineLogReader } from './machine-logs/index.ts'
 import { PodWatch } from './pod-watch.ts'
 import type { Tpm, TpmDescription } from './ports.ts'
 import { Uplink } from './uplink/index.ts'
@@ -170,7 +172,7 @@ function makeUplink(
     },
     verifierId: fromHex(trust.verifierId),
     tpm,
-    attester: new Attester(tpm, config.pcr),
+    attester: new Attester(tpm, config.pcr, machineLogReader(config.machineLogs, unreadableLogs(logger))),
     launchLog,
     nowMs: () => performance.now(),
     random: Math.random,
@@ -182,6 +184,19 @@ function makeUplink(
       )
     },
   })
+}
+
+/** Said once for each log, not once for each quote. */
+function unreadableLogs(logger: Logger): (source: MachineLogSource, err: unknown) => void {
+  const said = new Set<MachineLogSource>()
+  return (source, err) => {
+    if (said.has(source)) return
+    said.add(source)
+    logger.warn(
+      { code: 'MACHINE_LOG_UNREADABLE', source, err },
+      'a log of this machine cannot be read; the verifier gets none of it',
+    )
+  }
 }
 
 /** Where the group does not exist, the socket stays with root: nobody is let in by default. */

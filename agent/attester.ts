@@ -8,9 +8,11 @@ import {
   type QuotedBody,
   quoteBinding,
   quotePurpose,
+  type WantedMachineLogs,
 } from '../attestation/protocol/index.ts'
 import { decodeQuoteAttest, type PcrIndex, type PcrSelection, type PcrValue } from '../attestation/tpm2/index.ts'
 import type { LogWriter, TpmStart } from './launch-log/index.ts'
+import type { MachineLogReader } from './machine-logs/index.ts'
 import type { QuoteBytes, Tpm } from './ports.ts'
 
 /** Other software may extend other registers between the read and the quote (IMA does); so often it is tried again. */
@@ -37,16 +39,20 @@ export interface QuoteChallenge {
   readonly selection: readonly PcrSelection[]
 }
 
-/** How much of the log the verifier has, by its own word. */
+/** The kernel extends it with every file that IMA measures: the only register of the machine that is read anew for every quote. */
+const IMA_PCR = 10
+
+/** How much of the logs the verifier has, by its own word. */
 export interface KnownLog extends TpmStart {
   readonly offset: number
+  readonly machineLogs: WantedMachineLogs
 }
 
 export type QuotedSubject =
   | { readonly t: 'evidence'; readonly purpose: 'session' | 'periodic' }
   | { readonly t: 'launch'; readonly id: number; readonly request: Uint8Array }
 
-/** A frame to send. `more`: the log goes on behind the piece in it, so another round is needed. */
+/** A frame to send. `more`: a log goes on behind the piece in it, so another round is needed. */
 export interface QuotedFrame {
   readonly frame: Uint8Array
   readonly more: boolean
@@ -56,12 +62,14 @@ export interface QuotedFrame {
 export class Attester {
   readonly #tpm: Pick<Tpm, 'quote' | 'readPcrs'>
   readonly #pcr: PcrIndex
+  readonly #machineLogs: MachineLogReader
   /** Registers as last read. Those of the boot do not change, so a launch need not read them; the quote tells when one did. */
   readonly #lastRead = new Map<string, Uint8Array>()
 
-  constructor(tpm: Pick<Tpm, 'quote' | 'readPcrs'>, pcr: PcrIndex) {
+  constructor(tpm: Pick<Tpm, 'quote' | 'readPcrs'>, pcr: PcrIndex, machineLogs: MachineLogReader) {
     this.#tpm = tpm
     this.#pcr = pcr
+    this.#machineLogs = machineLogs
   }
 
   /**
@@ -99,7 +107,12 @@ export class Attester {
       const extraData = quoteBinding(quotePurpose(message), verifierId, nonce, exporter, body)
       const quote = await this.#tpm.quote(extraData, selection)
       if (this.#agrees(log, quote, pcrs)) {
-        return { frame: encodeMessage({ t: 'quoted', body, ...quote }), more: piece.more }
+        // after the quote: a log that runs ahead of it can be judged, one that lags behind cannot
+        const machineLogs = await this.#machineLogs(known.machineLogs)
+        return {
+          frame: encodeMessage({ t: 'quoted', body, ...quote, machineLogs }),
+          more: piece.more || machineLogs.some((p) => p.more),
+        }
       }
       this.#lastRead.clear()
       await this.#checkOwnRegister(log)
@@ -130,7 +143,9 @@ export class Attester {
     const own = log.registers
     const missing: PcrSelection[] = []
     for (const { bank, pcrs } of selection) {
-      const unread = pcrs.filter((pcr) => pcr !== this.#pcr && !this.#lastRead.has(keyOf(bank, pcr)))
+      const unread = pcrs.filter(
+        (pcr) => pcr !== this.#pcr && (pcr === IMA_PCR || !this.#lastRead.has(keyOf(bank, pcr))),
+      )
       if (unread.length > 0) missing.push({ bank, pcrs: unread })
     }
     if (missing.length > 0) {

@@ -2,6 +2,7 @@ import { codeOf, messageOf } from '../../attestation/base/index.ts'
 import type { HashAlgorithm } from '../../attestation/crypto/index.ts'
 import { type Complain, parseSettings, type SettingsRules } from '../../attestation/settings/index.ts'
 import { type PcrIndex, pcrIndex } from '../../attestation/tpm2/index.ts'
+import type { MachineLogPaths } from '../machine-logs/index.ts'
 import { AgentConfigError } from './errors.ts'
 import { type AgentConfigFile, AgentConfigSchema } from './schema.ts'
 
@@ -30,6 +31,7 @@ export interface AgentConfig {
   readonly dataDirectory: string
   readonly runDirectory: string
   readonly socketGroup: string
+  readonly machineLogs: MachineLogPaths
   /** Present unless the mode is off. */
   readonly verifier?: VerifierSettings
   readonly enrolmentToken?: string
@@ -102,6 +104,11 @@ function withDefaults(c: AgentConfigFile): AgentConfig {
     dataDirectory: c.dataDirectory ?? '/var/lib/holdfast',
     runDirectory: c.runDirectory ?? '/run/holdfast',
     socketGroup: c.socketGroup ?? 'holdfast',
+    machineLogs: {
+      firmware: c.machineLogs?.firmware ?? '/sys/kernel/security/tpm0/binary_bios_measurements',
+      systemd: c.machineLogs?.systemd ?? '/run/log/systemd/tpm2-measure.log',
+      ima: c.machineLogs?.ima ?? '/sys/kernel/security/ima/binary_runtime_measurements',
+    },
     ...(v === undefined
       ? {}
       : {

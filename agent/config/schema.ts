@@ -31,6 +31,15 @@ const Verifier = Type.Object(
   { ...closed, description: 'a block with url and trust' },
 )
 
+const MachineLogs = Type.Object(
+  {
+    firmware: Type.Optional(path('of the TCG firmware log')),
+    systemd: Type.Optional(path('of tpm2-measure.log')),
+    ima: Type.Optional(path('of the binary IMA list')),
+  },
+  { ...closed, description: 'a block with firmware, systemd and ima' },
+)
+
 /** The file as an operator writes it. Defaults are in `parse.ts`, where they are explained to the operator. */
 export const AgentConfigSchema = Type.Object(
   {
@@ -42,6 +51,7 @@ export const AgentConfigSchema = Type.Object(
     dataDirectory: Type.Optional(path('of the data directory')),
     runDirectory: Type.Optional(path('of the directory that holds the socket')),
     socketGroup: Type.Optional(text('the name of a group', '^[a-z_][a-z0-9_-]*\\$?$')),
+    machineLogs: Type.Optional(MachineLogs),
     verifier: Type.Optional(Verifier),
     enrolmentToken: Type.Optional(
       Type.String({ minLength: 1, maxLength: 256, description: 'a one-time token of at most 256 characters' }),

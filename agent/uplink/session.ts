@@ -63,7 +63,7 @@ export class Session {
   #state: SessionState = SESSION_START
   #selection: readonly PcrSelection[] = []
   /** What the verifier has of the log, by the message of it that came last. */
-  #known: KnownLog = { resetCount: 0, restartCount: 0, offset: 0 }
+  #known: KnownLog = { resetCount: 0, restartCount: 0, offset: 0, machineLogs: [] }
   /** Of the log in the quote that was made last: what the verifier's answer speaks of. */
   #quotedStart: TpmStart = { resetCount: 0, restartCount: 0 }
   #nonce: { readonly bytes: Uint8Array; readonly atMs: number } | undefined
@@ -178,7 +178,7 @@ export class Session {
       case 'deliver': {
         const { message } = effect
         this.#nonce = { bytes: message.nonce, atMs: this.#options.nowMs() }
-        this.#known = { ...this.#quotedStart, offset: message.logOffset }
+        this.#known = { ...this.#quotedStart, offset: message.logOffset, machineLogs: message.machineLogs }
         this.#scheduleRefresh()
         const waiting = this.#waiting
         this.#waiting = undefined
@@ -206,7 +206,7 @@ export class Session {
     const queued = this.#challenge !== undefined
     this.#challenge = challenge
     // Now, not when its turn comes: the answer to an exchange before it will know more of the log than it does.
-    this.#known = challenge.log
+    this.#known = { ...challenge.log, machineLogs: challenge.machineLogs }
     if (queued) return
     this.#inBackground(async () => {
       const latest = this.#challenge

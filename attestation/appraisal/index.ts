@@ -12,7 +12,7 @@ export {
 } from './launch-log.ts'
 export type { LaunchLogPolicy } from './launch-log-rules.ts'
 export { imageKey, type LaunchLogState, type OpenPod } from './launch-log-state.ts'
-export { type NodeState, type Quarantine, releaseNode, wantedLog, withTicket } from './node-state.ts'
+export { type NodeState, type Quarantine, releaseNode, wantedLog, wantedMachineLogs, withTicket } from './node-state.ts'
 export { NodeStateError, type NodeStateErrorCode, parseNodeState, serialiseNodeState } from './node-state-text.ts'
 export { appraiseRequest, type RequestInput, ticketSubject } from './request.ts'
 export { type AppraisalResult, appraisalResult, REQUIRED_CLAIMS } from './result.ts'

@@ -8,8 +8,12 @@ export {
   ACTIVATION_LABEL,
   type AgentMessage,
   type Finding,
+  MACHINE_LOGS,
   MAX_FRAME_BYTES,
   MAX_LOG_BYTES,
+  MAX_MACHINE_LOG_BYTES,
+  type MachineLogPiece,
+  type MachineLogSource,
   NONCE_BYTES,
   NONCE_LIFETIME_MS,
   QUOTE_LABELS,
@@ -19,6 +23,7 @@ export {
   TLS_EXPORTER_BYTES,
   TLS_EXPORTER_LABEL,
   type VerifierMessage,
+  type WantedMachineLogs,
 } from './messages.ts'
 export {
   pcrValuesFromWire,

@@ -7,6 +7,15 @@ export const SUBPROTOCOL = 'holdfast.v1'
 export const MAX_FRAME_BYTES = 8 << 20
 /** Longest piece of launch log in one message; a longer tail is sent over several rounds, oldest first. */
 export const MAX_LOG_BYTES = 6 << 20
+/** Longest piece of the machine's own logs in one message, all of them together. */
+export const MAX_MACHINE_LOG_BYTES = 1 << 20
+/**
+ * Logs of the machine that travel beside the launch log: the TCG firmware log, systemd's tpm2-measure.log, the kernel's IMA
+ * list. They are read after the quote was made, so they may run ahead of it; what proves them is their replay, not the quote's
+ * extraData.
+ */
+export const MACHINE_LOGS = ['firmware', 'systemd', 'ima'] as const
+export type MachineLogSource = (typeof MACHINE_LOGS)[number]
 export const NONCE_BYTES = 32
 export const NONCE_LIFETIME_MS = 60_000
 
@@ -38,6 +47,14 @@ const LogPiece = Type.Object(
   { resetCount: U32, restartCount: U32, offset: Offset, bytes: bytes(0, MAX_LOG_BYTES), more: Type.Boolean() },
   closed,
 )
+const Source = Type.Union([Type.Literal('firmware'), Type.Literal('systemd'), Type.Literal('ima')])
+/** Bytes of a machine log from `offset` on. `more` says that it goes on behind them; a log that does not is cut nowhere. */
+const MachineLogPiece = Type.Object(
+  { source: Source, offset: Offset, bytes: bytes(0, MAX_MACHINE_LOG_BYTES), more: Type.Boolean() },
+  closed,
+)
+/** From where each machine log is wanted. A log that is not named is not wanted. */
+const WantedMachineLogs = Type.Array(Type.Object({ source: Source, offset: Offset }, closed), { maxItems: 3 })
 const Finding = Type.Object(
   {
     rule: Type.String({ minLength: 1, maxLength: 128 }),
@@ -70,7 +87,14 @@ export const HelloSchema = Type.Object(
 )
 export const ActivationSchema = Type.Object({ t: Type.Literal('activation'), proof: bytes(32, 32) }, closed)
 export const QuotedSchema = Type.Object(
-  { t: Type.Literal('quoted'), body: bytes(1, MAX_FRAME_BYTES), attest: bytes(1, 4096), signature: bytes(1, 2048) },
+  {
+    t: Type.Literal('quoted'),
+    body: bytes(1, MAX_FRAME_BYTES),
+    attest: bytes(1, 4096),
+    signature: bytes(1, 2048),
+    /** At most one of each source; a log that the node does not have is left out. */
+    machineLogs: Type.Array(MachineLogPiece, { maxItems: 3 }),
+  },
   closed,
 )
 /** Outer messages of the agent. */
@@ -120,6 +144,7 @@ export const ChallengeSchema = Type.Object(
     selection: Type.Array(Selection, { minItems: 1, maxItems: 4 }),
     /** What the verifier has of the log, and for which TPM start. */
     log: Type.Object({ resetCount: U32, restartCount: U32, offset: Offset }, closed),
+    machineLogs: WantedMachineLogs,
   },
   closed,
 )
@@ -137,6 +162,7 @@ export const ResultSchema = Type.Object(
     findings: Type.Array(Finding, { maxItems: 256 }),
     nonce: Nonce,
     logOffset: Offset,
+    machineLogs: WantedMachineLogs,
   },
   closed,
 )
@@ -147,6 +173,7 @@ export const TicketSchema = Type.Object(
     ticket: Type.String({ minLength: 1, maxLength: 16_384 }),
     nonce: Nonce,
     logOffset: Offset,
+    machineLogs: WantedMachineLogs,
   },
   closed,
 )
@@ -159,6 +186,7 @@ export const DeniedSchema = Type.Object(
     reasons: Type.Array(Text, { minItems: 1, maxItems: 64 }),
     nonce: Nonce,
     logOffset: Offset,
+    machineLogs: WantedMachineLogs,
   },
   closed,
 )
@@ -173,4 +201,6 @@ export const VerifierMessageSchema = Type.Union([
   ErrorSchema,
 ])
 export type VerifierMessage = Static<typeof VerifierMessageSchema>
+export type MachineLogPiece = Static<typeof MachineLogPiece>
+export type WantedMachineLogs = Static<typeof WantedMachineLogs>
 export type Finding = Static<typeof Finding>

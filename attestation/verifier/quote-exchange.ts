@@ -1,5 +1,14 @@
 import type { Logger } from 'pino'
-import { EAR_SUBMOD, earClaims, type Finding, serialiseNodeState, signEar, wantedLog } from '../appraisal/index.ts'
+import {
+  EAR_SUBMOD,
+  earClaims,
+  type Finding,
+  type NodeState,
+  serialiseNodeState,
+  signEar,
+  wantedLog,
+  wantedMachineLogs,
+} from '../appraisal/index.ts'
 import { decodeQuotedBody, type QuotedBody, selectionToWire } from '../protocol/index.ts'
 import { StoreError, type VerdictChange } from '../store/index.ts'
 import { AttestError } from '../tpm2/index.ts'
@@ -51,6 +60,7 @@ export class QuoteExchange {
       nonce: this.#nonces.issue(),
       selection: selectionToWire(this.#choice.selection),
       log: wantedLog(this.context.state),
+      machineLogs: wantedMachineLogs(this.context.state),
     })
   }
 
@@ -83,7 +93,7 @@ export class QuoteExchange {
     if (body.t === 'launch' && !context.launchRate.take(performance.now())) {
       this.#log.warn({ code: 'LAUNCH_TOO_MANY' }, 'launch denied')
       const reasons = ['the node asks for more launches than limits.launchesPerSecond']
-      const next = { nonce: this.#nonces.issue(), logOffset: wantedLog(context.state).offset }
+      const next = { nonce: this.#nonces.issue(), ...wantedLogs(context.state) }
       this.#connection.send({ t: 'denied', id: body.id, code: 'LAUNCH_TOO_MANY', reasons, ...next })
       return
     }
@@ -147,7 +157,7 @@ export class QuoteExchange {
       result: await signEar(ear, identity.ticketKey.privateKey),
       findings: appraisal.result.findings.slice(0, 256).map(({ rule, tier, message }) => ({ rule, tier, message })),
       nonce: this.#nonces.issue(),
-      logOffset: wantedLog(context.state).offset,
+      ...wantedLogs(context.state),
     })
     // a long log comes in pieces: ask for the next one now
     if (context.state?.ahead !== undefined) this.challenge('periodic')
@@ -165,7 +175,7 @@ export class QuoteExchange {
     const input = { requestBytes: body.request, context, node, appraisal, change, evidence }
     const { answer, state, podUuid } = await authoriseLaunch(input, this.#service)
     this.#keep(appraisal, state, change)
-    const next = { id: body.id, nonce: this.#nonces.issue(), logOffset: wantedLog(state).offset }
+    const next = { id: body.id, nonce: this.#nonces.issue(), ...wantedLogs(state) }
     if (answer.outcome === 'allowed') {
       const { jti, policy } = answer.claims
       this.#log.info({ podUuid, ticketId: jti, allowedBy: policy.allowedBy }, 'launch allowed')
@@ -193,6 +203,11 @@ export class QuoteExchange {
     this.#service.forget(this.context)
     return new SessionError('NODE_CHANGED', 'an operator has acted on this node; connect again', { retry: true, cause })
   }
+}
+
+/** From where the node's logs are wanted next: part of every answer. */
+function wantedLogs(state: NodeState | undefined) {
+  return { logOffset: wantedLog(state).offset, machineLogs: wantedMachineLogs(state) }
 }
 
 /** What is worth a line of history: another tier, or the beginning of a quarantine. */

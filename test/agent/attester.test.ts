@@ -13,7 +13,7 @@ import { random, SoftTpm, selectionOf } from '../support/soft-tpm.ts'
 import { softLog } from './support/soft-log.ts'
 import { SoftTpmPort } from './support/soft-tpm-port.ts'
 
-const NOTHING: KnownLog = { resetCount: 0, restartCount: 0, offset: 0 }
+const NOTHING: KnownLog = { resetCount: 0, restartCount: 0, offset: 0, machineLogs: [] }
 const uuid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
 const denied = (n: number): LaunchLogContent => ({
   record: 'denied',
@@ -29,7 +29,7 @@ describe('evidence', () => {
   beforeEach(async () => {
     tpm = new SoftTpmPort(new SoftTpm(['sha256', 'sha384']))
     log = await softLog(tpm)
-    attester = new Attester(tpm, pcrIndex(15))
+    attester = new Attester(tpm, pcrIndex(15), async () => [])
     tpm.calls.length = 0
   })
 
@@ -96,18 +96,18 @@ describe('evidence', () => {
   it('carries only what the verifier lacks', async () => {
     const { size, start } = log.view
     await log.exclusive((w) => w.append([denied(1)]))
-    const body = bodyOf(await quoted({ ...start, offset: size }))
+    const body = bodyOf(await quoted({ ...start, offset: size, machineLogs: [] }))
     assert.equal(body.log.offset, size)
     assert.equal(decodeCel(body.log.bytes).length, 1)
-    assert.equal(bodyOf(await quoted({ ...start, offset: log.view.size })).log.bytes.length, 0)
+    assert.equal(bodyOf(await quoted({ ...start, offset: log.view.size, machineLogs: [] })).log.bytes.length, 0)
   })
 
   it('carries all of the log for a verifier that knows another TPM start, or more than there is', async () => {
     const { size, start } = log.view
     for (const known of [
-      { ...start, resetCount: start.resetCount - 1, offset: size },
-      { ...start, restartCount: start.restartCount + 1, offset: size },
-      { ...start, offset: size + 1 },
+      { ...start, resetCount: start.resetCount - 1, offset: size, machineLogs: [] },
+      { ...start, restartCount: start.restartCount + 1, offset: size, machineLogs: [] },
+      { ...start, offset: size + 1, machineLogs: [] },
     ]) {
       const body = bodyOf(await quoted(known))
       assert.deepEqual([body.log.offset, body.log.bytes.length], [0, size])
@@ -126,7 +126,7 @@ describe('evidence', () => {
     const { log: piece } = bodyOf(first)
     assert.deepEqual([first.more, piece.more, piece.offset], [true, true, 0])
     const records = decodeCel(piece.bytes, 0).length
-    const rest = bodyOf(await quoted({ ...start, offset: piece.bytes.length }))
+    const rest = bodyOf(await quoted({ ...start, offset: piece.bytes.length, machineLogs: [] }))
     assert.equal(rest.log.more, false)
     assert.equal(piece.bytes.length + rest.log.bytes.length, size)
     assert.equal(records + decodeCel(rest.log.bytes, records).length, log.view.summary.records)

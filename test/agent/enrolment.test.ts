@@ -11,11 +11,21 @@ const challenge = (purpose: 'session' | 'periodic') =>
   received({
     ...{ t: 'challenge', purpose, nonce, selection: [{ bank: 'sha256', pcrs: [15] }] },
     log: { resetCount: 0, restartCount: 0, offset: 0 },
+    machineLogs: [],
   })
 const activate = received({ t: 'activate', idObject: new Uint8Array(1), encryptedSecret: new Uint8Array(1) })
-const result = received({ t: 'result', tier: 'affirming', result: 'x', findings: [], nonce, logOffset: 0 })
-const ticket = (id: number) => received({ t: 'ticket', id, ticket: 'x', nonce, logOffset: 0 })
-const denied = (id: number) => received({ t: 'denied', id, code: 'X', reasons: ['x'], nonce, logOffset: 0 })
+const result = received({
+  t: 'result',
+  tier: 'affirming',
+  result: 'x',
+  findings: [],
+  nonce,
+  logOffset: 0,
+  machineLogs: [],
+})
+const ticket = (id: number) => received({ t: 'ticket', id, ticket: 'x', nonce, logOffset: 0, machineLogs: [] })
+const denied = (id: number) =>
+  received({ t: 'denied', id, code: 'X', reasons: ['x'], nonce, logOffset: 0, machineLogs: [] })
 const error = received({ t: 'error', code: 'NODE_REFUSED', message: 'no' })
 const sentEvidence: SessionEvent = { kind: 'sent', what: 'evidence' }
 const sentLaunch = (launch: number): SessionEvent => ({ kind: 'sent', what: { launch } })

@@ -17,6 +17,7 @@ import {
   encodeLaunchRequest,
   encodeMessage,
   type LaunchRequest,
+  type MachineLogPiece,
   pcrValuesToWire,
   type QuotedBody,
   quoteBinding,
@@ -129,6 +130,7 @@ export interface QuoteBend {
   readonly log?: Partial<QuotedBody['log']>
   readonly extraData?: (right: Uint8Array) => Uint8Array
   readonly body?: (right: QuotedBody) => QuotedBody
+  readonly machineLogs?: readonly MachineLogPiece[]
 }
 
 /** One connection to a verifier, speaking the agent's side by hand so that each message can be bent. */
@@ -262,7 +264,7 @@ export class AgentPeer {
       body,
     )
     const { attest, signature } = tpm.quote(bend.extraData?.(binding) ?? binding, selection)
-    const frame = encodeMessage({ t: 'quoted', body, attest, signature })
+    const frame = encodeMessage({ t: 'quoted', body, attest, signature, machineLogs: [...(bend.machineLogs ?? [])] })
     this.sendRaw(frame)
     return frame
   }

@@ -45,14 +45,15 @@ export async function startReplayingVerifier(
           nonce: nonce(),
           selection: message.banks.map((bank) => ({ bank, pcrs: [message.pcr] })),
           log: { resetCount: 0, restartCount: 0, offset: 0 },
+          machineLogs: [],
         })
       } else if (message.t === 'quoted') {
         const body = decodeQuotedBody(message.body)
-        const logOffset = body.log.offset + body.log.bytes.length
+        const next = { nonce: nonce(), logOffset: body.log.offset + body.log.bytes.length, machineLogs: [] }
         if (body.t === 'launch') {
           const made = typeof ticket === 'string' ? Promise.resolve(ticket) : ticket(body)
-          void made.then((text) => send({ t: 'ticket', id: body.id, ticket: text, nonce: nonce(), logOffset }))
-        } else send({ t: 'result', tier: 'affirming', result: 'none', findings: [], nonce: nonce(), logOffset })
+          void made.then((text) => send({ t: 'ticket', id: body.id, ticket: text, ...next }))
+        } else send({ t: 'result', tier: 'affirming', result: 'none', findings: [], ...next })
       }
     })
   })

@@ -36,6 +36,11 @@ describe('agent configuration', () => {
         ticketKeys: [],
       },
       protectTpmBus: false,
+      machineLogs: {
+        firmware: '/sys/kernel/security/tpm0/binary_bios_measurements',
+        systemd: '/run/log/systemd/tpm2-measure.log',
+        ima: '/sys/kernel/security/ima/binary_runtime_measurements',
+      },
       launchTimeoutMs: 10_000,
       logLevel: 'info',
     })

@@ -164,13 +164,21 @@ export class ScriptedPeer {
   challenge(purpose: 'session' | 'periodic'): void {
     const { selection } = this.#verifier
     const log = { resetCount: 0, restartCount: 0, offset: 0 }
-    this.send({ t: 'challenge', purpose, nonce: nonce(), selection, log })
+    this.send({ t: 'challenge', purpose, nonce: nonce(), selection, log, machineLogs: [] })
   }
 
   result(): void {
     const size = this.bodies.at(-1)?.log.bytes.length ?? 0
     const logOffset = (this.bodies.at(-1)?.log.offset ?? 0) + size
-    this.send({ t: 'result', tier: 'affirming', result: 'ear', findings: [], nonce: nonce(), logOffset })
+    this.send({
+      t: 'result',
+      tier: 'affirming',
+      result: 'ear',
+      findings: [],
+      nonce: nonce(),
+      logOffset,
+      machineLogs: [],
+    })
   }
 
   /** A ticket for the launch of this body. `bend` changes what is in it, `key` who signs it. */
@@ -182,11 +190,12 @@ export class ScriptedPeer {
     const claims = ticketClaims(bend(this.#subject(body)), over.now ?? new Date(), 30)
     const bent = over.claims?.(claims) ?? claims
     const ticket = over.text ?? (await signTicket(bent, over.key ?? this.#verifier.ticketKey))
-    this.send({ t: 'ticket', id: body.id, ticket, nonce: nonce(), logOffset: body.log.offset + body.log.bytes.length })
+    const logOffset = body.log.offset + body.log.bytes.length
+    this.send({ t: 'ticket', id: body.id, ticket, nonce: nonce(), logOffset, machineLogs: [] })
   }
 
   denied(body: Extract<QuotedBody, { t: 'launch' }>, code: string, reasons: string[]): void {
-    this.send({ t: 'denied', id: body.id, code, reasons, nonce: nonce(), logOffset: body.log.offset })
+    this.send({ t: 'denied', id: body.id, code, reasons, nonce: nonce(), logOffset: body.log.offset, machineLogs: [] })
   }
 
   #subject(body: Extract<QuotedBody, { t: 'launch' }>): TicketSubject {

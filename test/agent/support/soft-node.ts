@@ -58,6 +58,7 @@ export class SoftNode {
       tcti: 'soft',
       pcr: pcrIndex(15),
       mode: 'enforce',
+      machineLogs: { firmware: '/nonexistent', systemd: '/nonexistent', ima: '/nonexistent' },
       dataDirectory: this.dataDirectory,
       runDirectory: join(this.directory, 'run'),
       socketGroup: 'root',

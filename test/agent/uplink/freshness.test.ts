@@ -35,7 +35,7 @@ describe('the nonce in hand', () => {
       },
       verifierId: fromHex(verifier.trust.verifierId),
       tpm,
-      attester: new Attester(tpm, pcrIndex(15)),
+      attester: new Attester(tpm, pcrIndex(15), async () => []),
       launchLog: log,
       nowMs: () => nowMs,
       random: () => 0,

@@ -33,7 +33,11 @@ const AGENT: AgentMessage[] = [
     mode: 'enforce',
   },
   { t: 'activation', proof: nonce },
-  { t: 'quoted', body: Uint8Array.of(1), attest: Uint8Array.of(2), signature: Uint8Array.of(3) },
+  { t: 'quoted', body: Uint8Array.of(1), attest: Uint8Array.of(2), signature: Uint8Array.of(3), machineLogs: [] },
+  {
+    ...{ t: 'quoted', body: Uint8Array.of(1), attest: Uint8Array.of(2), signature: Uint8Array.of(3) },
+    machineLogs: [{ source: 'firmware', offset: 7, bytes: Uint8Array.of(4), more: true }],
+  },
 ]
 const BODIES: QuotedBody[] = [
   { t: 'evidence', purpose: 'session', nonce, pcrs, log },
@@ -48,6 +52,7 @@ const VERIFIER: VerifierMessage[] = [
     nonce,
     selection: [{ bank: 'sha256', pcrs: [15] }],
     log: { resetCount: 1, restartCount: 0, offset: 0 },
+    machineLogs: [{ source: 'ima', offset: 9 }],
   },
   {
     t: 'result',
@@ -56,9 +61,10 @@ const VERIFIER: VerifierMessage[] = [
     findings: [{ rule: 'r', tier: 'none', message: 'm' }],
     nonce,
     logOffset: 0,
+    machineLogs: [],
   },
-  { t: 'ticket', id: 7, ticket: 'jwt', nonce, logOffset: 0 },
-  { t: 'denied', id: 7, code: 'POLICY_DENIED', reasons: ['because'], nonce, logOffset: 0 },
+  { t: 'ticket', id: 7, ticket: 'jwt', nonce, logOffset: 0, machineLogs: [] },
+  { t: 'denied', id: 7, code: 'POLICY_DENIED', reasons: ['because'], nonce, logOffset: 0, machineLogs: [] },
   { t: 'error', code: 'NOPE', message: 'no' },
 ]
 
@@ -158,8 +164,8 @@ describe('messages', () => {
       log: { ...log, bytes: new Uint8Array(MAX_LOG_BYTES) },
     })
     assert.ok(
-      encodeMessage({ t: 'quoted', body, attest: Uint8Array.of(1), signature: Uint8Array.of(1) }).length <
-        MAX_FRAME_BYTES,
+      encodeMessage({ t: 'quoted', body, attest: Uint8Array.of(1), signature: Uint8Array.of(1), machineLogs: [] })
+        .length < MAX_FRAME_BYTES,
     )
   })
 
@@ -169,9 +175,13 @@ describe('messages', () => {
       code: 'PROTOCOL_INVALID_MESSAGE',
     })
     const body = new Uint8Array(MAX_FRAME_BYTES)
-    assert.throws(() => encodeMessage({ t: 'quoted', body, attest: Uint8Array.of(1), signature: Uint8Array.of(1) }), {
-      code: 'PROTOCOL_FRAME_TOO_LARGE',
-    })
+    assert.throws(
+      () =>
+        encodeMessage({ t: 'quoted', body, attest: Uint8Array.of(1), signature: Uint8Array.of(1), machineLogs: [] }),
+      {
+        code: 'PROTOCOL_FRAME_TOO_LARGE',
+      },
+    )
   })
 
   it('read from a Buffer do not share its memory', () => {

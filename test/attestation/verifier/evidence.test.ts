@@ -133,7 +133,7 @@ describe('a session quote', () => {
 
   it('is refused with a body that is none', async () => {
     const peer = await challenged()
-    peer.send({ t: 'quoted', body: random(100), attest: random(100), signature: random(70) })
+    peer.send({ t: 'quoted', body: random(100), attest: random(100), signature: random(70), machineLogs: [] })
     assert.match(await peer.refused(), /^PROTOCOL_/)
   })
 

@@ -1,0 +1,1 @@
+export { type MachineLogPaths, type MachineLogReader, machineLogReader, readPiece } from './read.ts'
