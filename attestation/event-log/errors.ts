@@ -13,6 +13,7 @@ import { CodedError } from '../base/index.ts'
  * EVENT_LOG_UNKNOWN_VERSION: launch-log content of a version that this program does not know.
  * EVENT_LOG_WRONG_REGISTER: the record is of another register than the one replayed.
  * EVENT_LOG_WRONG_BANKS: the record's digests are not of exactly the banks replayed; a bank left alone could be forged.
+ * EVENT_LOG_UNKNOWN_FORMAT: the bytes are no log of the format that they should be, or of a form of it that is not read here.
  * EVENT_LOG_DIGEST_MISMATCH: the content's digest is not the one recorded, so the content is not what was measured.
  */
 export type EventLogErrorCode =
@@ -28,6 +29,7 @@ export type EventLogErrorCode =
   | 'EVENT_LOG_UNKNOWN_VERSION'
   | 'EVENT_LOG_WRONG_REGISTER'
   | 'EVENT_LOG_WRONG_BANKS'
+  | 'EVENT_LOG_UNKNOWN_FORMAT'
   | 'EVENT_LOG_DIGEST_MISMATCH'
 
 /** Where in a log: `offset` is that of the record's first byte in the whole log, `recnum` its number where it could be read. */

@@ -22,6 +22,38 @@ export {
 export { type ReplayedRecord, type ReplayState, replayRecords, replayStart } from './cel/replay.ts'
 export { EventLogError, type EventLogErrorCode, type LogPosition } from './errors.ts'
 export type { Coverage, EventDigests, LogEvent, LogSource, Proof, Register } from './event.ts'
+export { type FirmwareEventCoverage, firmwareEventCoverage } from './firmware/coverage.ts'
+export { decodeFirmwareEventData } from './firmware/decode-event-data.ts'
+export { describeFirmwareEvent } from './firmware/describe.ts'
+export type { DevicePath, DevicePathNode } from './firmware/device-path.ts'
+export type {
+  FirmwareBlobData,
+  FirmwareEventData,
+  GptData,
+  GptHeader,
+  GptPartition,
+  HandoffTablesData,
+  ImageLoadData,
+  IplData,
+  LoadOption,
+  ReferenceManifestData,
+  SeparatorValue,
+  SpdmData,
+  SpecIdData,
+  StartupLocalityData,
+  TaggedEvent,
+  TaggedEventData,
+  TextData,
+  VariableData,
+  VariableValue,
+  WindowsEvent,
+  WindowsEventData,
+} from './firmware/event-data.ts'
+export { EV, eventTypeName } from './firmware/event-types.ts'
+export type { FirmwareEvent, FirmwareLog, FirmwareLogAlgorithm } from './firmware/firmware-log.ts'
+export { type FirmwareLogOptions, MAX_FIRMWARE_LOG_BYTES, readFirmwareLog } from './firmware/read-firmware-log.ts'
+export { separatorOf } from './firmware/separator.ts'
+export type { SignatureEntry, SignatureList, SignatureTypeName } from './firmware/signature-list.ts'
 export type {
   AgentRecord,
   BankValues,
