@@ -1,4 +1,5 @@
 export { ACTIVATION_SECRET_BYTES, activationProof, quoteBinding, quotePurpose } from './binding.ts'
+export { decodeCbor, encodeCbor } from './cbor.ts'
 export { decodeAgentMessage, decodeQuotedBody, decodeVerifierMessage, encodeMessage } from './codec.ts'
 export { ProtocolError, type ProtocolErrorCode } from './errors.ts'
 export { encodeLaunchRequest, matchLaunchRequest } from './launch-request.ts'
@@ -33,6 +34,7 @@ export {
   type WirePcrValues,
   type WireSelection,
 } from './pcr-wire.ts'
+export { schemaProblems } from './schema-problems.ts'
 export {
   MAX_TICKET_LIFETIME_S,
   parseTicketClaims,
