@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { blob } from './blob.ts'
 import { StoreError } from './errors.ts'
+import { recordArrival } from './node-events.ts'
 import { type AdmittedBy, type BoundAk, type Labels, type NodeRecord, nodeFromRow } from './records.ts'
 import type { Database } from './schema.ts'
 
@@ -35,12 +36,16 @@ export async function insertNode(tx: Kysely<Database>, at: string, e: Enrolment)
       attributes: JSON.stringify(e.attributes),
       tier: 'none',
       quarantine: null,
+      standing: 'pending',
+      standing_since: at,
+      standing_reasons: '[]',
       state: null,
       generation: 1,
       created_at: at,
       updated_at: at,
     })
     .execute()
+  if (admittedBy === null) await recordArrival(tx, at, e.nodeId)
   return await theNode(tx, e.nodeId)
 }
 

@@ -85,6 +85,39 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
       for (const table of ['decisions', 'verdicts', 'evidence', 'operator_acts']) await makeAppendOnly(db, table)
     },
   },
+  '0002-standing': {
+    async up(db: Kysely<unknown>): Promise<void> {
+      // a node of before has none of this yet; its next verdict says how it stands
+      await db.schema
+        .alterTable('nodes')
+        .addColumn('standing', 'text', (c) => c.notNull().defaultTo('pending'))
+        .execute()
+      await db.schema
+        .alterTable('nodes')
+        .addColumn('standing_since', 'text', (c) => c.notNull().defaultTo(''))
+        .execute()
+      await db.schema
+        .alterTable('nodes')
+        .addColumn('standing_reasons', 'text', (c) => c.notNull().defaultTo('[]'))
+        .execute()
+      await db.schema
+        .createTable('node_events')
+        .addColumn('id', 'integer', (c) => c.primaryKey().autoIncrement())
+        .addColumn('at', 'text', (c) => c.notNull())
+        .addColumn('node_id', 'text', (c) => c.notNull())
+        .addColumn('from', 'text', (c) => c.notNull())
+        .addColumn('to', 'text', (c) => c.notNull())
+        .addColumn('reasons', 'text', (c) => c.notNull())
+        .execute()
+      await db.schema
+        .createTable('webhooks')
+        .addColumn('receiver', 'text', (c) => c.primaryKey())
+        .addColumn('event_id', 'integer', (c) => c.notNull())
+        .addColumn('acknowledged_at', 'text')
+        .execute()
+      await makeAppendOnly(db, 'node_events')
+    },
+  },
 }
 
 /** EK and node never part, and an AK goes only by being taken away first, which is an operator's act (`nodes rebind`). */

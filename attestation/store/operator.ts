@@ -1,5 +1,6 @@
 import { NodeStateError, parseNodeState, releaseNode, serialiseNodeState } from '../appraisal/index.ts'
 import { StoreError } from './errors.ts'
+import { recordStanding } from './node-events.ts'
 import type { Labels, NodeRecord } from './records.ts'
 import type { Store } from './store.ts'
 
@@ -53,6 +54,13 @@ export async function operate(store: Store, nodeId: string, act: OperatorAct, op
       }))
       .where('node_id', '=', nodeId)
       .execute()
+    await recordStanding(
+      tx,
+      at,
+      nodeId,
+      [{ rule: `operator.${act.act}`, message: `${operator} said ${act.act}` }],
+      undefined,
+    )
     const { act: word, ...detail } = act
     await tx
       .insertInto('operator_acts')

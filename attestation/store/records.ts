@@ -1,3 +1,5 @@
+import type { Standing } from '../appraisal/index.ts'
+import { type StandingReason, standingOfRow } from './node-events.ts'
 import type { NodesTable } from './schema.ts'
 
 export type Admission = 'pending' | 'admitted' | 'refused'
@@ -31,6 +33,10 @@ export interface NodeRecord {
   readonly tier: string
   /** Why the node is in quarantine; absent when it is not. */
   readonly quarantine?: string
+  readonly standing: Standing
+  /** ISO 8601, UTC. */
+  readonly standingSince: string
+  readonly standingReasons: readonly StandingReason[]
   /** The appraisal's own memory of this node, as JSON. */
   readonly state?: string
   /** Grows with each operator's act on the node (labels apart); what was read under an older one is not written back. */
@@ -59,6 +65,9 @@ export function nodeFromRow(row: NodesTable): NodeRecord {
     attributes: JSON.parse(row.attributes),
     tier: row.tier,
     ...(row.quarantine !== null && { quarantine: row.quarantine }),
+    standing: standingOfRow(row),
+    standingSince: row.standing_since === '' ? row.created_at : row.standing_since,
+    standingReasons: JSON.parse(row.standing_reasons),
     ...(row.state !== null && { state: row.state }),
     generation: row.generation,
     createdAt: row.created_at,
@@ -79,6 +88,8 @@ export interface VerdictChange {
   readonly findings: string
   /** When set, the node is quarantined for this reason until an operator releases it. */
   readonly quarantine?: string
+  /** It is silence that led to it, no evidence. */
+  readonly silent?: boolean
 }
 
 /** One launch, allowed or denied, with what is needed to decide it again. */

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { blob } from './blob.ts'
 import { StoreError } from './errors.ts'
+import { recordStanding, type StandingReason } from './node-events.ts'
 import type { DecisionRecord, EvidenceItem, VerdictChange } from './records.ts'
 import type { Database } from './schema.ts'
 
@@ -29,6 +30,7 @@ export async function recordResult(tx: Kysely<Database>, at: string, r: ResultRe
       evidence_sha256: r.evidence.sha256,
     })
     .execute()
+  await recordStanding(tx, at, r.nodeId, reasonsOf(r.change), false)
 }
 
 /** Within a transaction: a change of verdict that no evidence led to. */
@@ -45,6 +47,13 @@ export async function recordVerdict(
     .insertInto('verdicts')
     .values({ at, node_id: nodeId, tier: change.tier, findings: change.findings, evidence_sha256: null })
     .execute()
+  await recordStanding(tx, at, nodeId, reasonsOf(change), change.silent)
+}
+
+/** What spoke against the node; where nothing did, why it is trusted again needs no reason. */
+function reasonsOf(change: VerdictChange): StandingReason[] {
+  const findings: readonly { rule: string; tier: string; message: string }[] = JSON.parse(change.findings)
+  return findings.filter((f) => f.tier !== 'affirming').map(({ rule, message }) => ({ rule, message }))
 }
 
 /**

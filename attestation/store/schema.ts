@@ -8,6 +8,8 @@ export interface Database {
   verdicts: VerdictsTable
   evidence: EvidenceTable
   operator_acts: OperatorActsTable
+  node_events: NodeEventsTable
+  webhooks: WebhooksTable
   settings: SettingsTable
 }
 
@@ -25,6 +27,9 @@ export interface NodesTable {
   attributes: string
   tier: string
   quarantine: string | null
+  standing: string
+  standing_since: string
+  standing_reasons: string
   state: string | null
   /** Grows with each operator's act that changes what the verifier holds in memory of the node. */
   generation: number
@@ -80,6 +85,23 @@ export interface OperatorActsTable {
   act: string
   node_id: string | null
   detail: string
+}
+
+/** Changes of standing, for webhooks and history. */
+export interface NodeEventsTable {
+  id: Generated<number>
+  at: string
+  node_id: string
+  from: string
+  to: string
+  reasons: string
+}
+
+/** How far each receiver of webhooks has come. */
+export interface WebhooksTable {
+  receiver: string
+  event_id: number
+  acknowledged_at: string | null
 }
 
 export interface SettingsTable {

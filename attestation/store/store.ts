@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import { type Enrolment, insertNode, redeemToken, updateAk } from './enrolment.ts'
 import { asStoreError, StoreError } from './errors.ts'
 import { readDecisions, readVerdicts, type StoredDecision, type StoredVerdict } from './history.ts'
+import { eventCursor, moveEventCursor, type NodeEvent, readNodeEvents } from './node-events.ts'
 import { inTransaction, type OpenStore, openSqlite } from './open.ts'
 import {
   type BoundAk,
@@ -67,6 +68,16 @@ export class Store {
   /** Changes of tier, newest first. */
   async verdicts(nodeId: string, limit: number): Promise<StoredVerdict[]> {
     return await this.#read((db) => readVerdicts(db, nodeId, limit))
+  }
+
+  /** Changes of standing that the receiver has not acknowledged, oldest first. */
+  async unacknowledged(receiver: string, limit: number): Promise<NodeEvent[]> {
+    return await this.#write(async (tx) => await readNodeEvents(tx, await eventCursor(tx, receiver), limit))
+  }
+
+  /** The receiver has all events up to this one. */
+  async acknowledge(receiver: string, eventId: number): Promise<void> {
+    await this.#write(async (tx, at) => await moveEventCursor(tx, at, receiver, eventId))
   }
 
   async evidence(sha256: string): Promise<Uint8Array | undefined> {

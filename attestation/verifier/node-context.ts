@@ -1,4 +1,4 @@
-import { type NodeState, parseNodeState, type Tier } from '../appraisal/index.ts'
+import { type NodeState, parseNodeState, type Tier, tierFromText } from '../appraisal/index.ts'
 import { messageOf, toHex } from '../base/index.ts'
 import type { NodeRecord } from '../store/index.ts'
 import { objectName, type QualifiedParent, qualifiedName, TPM_RH_ENDORSEMENT, type VerifiedAk } from '../tpm2/index.ts'
@@ -22,6 +22,8 @@ export class NodeContext {
   /** As stored. Replaced only after the commit of the new one. */
   state: NodeState | undefined
   tier: Tier
+  /** Whether its silence has been kept as its standing. */
+  silent: boolean
   /** performance.now() of the last verified evidence. */
   lastEvidenceMs: number
   #queue: Promise<unknown> = Promise.resolve()
@@ -36,7 +38,8 @@ export class NodeContext {
     this.generation = node.generation
     this.ekCertified = node.ekCertificateSha256 !== undefined
     this.state = node.state === undefined ? undefined : parseNodeState(node.state)
-    this.tier = tierOf(node.tier)
+    this.tier = tierFromText(node.tier)
+    this.silent = node.standing === 'stale'
     this.lastEvidenceMs = nowMs
   }
 
@@ -46,8 +49,4 @@ export class NodeContext {
     this.#queue = result.catch(messageOf) // the caller has the error; the next in line does not need it
     return result
   }
-}
-
-function tierOf(text: string): Tier {
-  return text === 'affirming' || text === 'warning' || text === 'contraindicated' ? text : 'none'
 }

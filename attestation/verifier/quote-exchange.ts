@@ -190,6 +190,7 @@ export class QuoteExchange {
   #keep(appraisal: NodeAppraisal, state: NodeAppraisal['state'], change: VerdictChange | undefined): void {
     this.context.state = state
     this.context.tier = appraisal.result.tier
+    this.context.silent = false
     for (const { ticket, end, reason } of appraisal.ended) {
       this.#log.info({ ticketId: ticket.id, podUuid: ticket.uuid, end, reason }, 'ticket ended')
     }
@@ -210,12 +211,12 @@ function wantedLogs(state: NodeState | undefined) {
   return { logOffset: wantedLog(state).offset, machineLogs: wantedMachineLogs(state) }
 }
 
-/** What is worth a line of history: another tier, or the beginning of a quarantine. */
+/** What is worth a line of history: another tier, the beginning of a quarantine, the end of silence. */
 function verdictChange(context: NodeContext, appraisal: NodeAppraisal): VerdictChange | undefined {
   const { tier, findings } = appraisal.result
   const { quarantine } = appraisal.state
   const entered = quarantine !== undefined && context.state?.quarantine === undefined
-  if (tier === context.tier && !entered) return undefined
+  if (tier === context.tier && !entered && !context.silent) return undefined
   return {
     tier,
     findings: JSON.stringify(findings.filter((f: Finding) => f.tier !== 'affirming')),

@@ -183,7 +183,11 @@ export class VerifierService {
     if (late || (silent && (context.tier === 'affirming' || context.tier === 'warning'))) {
       await context.exclusively(async () => {
         if (context.state !== undefined && late) await this.#overdue(context, context.state)
-        else await this.#silent(context.nodeId, context.generation, () => (context.tier = 'none'))
+        else
+          await this.#silent(context.nodeId, context.generation, () => {
+            context.tier = 'none'
+            context.silent = true
+          })
       })
     }
     const waits = context.state?.tickets.some((t) => !t.overdue) ?? false
@@ -219,7 +223,12 @@ export class VerifierService {
     state: string | undefined,
   ): Promise<void> {
     try {
-      await this.store.saveVerdict(nodeId, generation, { tier, findings: JSON.stringify(findings) }, state)
+      await this.store.saveVerdict(
+        nodeId,
+        generation,
+        { tier, findings: JSON.stringify(findings), ...(tier === 'none' && { silent: true }) },
+        state,
+      )
     } catch (err) {
       // an operator was faster; what is in the store now is looked at with the next message or tick
       if (err instanceof StoreError && err.code === 'STORE_CONFLICT') {
