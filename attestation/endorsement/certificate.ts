@@ -1,9 +1,10 @@
 import { type CertificateSignatureScheme, digest } from '../crypto/index.ts'
-import { contextTag, contextTagPrimitive, DerReader, oidText, smallInteger, TAG, wholeOctets } from './der.ts'
+import { contextTag, contextTagPrimitive, DerReader, smallInteger, TAG, wholeOctets } from './der.ts'
 import { type DistinguishedName, decodeName } from './distinguished-name.ts'
 import { EndorsementError } from './errors.ts'
 import { type Extensions, NO_EXTENSIONS, readExtensions } from './extensions.ts'
 import { decodeSubjectPublicKey, type SubjectPublicKey } from './public-key.ts'
+import { readSignatureAlgorithm, signatureScheme } from './signature-algorithm.ts'
 import { decodeTime } from './time.ts'
 
 /** Largest certificate that is read. Real ones have up to 3 KiB. */
@@ -38,17 +39,6 @@ export interface Certificate {
   readonly extensions: Extensions
 }
 
-const SIGNATURES: ReadonlyMap<string, CertificateSignatureScheme> = new Map([
-  ['1.2.840.113549.1.1.5', { alg: 'rsassa', hash: 'sha1' }],
-  ['1.2.840.113549.1.1.11', { alg: 'rsassa', hash: 'sha256' }],
-  ['1.2.840.113549.1.1.12', { alg: 'rsassa', hash: 'sha384' }],
-  ['1.2.840.113549.1.1.13', { alg: 'rsassa', hash: 'sha512' }],
-  ['1.2.840.10045.4.1', { alg: 'ecdsa', hash: 'sha1' }],
-  ['1.2.840.10045.4.3.2', { alg: 'ecdsa', hash: 'sha256' }],
-  ['1.2.840.10045.4.3.3', { alg: 'ecdsa', hash: 'sha384' }],
-  ['1.2.840.10045.4.3.4', { alg: 'ecdsa', hash: 'sha512' }],
-])
-
 /**
  * Reads one certificate, leniently where real vendors' are not DER (see DerReader), and believes nothing.
  * Bytes after the certificate are ignored: NV indices are padded with FF, files end in line feeds.
@@ -68,7 +58,7 @@ export function decodeCertificate(bytes: Uint8Array): Certificate {
   const { bytes: all, content } = outer.expect('value', TAG.sequence)
   const r = new DerReader(content, 'Certificate')
   const tbs = r.expect('tbsCertificate', TAG.sequence)
-  const outerAlgorithm = readAlgorithm(r.sequence('signatureAlgorithm'))
+  const outerAlgorithm = readSignatureAlgorithm(r.sequence('signatureAlgorithm'))
   const signature = wholeOctets(r.expect('signatureValue', TAG.bitString).content, 'signatureValue')
   r.end()
 
@@ -76,7 +66,7 @@ export function decodeCertificate(bytes: Uint8Array): Certificate {
   const version = readVersion(t)
   const serial = t.expect('serialNumber', TAG.integer).content
   if (serial.length === 0) throw new EndorsementError('CERT_MALFORMED', 'TBSCertificate.serialNumber is empty')
-  const signatureOid = readAlgorithm(t.sequence('signature'))
+  const signatureOid = readSignatureAlgorithm(t.sequence('signature'))
   if (signatureOid !== outerAlgorithm) {
     throw new EndorsementError(
       'CERT_MALFORMED',
@@ -101,7 +91,7 @@ export function decodeCertificate(bytes: Uint8Array): Certificate {
     version,
     serial,
     signatureOid,
-    signatureScheme: SIGNATURES.get(signatureOid),
+    signatureScheme: signatureScheme(signatureOid),
     signature,
     issuer,
     subject,
@@ -140,21 +130,6 @@ function readVersion(t: DerReader): number {
   const version = smallInteger(r.expect('value', TAG.integer).content, 'TBSCertificate.version') + 1
   r.end()
   return version
-}
-
-/** Object identifier of an AlgorithmIdentifier. Parameters of the accepted schemes are NULL or absent: vendors mix them up. */
-function readAlgorithm(r: DerReader): string {
-  const oid = oidText(r.expect('algorithm', TAG.oid).content)
-  const parameters = r.done ? undefined : r.read('parameters')
-  r.end()
-  if (
-    SIGNATURES.has(oid) &&
-    parameters !== undefined &&
-    (parameters.tag !== TAG.null || parameters.content.length > 0)
-  ) {
-    throw new EndorsementError('CERT_MALFORMED', `signature algorithm ${oid} has parameters other than NULL`)
-  }
-  return oid
 }
 
 /** Issuer and subject are the same name: a root, or a CA's certificate for its own next key. */

@@ -1,10 +1,12 @@
 import { toHex } from '../base/index.ts'
 import { KeyError, type PublicKey, verifyCertificateSignature } from '../crypto/index.ts'
-import { type Certificate, isSelfIssued } from './certificate.ts'
+import type { Certificate } from './certificate.ts'
+import { describe, iso } from './describe.ts'
 import type { EndorsementFinding } from './ek-certificate.ts'
 import type { EndorsementErrorCode } from './errors.ts'
-import { EXT } from './oids.ts'
-import { importKey, modulusBits } from './public-key.ts'
+import { algorithmFault, authorityFault, missingIssuer } from './issuer-rules.ts'
+import { importKey } from './public-key.ts'
+import { checkRevocation } from './revocation.ts'
 import { bySubject, type RootStore } from './roots.ts'
 
 /**
@@ -16,23 +18,17 @@ import { bySubject, type RootStore } from './roots.ts'
  */
 export type ValidityPolicy = 'strict' | 'at-issue' | 'ignore-expiry'
 
+/** What the operator decides about paths. */
+export interface PathPolicy {
+  readonly validity: ValidityPolicy
+  /** Signatures over SHA-1, which old makers' CAs have: a finding, or no path. MD5 and older are never accepted. */
+  readonly sha1: 'warn' | 'refuse'
+}
+
 /** Most certificates of a path, EK certificate and root included; vendors use up to 5. */
 export const MAX_PATH_CERTIFICATES = 8
 /** Most signatures checked for one EK certificate: bounds what many CAs of one name can cost (a P-521 check takes about 1 ms). */
 export const MAX_SIGNATURE_CHECKS = 64
-const MIN_ISSUER_RSA_BITS = 2048
-/** OpenSSL takes up to 16384; verification time grows with the square. */
-const MAX_ISSUER_RSA_BITS = 8192
-
-/** Critical extensions of a CA that are honoured here, or that cannot matter to an EK certificate (policies, purposes). */
-const UNDERSTOOD: ReadonlySet<string> = new Set([
-  EXT.basicConstraints,
-  EXT.keyUsage,
-  EXT.extKeyUsage,
-  EXT.certificatePolicies,
-  EXT.subjectAltName,
-])
-
 export type PathResult =
   | {
       readonly kind: 'path'
@@ -40,7 +36,13 @@ export type PathResult =
       readonly path: readonly [Certificate, ...Certificate[]]
       readonly findings: readonly EndorsementFinding[]
     }
-  | { readonly kind: 'no-path'; readonly code: EndorsementErrorCode; readonly message: string }
+  | {
+      readonly kind: 'no-path'
+      readonly code: EndorsementErrorCode
+      readonly message: string
+      /** With EK_CHAIN_ISSUER_UNKNOWN: the certificate whose issuer is missing. */
+      readonly orphan?: Certificate
+    }
 
 /**
  * Finds a path from a certificate to an anchor of the operator's store. Names match as RFC 5280 §7.1 says; every signature is
@@ -53,25 +55,31 @@ export function findPath(
   leaf: Certificate,
   supplied: readonly Certificate[],
   store: RootStore,
-  policy: ValidityPolicy,
+  policy: PathPolicy,
   now: Date,
 ): PathResult {
   const search = new PathSearch(leaf, bySubject(supplied), store, policy, now)
   const path = search.run()
-  return path === undefined ? search.failure() : { kind: 'path', path, findings: findingsOf(path, policy, now) }
+  return path === undefined ? search.failure() : { kind: 'path', path, findings: search.findings(path) }
 }
+
+/** A path to a root that a CRL cut is the reason, whatever other branches met. */
+const RANK_REVOKED = 500
+/** Nothing else found so far is known to be the reason. */
+const RANK_LIMIT = 1000
 
 interface Failure {
   readonly rank: number
   readonly code: EndorsementErrorCode
   readonly message: string
+  readonly orphan?: Certificate
 }
 
 class PathSearch {
   readonly #leaf: Certificate
   readonly #supplied: ReadonlyMap<string, readonly Certificate[]>
   readonly #store: RootStore
-  readonly #policy: ValidityPolicy
+  readonly #policy: PathPolicy
   readonly #now: Date
   #checks = 0
   #worst: Failure | undefined
@@ -80,7 +88,7 @@ class PathSearch {
     leaf: Certificate,
     supplied: ReadonlyMap<string, readonly Certificate[]>,
     store: RootStore,
-    policy: ValidityPolicy,
+    policy: PathPolicy,
     now: Date,
   ) {
     this.#leaf = leaf
@@ -100,8 +108,9 @@ class PathSearch {
   }
 
   failure(): PathResult {
-    const { code, message } = this.#worst ?? { code: 'EK_CHAIN_ISSUER_UNKNOWN' as const, message: 'no path was found' }
-    return { kind: 'no-path', code, message }
+    if (this.#worst === undefined) throw new TypeError('a search that found no path says why')
+    const { rank, ...failure } = this.#worst
+    return { kind: 'no-path', ...failure }
   }
 
   /** Depth is at most MAX_PATH_CERTIFICATES, breadth at most MAX_SIGNATURE_CHECKS in all. */
@@ -110,13 +119,13 @@ class PathSearch {
     const depth = path.length
     const issuers = this.#candidates(subject, path)
     if (issuers.length === 0) {
-      this.#fail(depth * 10 + 5, 'EK_CHAIN_ISSUER_UNKNOWN', missingIssuer(subject))
+      this.#fail(depth * 10 + 5, 'EK_CHAIN_ISSUER_UNKNOWN', missingIssuer(subject), subject)
       return undefined
     }
     for (const issuer of issuers) {
       if (depth === MAX_PATH_CERTIFICATES || this.#checks === MAX_SIGNATURE_CHECKS) {
         this.#fail(
-          1000, // nothing else found so far is known to be the reason
+          RANK_LIMIT,
           'EK_CHAIN_TOO_LONG',
           `no root within ${MAX_PATH_CERTIFICATES} certificates and ${MAX_SIGNATURE_CHECKS} signature checks; ` +
             'remove doubtful certificates from the chain and from the root store',
@@ -129,9 +138,24 @@ class PathSearch {
         continue
       }
       const longer = [...path, issuer] as const
-      if (this.#store.anchorFingerprints.has(toHex(issuer.fingerprint))) return longer
+      if (this.#store.anchorFingerprints.has(toHex(issuer.fingerprint))) {
+        const revoked = this.#revokedOn(longer)
+        if (revoked === undefined) return longer
+        this.#fail(RANK_REVOKED, 'EK_CERT_REVOKED', revoked)
+        continue
+      }
       const found = this.#extend(longer)
       if (found !== undefined) return found
+    }
+    return undefined
+  }
+
+  /** Asked of whole paths only: nobody but the operator's CAs makes CRLs be verified. */
+  #revokedOn(path: readonly Certificate[]): string | undefined {
+    for (const [i, c] of path.entries()) {
+      const issuer = path[i + 1]
+      const revoked = issuer && this.#revocation(c, issuer).revoked
+      if (revoked !== undefined) return revoked
     }
     return undefined
   }
@@ -155,7 +179,7 @@ class PathSearch {
   }
 
   #issuerFault(subject: Certificate, issuer: Certificate, path: readonly Certificate[]): Failure | undefined {
-    const algorithm = algorithmFault(subject, issuer)
+    const algorithm = algorithmFault(subject, issuer, this.#policy.sha1)
     if (algorithm !== undefined) return { rank: 2, code: 'EK_CHAIN_ALGORITHM', message: algorithm }
     const signature = this.#checkSignature(subject, issuer)
     if (signature !== undefined) return { rank: 1, code: 'EK_CHAIN_SIGNATURE_INVALID', message: signature }
@@ -184,91 +208,48 @@ class PathSearch {
 
   #validityFault(c: Certificate): string | undefined {
     const isLeaf = c === this.#leaf
-    const at = this.#policy === 'at-issue' && !isLeaf ? this.#leaf.notBefore : this.#now
+    const at = this.#policy.validity === 'at-issue' && !isLeaf ? this.#leaf.notBefore : this.#now
     if (at < c.notBefore) {
       return `${describe(c)} is valid from ${iso(c.notBefore)}, looked at for ${iso(at)}; check the clock`
     }
-    const expiryMatters = this.#policy === 'strict' || (this.#policy === 'at-issue' && !isLeaf)
+    const expiryMatters = this.#policy.validity === 'strict' || (this.#policy.validity === 'at-issue' && !isLeaf)
     if (expiryMatters && at > c.notAfter) {
       const advice =
-        this.#policy === 'strict' ? '; the validity policy `at-issue` would allow it if it was valid at issue' : ''
+        this.#policy.validity === 'strict'
+          ? '; the validity policy `at-issue` would allow it if it was valid at issue'
+          : ''
       return `${describe(c)} was valid until ${iso(c.notAfter)}, looked at for ${iso(at)}${advice}`
     }
     return undefined
   }
 
-  #fail(rank: number, code: EndorsementErrorCode, message: string): void {
-    if (this.#worst === undefined || rank > this.#worst.rank) this.#worst = { rank, code, message }
+  #fail(rank: number, code: EndorsementErrorCode, message: string, orphan?: Certificate): void {
+    if (this.#worst !== undefined && rank <= this.#worst.rank) return
+    this.#worst = { rank, code, message, ...(orphan !== undefined && { orphan }) }
+  }
+
+  /** Warnings about a path that was found. */
+  findings(path: readonly Certificate[]): readonly EndorsementFinding[] {
+    const findings: EndorsementFinding[] = []
+    const warn = (rule: EndorsementFinding['rule'], message: string) =>
+      findings.push({ rule, tier: 'warning', message })
+    path.forEach((c, i) => {
+      const issuer = path[i + 1] // the signature of the anchor itself is not relied on
+      if (issuer !== undefined && c.signatureScheme?.hash === 'sha1') {
+        warn('ek-chain.sha1', `${describe(c)} is signed over SHA-1`)
+      }
+      if (this.#now > c.notAfter || this.#now < c.notBefore) {
+        const period = `${iso(c.notBefore)} to ${iso(c.notAfter)}`
+        warn('ek-chain.validity', `${describe(c)} was valid ${period}; accepted by policy ${this.#policy.validity}`)
+      }
+      for (const message of issuer === undefined ? [] : this.#revocation(c, issuer).warnings)
+        warn('ek-chain.crl', message)
+    })
+    return findings
+  }
+
+  #revocation(subject: Certificate, issuer: Certificate): ReturnType<typeof checkRevocation> {
+    const lists = this.#store.crls.get(subject.issuer.key) ?? []
+    return checkRevocation(subject, issuer, lists, this.#now)
   }
 }
-
-/** Why the signature's algorithm or the issuer's key is not accepted, before any cryptography is done. */
-function algorithmFault(subject: Certificate, issuer: Certificate): string | undefined {
-  const scheme = subject.signatureScheme
-  if (scheme === undefined)
-    return `${describe(subject)} is signed with algorithm ${subject.signatureOid}, which is not accepted`
-  const key = issuer.publicKey
-  if (key.kind === 'unsupported') return `key of ${describe(issuer)} is not supported: ${key.reason}`
-  if ((key.kind === 'ec') !== (scheme.alg === 'ecdsa')) {
-    return `${describe(subject)} is signed with ${scheme.alg}, the key of ${describe(issuer)} is ${key.kind}`
-  }
-  if (key.kind !== 'rsa') return undefined
-  const bits = modulusBits(key.modulus)
-  if (bits < MIN_ISSUER_RSA_BITS || bits > MAX_ISSUER_RSA_BITS) {
-    return `RSA key of ${describe(issuer)} has ${bits} bits, wanted ${MIN_ISSUER_RSA_BITS} to ${MAX_ISSUER_RSA_BITS}`
-  }
-  return undefined
-}
-
-/** Why an issuer may not issue here (RFC 5280 §6.1.4 k to o). Roots are held to it as well. */
-function authorityFault(issuer: Certificate, path: readonly Certificate[]): string | undefined {
-  const { basicConstraints, keyUsage, critical } = issuer.extensions
-  if (basicConstraints?.ca !== true) return `${describe(issuer)} is no CA (BasicConstraints)`
-  if (keyUsage !== undefined && !keyUsage.has('keyCertSign'))
-    return `${describe(issuer)} may not sign certificates (KeyUsage)`
-  for (const oid of critical) {
-    if (!UNDERSTOOD.has(oid)) return `${describe(issuer)} has critical extension ${oid}, which is not understood`
-  }
-  const below = path.slice(1).filter((c) => !isSelfIssued(c)).length
-  if (basicConstraints.pathLength !== undefined && below > basicConstraints.pathLength) {
-    return `${describe(issuer)} allows ${basicConstraints.pathLength} CAs below it, the path has ${below}`
-  }
-  return undefined
-}
-
-function missingIssuer(c: Certificate): string {
-  const aki = c.extensions.authorityKeyId
-  if (isSelfIssued(c)) {
-    return (
-      `${describe(c)} is its own issuer and is not in the root store; if it is the manufacturer's genuine root, ` +
-      'add it with `holdfast roots import FILE`'
-    )
-  }
-  return (
-    `CA certificate missing: ${c.issuer.text || '(empty name)'}${aki === undefined ? '' : `, key identifier ${toHex(aki)}`}, ` +
-    `which issued ${describe(c)}; get it from the manufacturer and add it with \`holdfast roots import FILE\``
-  )
-}
-
-function findingsOf(path: readonly Certificate[], policy: ValidityPolicy, now: Date): readonly EndorsementFinding[] {
-  const findings: EndorsementFinding[] = []
-  path.forEach((c, i) => {
-    // the signature of the anchor itself is not relied on
-    if (c.signatureScheme?.hash === 'sha1' && i < path.length - 1) {
-      findings.push({ rule: 'ek-chain.sha1', tier: 'warning', message: `${describe(c)} is signed over SHA-1` })
-    }
-    if (now > c.notAfter || now < c.notBefore) {
-      const message = `${describe(c)} was valid ${iso(c.notBefore)} to ${iso(c.notAfter)}; accepted by policy ${policy}`
-      findings.push({ rule: 'ek-chain.validity', tier: 'warning', message })
-    }
-  })
-  return findings
-}
-
-/** How a certificate is named in messages: its subject, or where that is empty its issuer and serial number. */
-export function describe(c: Certificate): string {
-  if (c.subject.attributes.length > 0) return `"${c.subject.text}"`
-  return `certificate ${toHex(c.serial.subarray(0, 21))} of "${c.issuer.text}"`
-}
-
-const iso = (time: Date): string => time.toISOString().replace('.000Z', 'Z')

@@ -1,28 +1,52 @@
 import type { Certificate } from './certificate.ts'
 import { DerReader, oidText, smallInteger, TAG } from './der.ts'
+import { iso } from './describe.ts'
 import { latin1 } from './distinguished-name.ts'
 import { EndorsementError } from './errors.ts'
 import type { KeyUsageBit } from './extensions.ts'
 import { EXT, TCG } from './oids.ts'
-import { modulusBits } from './public-key.ts'
+import { modulusBits, weakness } from './public-key.ts'
+import { vendorName } from './vendors.ts'
 
 /** Rules of the TCG EK Credential Profile 2.x, each with a stable id. */
 export type EkCertificateRule =
   | 'ek-cert.version'
   | 'ek-cert.serial'
   | 'ek-cert.issuer'
+  | 'ek-cert.validity-period'
   | 'ek-cert.public-key'
+  | 'ek-cert.weak-key'
   | 'ek-cert.basic-constraints'
   | 'ek-cert.key-usage'
   | 'ek-cert.ext-key-usage'
   | 'ek-cert.authority-key-id'
   | 'ek-cert.subject-alt-name'
   | 'ek-cert.tpm-attributes'
+  | 'ek-cert.vendor'
   | 'ek-cert.tpm-specification'
   | 'ek-cert.critical-extension'
 
+/** What holds where a rule has no finding, for reports; in the order in which findings come. */
+export const EK_CERTIFICATE_RULES: Readonly<Record<EkCertificateRule, string>> = {
+  'ek-cert.version': 'X.509 version 3',
+  'ek-cert.serial': 'serial number is positive and of at most 20 bytes',
+  'ek-cert.issuer': 'issuer is named',
+  'ek-cert.validity-period': 'validity ends after it begins',
+  'ek-cert.public-key': 'key is RSA of 2048 bits or more, P-256, P-384 or P-521',
+  'ek-cert.weak-key': 'nothing is known against the key: not of the ROCA generator, odd modulus and exponent',
+  'ek-cert.basic-constraints': 'BasicConstraints is critical and says that this is no CA',
+  'ek-cert.key-usage': 'KeyUsage is critical and lets the key encipher keys (RSA) or agree on them (ECC), no more',
+  'ek-cert.ext-key-usage': 'ExtendedKeyUsage says: certificate of an endorsement key',
+  'ek-cert.authority-key-id': "issuer's key is identified",
+  'ek-cert.subject-alt-name': 'SubjectAltName has exactly one directory name',
+  'ek-cert.tpm-attributes': 'which names TPM manufacturer, model and version, each once',
+  'ek-cert.vendor': 'manufacturer is one that is known',
+  'ek-cert.tpm-specification': 'TPM specification is absent, or readable and of family 2.0',
+  'ek-cert.critical-extension': 'no critical extension is unknown',
+}
+
 /** Rules on the path from an EK certificate to a root; a finding of these is a warning, what they refuse is an error code. */
-export type PathRule = 'ek-chain.sha1' | 'ek-chain.validity'
+export type PathRule = 'ek-chain.sha1' | 'ek-chain.validity' | 'ek-chain.crl'
 
 /** What a rule found; no finding means that the rule holds. `contraindicated` refuses the certificate. */
 export interface EndorsementFinding {
@@ -37,6 +61,8 @@ export interface TpmIdentity {
   readonly manufacturer: string | undefined
   /** Those bytes as text where they are text, e.g. `STM`. */
   readonly manufacturerName: string | undefined
+  /** Name of the maker, where it is one that is known, e.g. `STMicroelectronics`. */
+  readonly vendor: string | undefined
   readonly model: string | undefined
   /** `id:` and the firmware version in hex, vendor-defined. */
   readonly version: string | undefined
@@ -74,6 +100,10 @@ export function checkEkCertificate(certificate: Certificate): {
   if (certificate.version !== 3) refuse('ek-cert.version', `version is ${certificate.version}, wanted 3`)
   checkSerial(certificate.serial, refuse, warn)
   if (certificate.issuer.attributes.length === 0) refuse('ek-cert.issuer', 'issuer name is empty')
+  if (certificate.notAfter < certificate.notBefore) {
+    const { notBefore, notAfter } = certificate
+    refuse('ek-cert.validity-period', `validity ends ${iso(notAfter)}, before it begins ${iso(notBefore)}`)
+  }
   checkPublicKey(certificate, refuse)
   if (extensions.basicConstraints === undefined) refuse('ek-cert.basic-constraints', 'BasicConstraints is absent')
   else if (extensions.basicConstraints.ca) refuse('ek-cert.basic-constraints', 'certificate is a CA, an EK never is')
@@ -91,6 +121,9 @@ export function checkEkCertificate(certificate: Certificate): {
   }
   const attributes = checkSubjectAltName(certificate, refuse, warn)
   const specification = readSpecification(extensions.subjectDirectoryAttributes, warn)
+  if (specification !== undefined && specification.family !== '2.0') {
+    warn('ek-cert.tpm-specification', `TPM specification family is ${shown(specification.family)}, wanted 2.0`)
+  }
   for (const oid of extensions.critical) {
     if (!UNDERSTOOD.has(oid)) refuse('ek-cert.critical-extension', `critical extension ${oid} is not understood`)
   }
@@ -112,6 +145,8 @@ function checkPublicKey({ publicKey }: Certificate, refuse: Report): void {
   else if (publicKey.kind === 'rsa' && modulusBits(publicKey.modulus) < MIN_RSA_BITS) {
     refuse('ek-cert.public-key', `RSA key has ${modulusBits(publicKey.modulus)} bits, wanted at least ${MIN_RSA_BITS}`)
   }
+  const weak = weakness(publicKey)
+  if (weak !== undefined) refuse('ek-cert.weak-key', `key ${weak}`)
 }
 
 function checkKeyUsage({ publicKey, extensions }: Certificate, refuse: Report, warn: Report): void {
@@ -133,6 +168,7 @@ type TpmAttributes = Omit<TpmIdentity, 'specification'>
 const NO_ATTRIBUTES: TpmAttributes = {
   manufacturer: undefined,
   manufacturerName: undefined,
+  vendor: undefined,
   model: undefined,
   version: undefined,
 }
@@ -164,18 +200,26 @@ function checkSubjectAltName({ subject, extensions }: Certificate, refuse: Repor
   const manufacturer = value(TCG.tpmManufacturer, 'TPM manufacturer')
   const model = value(TCG.tpmModel, 'TPM model')
   const version = value(TCG.tpmVersion, 'TPM version')
-  if (manufacturer !== undefined && !/^id:[0-9A-Fa-f]{8}$/.test(manufacturer)) {
+  if (manufacturer !== undefined && manufacturerBytes(manufacturer) === undefined) {
     refuse('ek-cert.tpm-attributes', `TPM manufacturer is ${shown(manufacturer)}, wanted id: and 8 hex digits`)
+  }
+  const vendor = vendorName(manufacturer)
+  if (vendor === undefined && manufacturerBytes(manufacturer) !== undefined) {
+    warn('ek-cert.vendor', `TPM manufacturer ${shown(manufacturer ?? '')} is in no list of TPM makers`)
   }
   if (version !== undefined && !/^id:[0-9A-Fa-f]{1,16}$/.test(version)) {
     warn('ek-cert.tpm-attributes', `TPM version is ${shown(version)}, wanted id: and hex digits`)
   }
-  return { manufacturer, manufacturerName: vendorText(manufacturer), model, version }
+  return { manufacturer, manufacturerName: vendorText(manufacturer), vendor, model, version }
 }
+
+/** The 8 hex digits of `id:...`. */
+const manufacturerBytes = (manufacturer: string | undefined): string | undefined =>
+  /^id:([0-9A-Fa-f]{8})$/.exec(manufacturer ?? '')?.[1]
 
 /** `id:4E544300` gives `NTC`; undefined where the bytes are no printable ASCII. */
 function vendorText(manufacturer: string | undefined): string | undefined {
-  const digits = /^id:([0-9A-Fa-f]{8})$/.exec(manufacturer ?? '')?.[1]
+  const digits = manufacturerBytes(manufacturer)
   if (digits === undefined) return undefined
   const text = digits.replace(/../g, (pair) => String.fromCharCode(Number.parseInt(pair, 16))).replace(/[\0 ]+$/, '')
   return /^[\x20-\x7e]+$/.test(text) ? text : undefined

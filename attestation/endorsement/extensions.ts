@@ -36,6 +36,8 @@ export interface Extensions {
   /** Object identifiers in order of occurrence; each occurs once. */
   readonly present: readonly string[]
   readonly critical: ReadonlySet<string>
+  /** What each extnValue holds, for extensions that are read where they are needed. */
+  readonly values: ReadonlyMap<string, Uint8Array>
   readonly basicConstraints?: { readonly ca: boolean; readonly pathLength?: number }
   readonly keyUsage?: ReadonlySet<KeyUsageBit>
   readonly extKeyUsage?: readonly string[]
@@ -53,7 +55,7 @@ export interface SubjectAltName {
   readonly others: number
 }
 
-export const NO_EXTENSIONS: Extensions = { present: [], critical: new Set() }
+export const NO_EXTENSIONS: Extensions = { present: [], critical: new Set(), values: new Map() }
 
 /**
  * @param bytes content of the `[3] EXPLICIT` around Extensions
@@ -86,6 +88,7 @@ export function readExtensions(bytes: Uint8Array): Extensions {
   return {
     present: [...values.keys()],
     critical,
+    values,
     ...known('basicConstraints', EXT.basicConstraints, readBasicConstraints),
     ...known('keyUsage', EXT.keyUsage, readKeyUsage),
     ...known('extKeyUsage', EXT.extKeyUsage, readExtKeyUsage),
@@ -144,7 +147,8 @@ function readSubjectKeyId(value: Uint8Array): Uint8Array {
   return id
 }
 
-function readAuthorityKeyId(value: Uint8Array): Uint8Array | undefined {
+/** Content of an AuthorityKeyIdentifier. @throws EndorsementError CERT_MALFORMED */
+export function readAuthorityKeyId(value: Uint8Array): Uint8Array | undefined {
   const outer = new DerReader(value, 'authorityKeyIdentifier')
   const r = outer.sequence('value')
   outer.end()

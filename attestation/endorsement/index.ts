@@ -1,13 +1,31 @@
 export {
+  type BundleEntry,
+  type BundleProblem,
+  type CertificateBundle,
+  MAX_BUNDLE_BYTES,
+  MAX_BUNDLE_CERTIFICATES,
+  parseCertificateBundle,
+} from './bundle.ts'
+export {
   type Certificate,
   decodeCertificate,
   isSelfIssued,
   MAX_CERTIFICATE_BYTES,
 } from './certificate.ts'
-export { findPath, MAX_PATH_CERTIFICATES, MAX_SIGNATURE_CHECKS, type PathResult, type ValidityPolicy } from './chain.ts'
+export {
+  findPath,
+  MAX_PATH_CERTIFICATES,
+  MAX_SIGNATURE_CHECKS,
+  type PathPolicy,
+  type PathResult,
+  type ValidityPolicy,
+} from './chain.ts'
+export { decodeRevocationList, isRevocationList, MAX_CRL_BYTES, MAX_CRL_ENTRIES, type RevocationList } from './crl.ts'
+export { describe } from './describe.ts'
 export type { DistinguishedName, NameAttribute } from './distinguished-name.ts'
 export {
   checkEkCertificate,
+  EK_CERTIFICATE_RULES,
   type EkCertificateRule,
   type EndorsementFinding,
   type PathRule,
@@ -15,19 +33,15 @@ export {
 } from './ek-certificate.ts'
 export { EndorsementError, type EndorsementErrorCode } from './errors.ts'
 export { type Extensions, KEY_USAGE, type KeyUsageBit, type SubjectAltName } from './extensions.ts'
+export { issuerKeyFault } from './issuer-rules.ts'
+export { crlLocations, issuerLocations } from './locations.ts'
 export { keyMismatch } from './match.ts'
 export { EXT, KEY, TCG } from './oids.ts'
-export type { SubjectPublicKey } from './public-key.ts'
-export {
-  type BundleProblem,
-  type CertificateBundle,
-  MAX_BUNDLE_BYTES,
-  MAX_BUNDLE_CERTIFICATES,
-  makeRootStore,
-  makeRootStoreOfBundle,
-  parseCertificateBundle,
-  type RootStore,
-} from './roots.ts'
+export { modulusBits, type SubjectPublicKey } from './public-key.ts'
+export { isRocaModulus } from './roca.ts'
+export { makeRootStore, makeRootStoreOfBundle, type RootStore } from './roots.ts'
+export { signatureName } from './signature-algorithm.ts'
+export { vendorName } from './vendors.ts'
 export {
   type EndorsementClaim,
   type EndorsementResult,

@@ -7,11 +7,22 @@ export const EXT = {
   keyUsage: '2.5.29.15',
   subjectAltName: '2.5.29.17',
   basicConstraints: '2.5.29.19',
+  nameConstraints: '2.5.29.30',
+  crlDistributionPoints: '2.5.29.31',
   certificatePolicies: '2.5.29.32',
   authorityKeyIdentifier: '2.5.29.35',
   extKeyUsage: '2.5.29.37',
+  authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
   /** Google Compute Engine: zone, project and instance of a virtual machine, in its vTPM's certificates. */
   gceInstanceInfo: '1.3.6.1.4.1.11129.2.1.21',
+} as const
+
+/** Extensions of a CRL and of its entries (RFC 5280 §5.2, §5.3). */
+export const CRL_EXT = {
+  number: '2.5.29.20',
+  reason: '2.5.29.21',
+  deltaIndicator: '2.5.29.27',
+  issuingDistributionPoint: '2.5.29.28',
 } as const
 
 /** TCG numbers: TCG EK Credential Profile 2.x §3.2, TCG OID registry. */
@@ -24,6 +35,15 @@ export const TCG = {
   ekCertificate: '2.23.133.8.1',
   /** tcg-kp-AIKCertificate */
   akCertificate: '2.23.133.8.3',
+  /** tcg-kp-PlatformAttributeCertificate and tcg-kp-PlatformKeyCertificate (TCG Platform Certificate Profile 1.1 §3) */
+  platformCertificate: '2.23.133.8.2',
+  platformKeyCertificate: '2.23.133.8.4',
+  platformManufacturer: '2.23.133.5.1.1',
+  platformModel: '2.23.133.5.1.4',
+  platformVersion: '2.23.133.5.1.5',
+  platformSerial: '2.23.133.5.1.6',
+  /** tcg-cap-verifiedTPMResidency: an IDevID or IAK (TPM 2.0 Keys for Device Identity and Attestation §8) */
+  verifiedTpmResidency: '2.23.133.11.1.1',
 } as const
 
 /** Algorithms of a SubjectPublicKeyInfo. */

@@ -7,6 +7,7 @@ import {
 } from '../crypto/index.ts'
 import { DerReader, oidText, smallInteger, TAG, unsignedBytes, wholeOctets } from './der.ts'
 import { CURVES, KEY } from './oids.ts'
+import { isRocaModulus } from './roca.ts'
 
 /** The numbers of a certificate's key, or why they cannot be used. Numbers are big-endian. */
 export type SubjectPublicKey =
@@ -81,4 +82,16 @@ export function modulusBits(modulus: Uint8Array): number {
  */
 export function importKey(key: Exclude<SubjectPublicKey, { kind: 'unsupported' }>): PublicKey {
   return key.kind === 'rsa' ? importRsaPublicKey(key.modulus, key.exponent) : importEcPublicKey(key.curve, key.x, key.y)
+}
+
+/**
+ * Why a key of an accepted kind and size gives no security, so far as its numbers tell: an even modulus or exponent, an exponent of 1,
+ * or the fingerprint of ROCA. Undefined when nothing is known against it.
+ */
+export function weakness(key: SubjectPublicKey): string | undefined {
+  if (key.kind !== 'rsa') return undefined
+  if (((key.modulus[key.modulus.length - 1] ?? 0) & 1) === 0) return 'has an even modulus'
+  if (key.exponent < 3 || key.exponent % 2 === 0) return `has public exponent ${key.exponent}`
+  if (isRocaModulus(key.modulus)) return 'is of the flawed generator ROCA (CVE-2017-15361): it can be factored'
+  return undefined
 }

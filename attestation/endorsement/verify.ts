@@ -1,11 +1,12 @@
 import { toHex } from '../base/index.ts'
 import { decodePublic, nodeIdOf, type TpmPublic, WireError } from '../tpm2/index.ts'
+import { parseCertificateBundle } from './bundle.ts'
 import { type Certificate, decodeCertificate, MAX_CERTIFICATE_BYTES } from './certificate.ts'
-import { findPath, type ValidityPolicy } from './chain.ts'
+import { findPath, type PathPolicy } from './chain.ts'
 import { checkEkCertificate, type EndorsementFinding, type TpmIdentity } from './ek-certificate.ts'
 import { EndorsementError, type EndorsementErrorCode } from './errors.ts'
 import { isOfEkTemplate, keyMismatch } from './match.ts'
-import { parseCertificateBundle, type RootStore } from './roots.ts'
+import type { RootStore } from './roots.ts'
 
 /** Most certificates that a node may send along; TPMs hold up to 5 in NV. */
 export const MAX_SUPPLIED_CERTIFICATES = 16
@@ -26,7 +27,7 @@ export interface EndorsementTrust {
   readonly roots: RootStore
   /** Node IDs of EKs that the operator vouches for, as nodeIdOf() gives them: SHA-256 of TPMT_PUBLIC in hex. */
   readonly listed: ReadonlySet<string>
-  readonly validityPolicy: ValidityPolicy
+  readonly policy: PathPolicy
   readonly now: Date
 }
 
@@ -124,7 +125,7 @@ function verifyCertified(
     const list = faults.map((f) => `${f.message} (${f.rule})`).join('; ')
     return refused('EK_CERT_PROFILE', `EK certificate breaks the TCG profile: ${list}`, findings)
   }
-  const result = findPath(certificate, supplied, trust.roots, trust.validityPolicy, trust.now)
+  const result = findPath(certificate, supplied, trust.roots, trust.policy, trust.now)
   if (result.kind === 'no-path') return refused(result.code, result.message, findings)
   if (!isOfEkTemplate(ek)) {
     const message =

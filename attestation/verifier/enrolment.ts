@@ -101,7 +101,7 @@ export async function beginEnrolment(
     {
       roots: ports.roots(),
       listed: config.enrolment.listed,
-      validityPolicy: config.enrolment.ekCertificateValidity,
+      policy: { validity: config.enrolment.ekCertificateValidity, sha1: config.enrolment.ekSha1Signatures },
       now: ports.now(),
     },
   )

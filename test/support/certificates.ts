@@ -127,7 +127,7 @@ export function ekExtensions(kind: 'rsa' | 'ec' = 'ec'): Record<EkExtensionName,
 }
 
 /** GeneralName directoryName with the TPM attributes. */
-export function tpmName(manufacturer = 'id:54455354', model = 'Model', version = 'id:00010002'): asn1.Asn1 {
+export function tpmName(manufacturer = 'id:49465800', model = 'Model', version = 'id:00010002'): asn1.Asn1 {
   const attribute = (id: string, value: string) => asn1.set(asn1.sequence(asn1.oid(id), asn1.utf8String(value)))
   return asn1.explicit(
     4,

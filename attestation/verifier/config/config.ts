@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { type Static, Type } from '@sinclair/typebox'
+import { STANDINGS, type Standing } from '../../appraisal/index.ts'
 import { codeOf, messageOf } from '../../base/index.ts'
 import { type BankRegisters, fromBankValues } from '../../event-log/index.ts'
 import { MAX_TICKET_LIFETIME_S, NONCE_LIFETIME_MS } from '../../protocol/index.ts'
@@ -58,6 +59,7 @@ const ConfigSchema = Type.Object(
           admission: Type.Optional(choice('manual', 'token', 'listed')),
           roots: Type.Optional(path('of the directory that holds TPM makers’ certificates')),
           ekCertificateValidity: Type.Optional(choice('ignore-expiry', 'at-issue', 'strict')),
+          ekSha1Signatures: Type.Optional(choice('warn', 'refuse')),
           listed: Type.Optional(Type.Array(NodeId, { maxItems: 100_000, description: 'a list of node IDs' })),
         },
         block('admission, roots, listed'),
@@ -99,6 +101,25 @@ const ConfigSchema = Type.Object(
         block('ticketSeconds, deadlineSeconds'),
       ),
     ),
+    webhooks: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            url: text('an address, as https://host/path', '^https?://[^\\s]+$'),
+            secretFile: path('of the secret that the receiver shares'),
+            standings: Type.Optional(
+              Type.Array(choice(...STANDINGS), {
+                minItems: 1,
+                uniqueItems: true,
+                description: `a list of ${STANDINGS.join(', ')}`,
+              }),
+            ),
+          },
+          block('url, secretFile, standings'),
+        ),
+        { maxItems: 16, description: 'a list of at most 16 receivers' },
+      ),
+    ),
     limits: Type.Optional(
       Type.Object(
         {
@@ -131,6 +152,7 @@ export interface VerifierConfig {
     readonly admission: AdmissionMode
     readonly roots: string
     readonly ekCertificateValidity: 'ignore-expiry' | 'at-issue' | 'strict'
+    readonly ekSha1Signatures: 'warn' | 'refuse'
     readonly listed: ReadonlySet<string>
   }
   readonly attestation: {
@@ -142,6 +164,11 @@ export interface VerifierConfig {
     readonly silentAfterMs: number
   }
   readonly launch: { readonly ticketSeconds: number; readonly deadlineMs: number }
+  readonly webhooks: readonly {
+    readonly url: string
+    readonly secretFile: string
+    readonly standings: ReadonlySet<Standing>
+  }[]
   readonly limits: {
     readonly connections: number
     readonly connectionsPerAddressPerSecond: number
@@ -190,6 +217,7 @@ function withDefaults(c: Static<typeof ConfigSchema>): VerifierConfig {
       admission: c.enrolment?.admission ?? 'manual',
       roots: c.enrolment?.roots ?? join(dataDirectory, 'roots'),
       ekCertificateValidity: c.enrolment?.ekCertificateValidity ?? 'ignore-expiry',
+      ekSha1Signatures: c.enrolment?.ekSha1Signatures ?? 'warn',
       listed: new Set(c.enrolment?.listed ?? []),
     },
     attestation: {
@@ -203,6 +231,11 @@ function withDefaults(c: Static<typeof ConfigSchema>): VerifierConfig {
       ticketSeconds: c.launch?.ticketSeconds ?? 30,
       deadlineMs: (c.launch?.deadlineSeconds ?? 30) * 1000,
     },
+    webhooks: (c.webhooks ?? []).map(({ url, secretFile, standings }) => ({
+      url,
+      secretFile,
+      standings: new Set(standings ?? STANDINGS),
+    })),
     limits: {
       connections: c.limits?.connections ?? 10_000,
       connectionsPerAddressPerSecond: c.limits?.connectionsPerAddressPerSecond ?? 20,
@@ -245,7 +278,20 @@ function contradictions(c: Static<typeof ConfigSchema>, complain: Complain): voi
       complain(where, `PCR ${pcr} ${why}`)
     }
   }
+  for (const [i, { url }] of config.webhooks.entries()) {
+    if (!URL.canParse(url)) complain(['webhooks', i, 'url'], `'webhooks[${i}].url' is not an address: ${url}`)
+    else if (url.startsWith('http:') && !isLoopback(new URL(url).hostname)) {
+      complain(['webhooks', i, 'url'], `'webhooks[${i}].url' goes over the network in clear text; use https`)
+    }
+    if (config.webhooks.findIndex((other) => other.url === url) !== i) {
+      complain(['webhooks', i, 'url'], `'webhooks[${i}].url' is named twice`)
+    }
+  }
   if (!isAbsolute(config.policies)) complain(['policies'], "'policies' is not an absolute path")
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '[::1]' || /^127(\.[0-9]{1,3}){3}$/.test(host)
 }
 
 function tlsSettings(tls: Static<typeof ConfigSchema>['tls']): VerifierConfig['tls'] {

@@ -25,6 +25,7 @@ import {
 } from '../../support/certificates.ts'
 
 const NOW = new Date('2026-11-24T00:00:00Z')
+const STRICT = { validity: 'strict', sha1: 'warn' } as const
 const rootKey = ecKey()
 const midKey = ecKey()
 const leafKey = ecKey()
@@ -70,7 +71,7 @@ const find = (
   anchors: readonly Certificate[],
   policy: ValidityPolicy = 'strict',
   now = NOW,
-) => findPath(start, supplied, makeRootStore(anchors), policy, now)
+) => findPath(start, supplied, makeRootStore(anchors), { validity: policy, sha1: 'warn' }, now)
 
 function assertCode(result: PathResult, code: string, message: RegExp): void {
   assert.ok(result.kind === 'no-path', 'a path was found')
@@ -86,7 +87,7 @@ describe('path from an EK certificate to a root', () => {
   it('goes over supplied or stored intermediates', () => {
     assert.equal(lengthOf(find(leaf(), [mid()], [root()])), 3)
     const store = makeRootStore([root()], [mid()])
-    assert.equal(lengthOf(findPath(leaf(), [], store, 'strict', NOW)), 3)
+    assert.equal(lengthOf(findPath(leaf(), [], store, STRICT, NOW)), 3)
   })
   it('ends at an anchor that is not self-signed, if the operator trusts it', () => {
     assert.equal(lengthOf(find(leaf(), [], [mid()])), 2)
@@ -310,7 +311,7 @@ describe('path from an EK certificate to a root', () => {
         fingerprint: Uint8Array.of(i >> 8, i & 0xff),
       }))
       const store = makeRootStore([root()], crowd)
-      assertCode(findPath(leaf(), [], store, 'strict', NOW), 'EK_CHAIN_TOO_LONG', /64 signature checks/)
+      assertCode(findPath(leaf(), [], store, STRICT, NOW), 'EK_CHAIN_TOO_LONG', /64 signature checks/)
     })
     it('checks a bounded number of signatures in a graph where each CA was issued by each', () => {
       const names = Array.from({ length: 12 }, (_, i) => `N${i}`)

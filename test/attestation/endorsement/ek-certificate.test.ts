@@ -131,7 +131,7 @@ describe('EK certificate rules', () => {
   it('refuse a directoryName without model, or with two versions', () => {
     const attribute = (id: string, value: string) => asn1.set(asn1.sequence(asn1.oid(id), asn1.utf8String(value)))
     const name = (...rdns: asn1.Asn1[]) => san(true, asn1.explicit(4, asn1.sequence(...rdns)))
-    const manufacturer = attribute(TCG.tpmManufacturer, 'id:54455354')
+    const manufacturer = attribute(TCG.tpmManufacturer, 'id:49465800')
     const version = attribute(TCG.tpmVersion, 'id:01')
     assert.deepEqual(findings({ san: name(manufacturer, version) }), ['contraindicated ek-cert.tpm-attributes'])
     const model = attribute(TCG.tpmModel, 'M')
@@ -142,7 +142,7 @@ describe('EK certificate rules', () => {
   it('only warn of an absent ExtendedKeyUsage, further key usages, and a version in another form', () => {
     assert.deepEqual(findings({ eku: undefined }), ['warning ek-cert.ext-key-usage'])
     assert.deepEqual(findings({ ku: usage(0x88, 3) }), ['warning ek-cert.key-usage'])
-    assert.deepEqual(findings({ san: san(true, tpmName('id:54455354', 'M', '1.2')) }), [
+    assert.deepEqual(findings({ san: san(true, tpmName('id:49465800', 'M', '1.2')) }), [
       'warning ek-cert.tpm-attributes',
     ])
     assert.deepEqual(findings({}, { serial: new Uint8Array(30).fill(1) }), ['warning ek-cert.serial'])
@@ -163,6 +163,7 @@ describe('EK certificate rules', () => {
     assert.deepEqual(identity, {
       manufacturer: 'id:00001014', // IBM, which has no letters
       manufacturerName: undefined,
+      vendor: 'swtpm',
       model: 'swtpm',
       version: 'id:20191023',
       specification: { family: '2.0', level: 0, revision: 164 },

@@ -36,7 +36,7 @@ const claim: EndorsementClaim = { ekPublic, ekCertificate, ekChain: [issuerPem] 
 const trust: EndorsementTrust = {
   roots: makeRootStore(certificatesOf(rootPem)),
   listed: new Set(),
-  validityPolicy: 'strict',
+  policy: { validity: 'strict', sha1: 'warn' },
   now: NOW,
 }
 const nothing: EndorsementTrust = { ...trust, roots: makeRootStore([]) }
@@ -213,7 +213,7 @@ describe('endorsement of an EK', () => {
   it('is refused when the clock is off, unless the policy ignores expiry only', () => {
     assertRefused(verify({}, { now: new Date('2020-01-01T00:00:00Z') }), 'EK_CERT_VALIDITY', /check the clock/)
     assertRefused(
-      verify({}, { now: new Date('2020-01-01T00:00:00Z'), validityPolicy: 'ignore-expiry' }),
+      verify({}, { now: new Date('2020-01-01T00:00:00Z'), policy: { validity: 'ignore-expiry', sha1: 'warn' } }),
       'EK_CERT_VALIDITY',
     )
   })
