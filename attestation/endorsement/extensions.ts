@@ -65,6 +65,11 @@ export function readExtensions(bytes: Uint8Array): Extensions {
   const outer = new DerReader(bytes, 'extensions')
   const list = outer.sequence('list')
   outer.end()
+  return readExtensionList(list)
+}
+
+/** The same of what is inside of the SEQUENCE. @throws EndorsementError CERT_MALFORMED, CERT_TOO_LARGE */
+export function readExtensionList(list: DerReader): Extensions {
   const values = new Map<string, Uint8Array>()
   const critical = new Set<string>()
   while (!list.done) {

@@ -1,4 +1,9 @@
 export {
+  type AttributeCertificate,
+  decodeAttributeCertificate,
+  isAttributeCertificate,
+} from './attribute-certificate.ts'
+export {
   type BundleEntry,
   type BundleProblem,
   type CertificateBundle,
@@ -37,6 +42,13 @@ export { issuerKeyFault } from './issuer-rules.ts'
 export { crlLocations, issuerLocations } from './locations.ts'
 export { keyMismatch } from './match.ts'
 export { EXT, KEY, TCG } from './oids.ts'
+export {
+  type PlatformIdentity,
+  type PlatformResult,
+  type PlatformSubject,
+  type PlatformTrust,
+  verifyPlatform,
+} from './platform.ts'
 export { modulusBits, type SubjectPublicKey } from './public-key.ts'
 export { isRocaModulus } from './roca.ts'
 export { makeRootStore, makeRootStoreOfBundle, type RootStore } from './roots.ts'

@@ -6,6 +6,7 @@ import { findPath, type PathPolicy } from './chain.ts'
 import { checkEkCertificate, type EndorsementFinding, type TpmIdentity } from './ek-certificate.ts'
 import { EndorsementError, type EndorsementErrorCode } from './errors.ts'
 import { isOfEkTemplate, keyMismatch } from './match.ts'
+import { type PlatformResult, verifyPlatform } from './platform.ts'
 import type { RootStore } from './roots.ts'
 
 /** Most certificates that a node may send along; TPMs hold up to 5 in NV. */
@@ -21,6 +22,8 @@ export interface EndorsementClaim {
   readonly ekCertificate?: Uint8Array
   /** Intermediates as read from NV; each item may hold several certificates. */
   readonly ekChain: readonly Uint8Array[]
+  /** Platform certificate as read from NV, padding included. */
+  readonly platformCertificate?: Uint8Array
 }
 
 export interface EndorsementTrust {
@@ -50,6 +53,8 @@ export type EndorsementResult =
       /** EK certificate first, root last. */
       readonly path: readonly PathEntry[]
       readonly root: PathEntry
+      /** What became of the platform certificate, where one came along. */
+      readonly platform?: PlatformResult
       /** Warnings only. */
       readonly findings: readonly EndorsementFinding[]
     }
@@ -57,6 +62,7 @@ export type EndorsementResult =
       /** The operator listed this EK; warnings tell what became of a certificate, if one came along. */
       readonly kind: 'listed'
       readonly nodeId: string
+      readonly platform?: PlatformResult
       readonly findings: readonly EndorsementFinding[]
     }
   | {
@@ -84,11 +90,11 @@ export function verifyEndorsement(claim: EndorsementClaim, trust: EndorsementTru
     return refused('EK_UNSUPPORTED', `EK is a ${ek.type} object, wanted an RSA or ECC key`)
   const id = nodeIdOf(claim.ekPublic)
   const certified =
-    claim.ekCertificate === undefined ? undefined : verifyCertified(ek, id, claim.ekCertificate, claim.ekChain, trust)
+    claim.ekCertificate === undefined ? undefined : verifyCertified(ek, id, claim, claim.ekCertificate, trust)
   if (certified?.kind === 'chain') return certified
   if (trust.listed.has(id)) {
     const ignored = certified === undefined ? [] : [ignoredCertificate(certified)]
-    return { kind: 'listed', nodeId: id, findings: ignored }
+    return { kind: 'listed', nodeId: id, ...platformOf(claim, ek, undefined, trust), findings: ignored }
   }
   return (
     certified ??
@@ -102,15 +108,15 @@ export function verifyEndorsement(claim: EndorsementClaim, trust: EndorsementTru
 function verifyCertified(
   ek: TpmPublic,
   id: string,
+  claim: EndorsementClaim,
   certificateBytes: Uint8Array,
-  chain: readonly Uint8Array[],
   trust: EndorsementTrust,
 ): Exclude<EndorsementResult, { kind: 'listed' }> {
   let certificate: Certificate
   let supplied: readonly Certificate[]
   try {
     certificate = decodeCertificate(certificateBytes)
-    supplied = readSupplied(chain)
+    supplied = readSupplied(claim.ekChain)
   } catch (err) {
     if (!(err instanceof EndorsementError)) throw err
     return refused(err.code, `EK certificate: ${err.message}`)
@@ -139,8 +145,20 @@ function verifyCertified(
     identity,
     path,
     root: pathEntry(result.path[result.path.length - 1] ?? certificate),
+    ...platformOf(claim, ek, certificate, trust),
     findings: [...findings, ...result.findings],
   }
+}
+
+function platformOf(
+  claim: EndorsementClaim,
+  ek: TpmPublic,
+  ekCertificate: Certificate | undefined,
+  trust: EndorsementTrust,
+): { readonly platform?: PlatformResult } {
+  if (claim.platformCertificate === undefined) return {}
+  const supplied = ekCertificate === undefined ? [] : readSupplied(claim.ekChain) // else it has been read without complaint
+  return { platform: verifyPlatform(claim.platformCertificate, { ek, ekCertificate }, supplied, trust) }
 }
 
 /** Items that hold no certificate are passed over: NV indices of the range may be empty or hold something else. */
