@@ -9,6 +9,7 @@ import { Listener } from './listener.ts'
 import { readRootStore } from './roots.ts'
 import { VerifierService } from './service.ts'
 import { Session } from './session.ts'
+import { readReceivers, WebhookDeliverer } from './webhooks/index.ts'
 
 /** Agents are told to come back; those that do not read that are cut off. */
 const SHUTDOWN_GRACE_MS = 3000
@@ -42,6 +43,7 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
   const now = options.now ?? (() => new Date())
   const policies = loadLaunchPolicies(config.policies)
   const roots = readRootStore(config.enrolment.roots)
+  const receivers = readReceivers(config)
   const identity = await loadIdentity(config, now())
   const store = await openStore(config.storeFile, { exclusive: true, create: true, now })
   try {
@@ -68,6 +70,7 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
     )
     const address = await listener.listen()
     service.start()
+    const webhooks = new WebhookDeliverer(receivers, { store, verifierId: identity.verifierIdHex, log, now })
     log.info(
       {
         host: address.address,
@@ -109,6 +112,7 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
       async close() {
         const ended = listener.close(SHUTDOWN_GRACE_MS)
         await service.stop()
+        await webhooks.stop()
         await ended
         await store.close()
         log.info('verifier stopped')

@@ -279,12 +279,12 @@ function contradictions(c: Static<typeof ConfigSchema>, complain: Complain): voi
     }
   }
   for (const [i, { url }] of config.webhooks.entries()) {
-    if (!URL.canParse(url)) complain(['webhooks', i, 'url'], `'webhooks[${i}].url' is not an address: ${url}`)
+    if (!URL.canParse(url)) complain(['webhooks', String(i), 'url'], `'webhooks[${i}].url' is not an address: ${url}`)
     else if (url.startsWith('http:') && !isLoopback(new URL(url).hostname)) {
-      complain(['webhooks', i, 'url'], `'webhooks[${i}].url' goes over the network in clear text; use https`)
+      complain(['webhooks', String(i), 'url'], `'webhooks[${i}].url' goes over the network in clear text; use https`)
     }
     if (config.webhooks.findIndex((other) => other.url === url) !== i) {
-      complain(['webhooks', i, 'url'], `'webhooks[${i}].url' is named twice`)
+      complain(['webhooks', String(i), 'url'], `'webhooks[${i}].url' is named twice`)
     }
   }
   if (!isAbsolute(config.policies)) complain(['policies'], "'policies' is not an absolute path")
