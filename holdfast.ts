@@ -41,7 +41,7 @@ function endWithReader(action: Command): void {
     throw err
   })
 }
-const SERVICES: ReadonlySet<string> = new Set(['holdfast agent', 'holdfast verifier'])
+const SERVICES: ReadonlySet<string> = new Set(['holdfast agent', 'holdfast stage0', 'holdfast verifier'])
 
 /** What commander refuses, an unknown option for example, is said and exits as all failures of ours; so for subcommands. */
 function failAsOurs(command: Command, name: string): void {
@@ -82,6 +82,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     area: 'Pods and images',
     summary: 'List the images in the store',
     ...commander(() => import('./stage1/cli/image.ts')),
+  },
+  stage0: {
+    area: 'Node',
+    summary: 'Optional: keep the code of run loaded, so that launches are faster',
+    ...commander(() => import('./stage1/cli/stage0.ts')),
   },
   agent: {
     area: 'Node',

@@ -5,7 +5,7 @@ import { type BuildOptions, build, type Plugin } from 'esbuild'
 import { buildNspawnStage1 } from '../stage1/flavours/nspawn/index.ts'
 
 /**
- * Builds what runs into build/: the static C program, the stage1 image around it, and the bundles.
+ * Builds what runs into build/: the static C programs, the stage1 image around one of them, and the bundles.
  *
  * holdfast.js holds the dispatcher and `holdfast run`, as one CommonJS file: Node starts it some 15 ms sooner than a graph of ES
  * modules, and each launch pays for it. Every other command is an ES module beside it, sharing chunks.
@@ -58,7 +58,9 @@ const common = {
 const define = { __HOLDFAST_VERSION__: JSON.stringify(version) }
 
 mkdirSync(`${root}build`, { recursive: true })
-execFileSync('make', ['-s', '-C', 'native/stage1'], { cwd: root, stdio: 'inherit' })
+for (const program of ['stage1', 'stage0']) {
+  execFileSync('make', ['-s', '-C', `native/${program}`], { cwd: root, stdio: 'inherit' })
+}
 await buildNspawnStage1({ program: `${root}build/holdfast-stage1`, output: `${root}build/stage1-nspawn.aci` })
 
 const commands = new Map<string, string>()

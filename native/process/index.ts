@@ -1,4 +1,11 @@
 export { flock, type LockKind, setFdInheritable, tryFlock, unlock, waitForFlock } from './descriptors.ts'
 export { ProcessError, type ProcessErrorCode } from './errors.ts'
 export { execve } from './execve.ts'
-export { type LibcAdapter, loadLibc } from './libc.ts'
+export { type LibcAdapter, loadCalls, loadLibc } from './libc.ts'
+export {
+  descriptorOf,
+  MAX_SENT_DESCRIPTORS,
+  type PeerCredentials,
+  peerCredentials,
+  sendDescriptors,
+} from './unix-socket.ts'

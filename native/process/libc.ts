@@ -11,6 +11,12 @@ export interface Libc {
   flockAsync(fd: number, operation: number): Promise<CallResult>
   /** Returns only when it failed. */
   execve(path: string, argv: readonly string[], env: readonly string[]): CallResult
+  /** `message` begins with a struct msghdr, whose pointers address() made. */
+  sendmsg(fd: number, message: Buffer, flags: number): CallResult
+  /** `length` is a socklen_t, in and out. */
+  getsockopt(fd: number, level: number, option: number, value: Buffer, length: Buffer): CallResult
+  /** Where the bytes of a buffer are, as long as something refers to it. */
+  address(buffer: Buffer): bigint
 }
 export interface CallResult {
   readonly value: number
@@ -49,6 +55,11 @@ export function libc(): Libc {
   )
 }
 
+/** Loads libc now rather than at the first call. @throws ProcessError PROCESS_FFI_UNAVAILABLE */
+export function loadCalls(): void {
+  libc()
+}
+
 /** One adapter by name, for the tests that run both. @throws whatever loading the package throws */
 export function loadLibc(adapter: LibcAdapter): Libc {
   return adapter === 'koffi' ? loadKoffi() : loadFfiNapi()
@@ -63,6 +74,7 @@ export function errnoName(errno: number): string {
 interface Koffi {
   load(path: null): { func(prototype: string): KoffiFunction }
   errno(): number
+  address(buffer: Buffer): bigint
 }
 interface KoffiFunction {
   (...args: unknown[]): number
@@ -75,6 +87,8 @@ function loadKoffi(): Libc {
   const fcntl = self.func('int fcntl(int, int, int)')
   const flock = self.func('int flock(int, int)')
   const execve = self.func('int execve(const char *, const char **, const char **)')
+  const sendmsg = self.func('long sendmsg(int, void *, int)')
+  const getsockopt = self.func('int getsockopt(int, int, int, void *, void *)')
   const result = (value: number): CallResult => ({ value, errno: value < 0 ? koffi.errno() || EIO : 0 })
   return {
     fcntl: (fd, command, argument) => result(fcntl(fd, command, argument)),
@@ -84,6 +98,9 @@ function loadKoffi(): Libc {
         flock.async(fd, operation, (err: unknown, value: number) => (err ? reject(err) : resolve(result(value))))
       }),
     execve: (path, argv, env) => result(execve(path, [...argv, null], [...env, null])),
+    sendmsg: (fd, message, flags) => result(sendmsg(fd, message, flags)),
+    getsockopt: (fd, level, option, value, length) => result(getsockopt(fd, level, option, value, length)),
+    address: (buffer) => BigInt(koffi.address(buffer)),
   }
 }
 
@@ -104,9 +121,11 @@ function loadFfiNapi(): Libc {
     fcntl: ['int', ['int', 'int', 'int']],
     flock: ['int', ['int', 'int']],
     execve: ['int', ['pointer', 'pointer', 'pointer']],
+    sendmsg: ['long', ['int', 'pointer', 'int']],
+    getsockopt: ['int', ['int', 'int', 'int', 'pointer', 'pointer']],
   })
-  const { fcntl, flock, execve } = self
-  if (fcntl === undefined || flock === undefined || execve === undefined) throw new TypeError('ffi-napi found no libc')
+  const { fcntl, flock, execve, sendmsg, getsockopt } = self
+  if (!fcntl || !flock || !execve || !sendmsg || !getsockopt) throw new TypeError('ffi-napi found no libc')
   const result = (value: number): CallResult => ({ value, errno: value < 0 ? ffi.errno() || EIO : 0 })
   return {
     fcntl: (fd, command, argument) => result(fcntl(fd, command, argument)),
@@ -127,5 +146,8 @@ function loadFfiNapi(): Libc {
       const vars = pointers(strings.slice(argv.length))
       return result(execve(Buffer.from(`${path}\0`), args, vars))
     },
+    sendmsg: (fd, message, flags) => result(sendmsg(fd, message, flags)),
+    getsockopt: (fd, level, option, value, length) => result(getsockopt(fd, level, option, value, length)),
+    address: (buffer) => BigInt(ref.address(buffer)),
   }
 }

@@ -18,7 +18,7 @@ void fail_as(const char *who, int status)
 static void say(const char *format, va_list args, int with_errno, int err)
 {
 	char line[1024];
-	int at = snprintf(line, sizeof line, "holdfast %s: ", speaker);
+	int at = snprintf(line, sizeof line, "holdfast%s%s: ", speaker[0] == '\0' ? "" : " ", speaker);
 	int n = vsnprintf(line + at, sizeof line - at, format, args);
 
 	at = n < (int)sizeof line - at ? at + n : (int)sizeof line - 1;
@@ -53,6 +53,15 @@ void fail(const char *format, ...)
 	say(format, args, 0, 0);
 	va_end(args);
 	_exit(exit_status);
+}
+
+void warn(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args, 0, 0);
+	va_end(args);
 }
 
 void warn_errno(const char *format, ...)

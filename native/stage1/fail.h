@@ -14,6 +14,7 @@ void fail_errno(const char *format, ...) __attribute__((noreturn, format(printf,
 void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /* The same without ending the process. */
+void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void warn_errno(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

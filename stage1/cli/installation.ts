@@ -7,8 +7,19 @@ export const DEFAULT_DIR = '/var/lib/holdfast'
 
 /** Files that are installed beside the bundle; from the sources they are in build/. */
 export interface Installation {
+  /** holdfast.js */
+  readonly program: string
   readonly stage1Program: string
   readonly stage1Image: string
+}
+
+/**
+ * Which installation this is: what changes when `holdfast.js` is replaced. native/stage0 makes the same of the file beside it.
+ * Inode, size in bytes, times of modification and change in nanoseconds.
+ */
+export function installationIdentity(): string {
+  const { ino, size, mtimeNs, ctimeNs } = fs.statSync(installation().program, { bigint: true })
+  return `${ino} ${size} ${mtimeNs} ${ctimeNs}`
 }
 
 /** @throws Error when holdfast was not built */
@@ -16,7 +27,10 @@ export function installation(): Installation {
   const here = path.dirname(fileURLToPath(import.meta.url))
   for (const directory of [here, path.resolve(here, '../../build')]) {
     const stage1Program = path.join(directory, 'holdfast-stage1')
-    if (fs.existsSync(stage1Program)) return { stage1Program, stage1Image: path.join(directory, 'stage1-nspawn.aci') }
+    if (fs.existsSync(stage1Program)) {
+      const [program, stage1Image] = [path.join(directory, 'holdfast.js'), path.join(directory, 'stage1-nspawn.aci')]
+      return { program, stage1Program, stage1Image }
+    }
   }
   throw new Error('holdfast-stage1 is missing from this installation; build it: npm run build')
 }

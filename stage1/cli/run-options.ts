@@ -3,6 +3,7 @@ import { UsageError } from '../../attestation/base/index.ts'
 import type { EnvironmentVariable, Isolator } from '../manifest/index.ts'
 import { DEFAULT_AGENT_SOCKET, DEFAULT_TRUST_FILE, type Network, parseCpu, parseMemory } from '../pod/index.ts'
 import { DEFAULT_DIR } from './installation.ts'
+import { DEFAULT_STAGE0_SOCKET } from './stage0-protocol.ts'
 
 /** `holdfast run` as it was typed. */
 export interface RunOptions {
@@ -54,6 +55,7 @@ Options for the pod:
 
 Other options:
   --agent SOCKET            the node agent (default ${DEFAULT_AGENT_SOCKET})
+  --stage0 SOCKET|none      the stage0 server, which makes launches faster and is not needed (default ${DEFAULT_STAGE0_SOCKET})
   --trust FILE              the verifier's trust.json, whose keys sign tickets (default ${DEFAULT_TRUST_FILE})
   --dir DIRECTORY           images and pods (default ${DEFAULT_DIR})
   --help
@@ -132,6 +134,7 @@ const OPTIONS = {
   stage1: text,
   'insecure-options': text,
   agent: text,
+  stage0: text, // native/stage0 has used it by now
   trust: text,
   dir: text,
   help: { type: 'boolean', short: 'h' },

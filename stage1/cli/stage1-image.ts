@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
+import path from 'node:path'
 import { codeOf } from '../../attestation/base/index.ts'
-import { fetchImage, findImage, type ImageStore, type StoredImage } from '../image/index.ts'
+import { findImage, type ImageStore, type StoredImage } from '../image/index.ts'
 import type { Installation } from './installation.ts'
+import type { RunContext } from './run-context.ts'
 
 /**
  * The stage1 image that `--stage1` names: `nspawn` for the one that came with this holdfast, a path of an .aci, or an image
@@ -10,20 +12,22 @@ import type { Installation } from './installation.ts'
  *
  * @throws ImageError
  */
-export async function resolveStage1(store: ImageStore, name: string, installed: Installation): Promise<StoredImage> {
-  const file = name === 'nspawn' ? installed.stage1Image : name.endsWith('.aci') ? name : undefined
-  if (file === undefined) return findImage(store, name, process.cwd())
+export async function resolveStage1(
+  store: ImageStore,
+  name: string,
+  installed: Installation,
+  context: RunContext,
+): Promise<StoredImage> {
+  const { cwd } = context
+  const file = name === 'nspawn' ? installed.stage1Image : name.endsWith('.aci') ? path.resolve(cwd, name) : undefined
+  if (file === undefined) return findImage(store, name, cwd)
   // an ACI's ID is the digest of its uncompressed tar; a compressed one is not found and imported, which finds it
   const id = `sha512-${createHash('sha512').update(fs.readFileSync(file)).digest('hex').slice(0, 64)}`
   try {
-    return findImage(store, id, process.cwd())
+    return findImage(store, id, cwd)
   } catch (err) {
     if (codeOf(err) !== 'IMAGE_NOT_FOUND') throw err
   }
   // unsigned, but measured: whether this stage1 may be used is for the verifier's policy to say
-  return fetchImage(store, fs.realpathSync(file), {
-    cwd: process.cwd(),
-    stage1Program: installed.stage1Program,
-    environment: process.env,
-  })
+  return context.fetch(store, fs.realpathSync(file), { stage1Program: installed.stage1Program })
 }

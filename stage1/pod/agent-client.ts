@@ -25,6 +25,7 @@ const MAX_ANSWER_BYTES = 8 << 20
  * Asks the agent for a launch: POST /v1/launches (agent/README.md).
  *
  * @param podDirectory absolute; the agent watches its lock to record the end of the pod
+ * @param signal ends the wait; the agent sees the connection end
  * @param timeoutMs for the whole exchange
  * @throws PodError AGENT_MISSING, AGENT_TIMEOUT, AGENT_FAILED, AGENT_ANSWER_BAD
  */
@@ -32,9 +33,10 @@ export async function requestLaunch(
   socketPath: string,
   launch: PodLaunch,
   podDirectory: string,
+  signal?: AbortSignal,
   timeoutMs: number = ANSWER_TIMEOUT_MS,
 ): Promise<AgentAnswer> {
-  const { status, body } = await post(socketPath, '/v1/launches', { ...launch, podDirectory }, timeoutMs)
+  const { status, body } = await post(socketPath, '/v1/launches', { ...launch, podDirectory }, signal, timeoutMs)
   const value = parseBody(body, status)
   return status === 200 ? readAllowed(value) : status === 403 ? readDenied(value) : failed(status, value)
 }
@@ -43,6 +45,7 @@ function post(
   socketPath: string,
   path: string,
   body: unknown,
+  signal: AbortSignal | undefined,
   timeoutMs: number,
 ): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
@@ -58,6 +61,7 @@ function post(
       method: 'POST',
       headers: { 'content-type': 'application/json', 'content-length': bytes.length },
       servername: '', // else Node compiles its IPv6 pattern to find a name for TLS: several milliseconds of each launch
+      ...(signal === undefined ? {} : { signal }),
     }
     const call = request(options, (answer) => {
       const parts: Buffer[] = []

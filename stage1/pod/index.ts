@@ -4,7 +4,7 @@ export { type CgroupMounts, cgroupMounts } from './cgroup-layout.ts'
 export { PodError, type PodErrorCode } from './errors.ts'
 export { programLength } from './image-program.ts'
 export { type AppLimits, parseCpu, parseMemory, readAppLimits } from './isolators.ts'
-export { type LaunchOptions, launchPod } from './launch.ts'
+export { type AuthorisedLaunch, authoriseLaunch, becomePod, type LaunchOptions, loadLaunchCode } from './launch.ts'
 export { buildPodLaunch, type LaunchFacts, type Verification, type VerifiedImage } from './launch-request.ts'
 export { type Network, type PlanFiles, type PlanSettings, planPod } from './plan.ts'
 export {

@@ -3,9 +3,9 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { canonicalJson, equalBytes, utf8 } from '../../attestation/base/index.ts'
 import type { PodLaunch, TrustedTicketKeys } from '../../attestation/protocol/index.ts'
-import { execve } from '../../native/process/index.ts'
+import { execve, loadCalls } from '../../native/process/index.ts'
 import { SUPERVISOR } from '../flavours/nspawn/index.ts'
-import { type ImageStore, openVerifiedTree, type StoredImage } from '../image/index.ts'
+import { type ImageStore, openVerifiedTree, type StoredImage, type VerifiedTree } from '../image/index.ts'
 import { type PodManifest, podManifestBytes } from '../manifest/index.ts'
 import { type AgentAnswer, requestLaunch } from './agent-client.ts'
 import type { LaunchMode } from './answer-check.ts'
@@ -40,20 +40,50 @@ export interface LaunchOptions {
   readonly verifiedDir?: string
   /** Told when the agent does not enforce. */
   readonly onMode: (mode: LaunchMode) => void
+  /** Gives the launch up while the agent is asked. */
+  readonly signal?: AbortSignal
 }
 
 /**
- * Has a launch measured and authorised, checks again what was measured, and becomes the pod. Does not return: from here on
- * this process is `holdfast-stage1 launch` and then the supervisor.
- *
- * @throws PodError, ImageError, ManifestError: nothing was started, and the pod is in `exited-garbage`
+ * A launch that was authorised, as something to become: stage0 by execve, or on its behalf the process that asked it. The
+ * descriptors are open here; whoever becomes the pod needs copies of them.
  */
-export async function launchPod(o: LaunchOptions): Promise<never> {
+export interface AuthorisedLaunch {
+  /** The program, by descriptor: `holdfast-stage1`. */
+  readonly program: number
+  /** With argv[0]; the numbers of `fds` follow as further arguments. */
+  readonly argv: readonly string[]
+  /** What it is handed, the pod's lock first. */
+  readonly fds: readonly number[]
+  /** Closes all of it: the pod lives on only in whom it was handed to. */
+  readonly close: () => void
+  /** When nobody could become the pod: it goes to `exited-garbage`. */
+  readonly abandon: () => void
+}
+
+/**
+ * Has a launch measured and authorised and checks again what was measured. What it gives is to be executed now.
+ *
+ * @throws PodError, ImageError, ManifestError: nothing was started, nothing is left open, and the pod is in `exited-garbage`
+ */
+export async function authoriseLaunch(o: LaunchOptions): Promise<AuthorisedLaunch> {
+  const opened: number[] = []
+  const close = (): void => {
+    for (const fd of opened.splice(0)) fs.closeSync(fd)
+  }
+  try {
+    return await authorise(o, opened, close)
+  } catch (err) {
+    close()
+    throw err
+  }
+}
+
+/** @param opened takes every descriptor as soon as it is open */
+async function authorise(o: LaunchOptions, opened: number[], close: () => void): Promise<AuthorisedLaunch> {
   const stage1 = stage1Interface(o.stage1)
-  const trees = [o.stage1, ...o.images].map((image) => openVerifiedTree(o.store, image.treeDigest, cacheOf(o)))
-  const programs = stage1.hostPrograms.map((name) =>
-    name === STAGE1_PROGRAM ? openHostProgram(name, o.stage1Program) : openHostProgram(name),
-  )
+  const verifications = [o.stage1, ...o.images].map((image) => openTree(o, image, opened).verification)
+  const programs = stage1.hostPrograms.map((name) => openProgram(name, o.stage1Program, opened))
   const supervisor = programNamed(programs, SUPERVISOR)
   const launcher = programNamed(programs, STAGE1_PROGRAM)
   const redactionKey = new Uint8Array(randomBytes(32))
@@ -70,7 +100,7 @@ export async function launchPod(o: LaunchOptions): Promise<never> {
   })
   const verified = (image: StoredImage, i: number): { image: StoredImage; verification: Verification } => ({
     image,
-    verification: trees[i]?.verification ?? 'full-file',
+    verification: verifications[i] ?? 'full-file',
   })
   const launch = buildPodLaunch({
     uuid: o.uuid,
@@ -84,37 +114,71 @@ export async function launchPod(o: LaunchOptions): Promise<never> {
     relaxed: o.relaxed,
   })
 
-  const pod = preparePod(o, redactionKey)
+  const pod = preparePod(o, redactionKey, opened)
   try {
-    const answered = requestLaunch(o.agentSocket, launch, pod.path)
+    const answered = requestLaunch(o.agentSocket, launch, pod.path, o.signal)
     const [answer, { checkAnswer }] = await Promise.all([answered, import('./answer-check.ts')]) // loaded while the agent works
     const mode = await checkAnswer(launch, answer, o.ticketKeys, new Date())
     if (mode !== 'enforce') o.onMode(mode)
-    const treeFds = [o.stage1, ...o.images].map((image) => verifyAgain(o, image))
+    // the descriptors that are mounted are ones whose content was checked after the agent's answer
+    const treeFds = [o.stage1, ...o.images].map((image) => openTree(o, image, opened).fd)
     checkPrograms(programs)
     checkPodFiles(pod, o.manifest, redactionKey)
     inDirectory(o.dir, () => {
       writeLaunchRecord(pod, launch, answer, mode)
       writePlan(pod, plan)
     })
-    const fds = [pod.fd, supervisor.fd, ...treeFds]
-    return execve(
-      `/proc/self/fd/${launcher.fd}`,
-      [STAGE1_PROGRAM, 'launch', path.join(pod.path, 'plan'), ...fds.map(String)],
-      {},
-      fds,
-    )
+    return {
+      program: launcher.fd,
+      argv: [STAGE1_PROGRAM, 'launch', path.join(pod.path, 'plan')],
+      fds: [pod.fd, supervisor.fd, ...treeFds],
+      close,
+      abandon: () => abandonPod(o.dir, pod),
+    }
   } catch (err) {
     abandonPod(o.dir, pod)
     throw err
   }
 }
 
+/** Becomes the pod. @throws ProcessError when the kernel refuses; the pod is in `exited-garbage` then */
+export function becomePod({ program, argv, fds, abandon }: AuthorisedLaunch): never {
+  try {
+    return execve(`/proc/self/fd/${program}`, [...argv, ...fds.map(String)], {}, fds)
+  } catch (err) {
+    abandon()
+    throw err
+  }
+}
+
+/** Loads what a first launch would load on its way, for a process that is to be ready for many. @throws ProcessError */
+export async function loadLaunchCode(): Promise<void> {
+  loadCalls()
+  await import('./answer-check.ts')
+}
+
 const STAGE1_PROGRAM = 'holdfast-stage1'
 
+function openTree(o: LaunchOptions, image: StoredImage, opened: number[]): VerifiedTree {
+  const tree = openVerifiedTree(
+    o.store,
+    image.treeDigest,
+    o.verifiedDir === undefined ? {} : { verifiedDir: o.verifiedDir },
+  )
+  opened.push(tree.fd)
+  return tree
+}
+
+function openProgram(name: string, stage1Program: string, opened: number[]): HostProgram {
+  const program = name === STAGE1_PROGRAM ? openHostProgram(name, stage1Program) : openHostProgram(name)
+  opened.push(program.fd)
+  return program
+}
+
 /** Made in `embryo` under its lock and moved to `run` whole, where the agent finds it. */
-function preparePod(o: LaunchOptions, redactionKey: Uint8Array): LockedPod {
+function preparePod(o: LaunchOptions, redactionKey: Uint8Array, opened: number[]): LockedPod {
   const pod = createPod(o.dir, o.uuid)
+  opened.push(pod.fd)
   return inDirectory(o.dir, () => {
     for (const name of ['plan', 'stage1', 'apps', 'status', 'log'])
       fs.mkdirSync(path.join(pod.path, name), { mode: 0o750 })
@@ -137,11 +201,6 @@ function abandonPod(dir: string, pod: LockedPod): void {
   } catch (err) {
     if (!(err instanceof PodError)) throw err
   }
-}
-
-/** The descriptor that is mounted is one whose content was checked after the agent's answer. */
-function verifyAgain(o: LaunchOptions, image: StoredImage): number {
-  return openVerifiedTree(o.store, image.treeDigest, cacheOf(o)).fd
 }
 
 function checkPrograms(programs: readonly HostProgram[]): void {
@@ -181,8 +240,4 @@ function programNamed(programs: readonly HostProgram[], name: string): HostProgr
     throw new PodError('POD_STAGE1_UNSUPPORTED', `the stage1 image does not name ${name} among its host programs`)
   }
   return program
-}
-
-function cacheOf(o: LaunchOptions): { readonly verifiedDir?: string } {
-  return o.verifiedDir === undefined ? {} : { verifiedDir: o.verifiedDir }
 }

@@ -39,8 +39,13 @@ export function createPod(dir: string, uuid: PodUuid): LockedPod {
     const embryo = path.join(podParent(dir, 'embryo'), uuid)
     fs.mkdirSync(embryo, { mode: 0o750 })
     const fd = fs.openSync(embryo, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
-    if (!tryFlock(fd, 'exclusive')) throw new PodError('POD_BUSY', `pod ${uuid}: somebody locked its new directory`)
-    return movePod(dir, { uuid, path: embryo, fd }, 'prepare')
+    try {
+      if (!tryFlock(fd, 'exclusive')) throw new PodError('POD_BUSY', `pod ${uuid}: somebody locked its new directory`)
+      return movePod(dir, { uuid, path: embryo, fd }, 'prepare')
+    } catch (err) {
+      fs.closeSync(fd) // or the pod would look as if it were being made for as long as this process lives
+      throw err
+    }
   })
 }
 

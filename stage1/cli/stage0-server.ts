@@ -1,0 +1,127 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import { EXIT_HOLDFAST_FAILED, failureText, utf8 } from '../../attestation/base/index.ts'
+import { descriptorOf, peerCredentials, sendDescriptors } from '../../native/process/index.ts'
+import { type AuthorisedLaunch, loadLaunchCode } from '../pod/index.ts'
+import { prepareRun } from './run.ts'
+import { Stage0Connection } from './stage0-connection.ts'
+import { viewOf } from './stage0-peer.ts'
+import { becomePayload, decodeRunRequest, frame, type RunRequest, STAGE0_PROTOCOL } from './stage0-protocol.ts'
+import { listenForRoot } from './stage0-socket.ts'
+
+const MAX_CONNECTIONS = 256
+
+/** Before anything is measured: a process of its own has to carry this out. */
+class ColdStart extends Error {}
+
+/** What became of a request, for the operator. */
+export type Stage0Event =
+  | { readonly event: 'handed over'; readonly ms: number }
+  | { readonly event: 'refused'; readonly uid: number }
+  | { readonly event: 'started cold'; readonly why: string }
+  | { readonly event: 'not started'; readonly err: unknown }
+  | { readonly event: 'given up'; readonly why: string }
+
+export interface Stage0Options {
+  readonly socketPath: string
+  /** Which installation this is (installationIdentity); a client of another one starts cold. */
+  readonly installation: string
+  readonly tell: (event: Stage0Event) => void
+}
+
+/**
+ * Runs `holdfast run` for clients that become the pod themselves. Each request has its own RunContext; nothing is kept between
+ * two of them but loaded code.
+ */
+export class Stage0Server {
+  readonly #options: Stage0Options
+  readonly #server: Server
+  readonly #hello: Uint8Array
+  readonly #view: string | undefined
+  readonly #serving = new Set<Promise<void>>()
+
+  private constructor(options: Stage0Options) {
+    this.#options = options
+    this.#hello = frame('hello', utf8(`${STAGE0_PROTOCOL} ${options.installation}`))
+    this.#view = viewOf('self')
+    this.#server = createServer((socket) => {
+      const served = this.#serve(socket).finally(() => this.#serving.delete(served))
+      this.#serving.add(served)
+    })
+    this.#server.maxConnections = MAX_CONNECTIONS
+  }
+
+  /** @throws Stage0Error, ProcessError */
+  static async listen(options: Stage0Options): Promise<Stage0Server> {
+    await loadLaunchCode()
+    const server = new Stage0Server(options)
+    await listenForRoot(server.#server, options.socketPath)
+    return server
+  }
+
+  /** Takes no more requests, lets those in hand come to their end. */
+  async close(): Promise<void> {
+    this.#server.close()
+    await Promise.all(this.#serving)
+  }
+
+  async #serve(socket: Socket): Promise<void> {
+    const connection = new Stage0Connection(socket)
+    try {
+      const { uid, pid } = peerCredentials(descriptorOf(socket))
+      if (uid !== process.geteuid?.()) {
+        this.#options.tell({ event: 'refused', uid })
+        return
+      }
+      if (this.#view === undefined || viewOf(pid) !== this.#view) throw new ColdStart('another view of the machine')
+      connection.write(this.#hello)
+      const payload = await connection.request()
+      if (payload !== undefined) await this.#run(connection, decodeRunRequest(payload))
+    } catch (err) {
+      this.#options.tell(
+        err instanceof ColdStart ? { event: 'started cold', why: err.message } : { event: 'not started', err },
+      )
+      if (err instanceof ColdStart) connection.write(frame('cold'))
+      else sayFailure(connection, err)
+    } finally {
+      connection.end()
+    }
+  }
+
+  async #run(connection: Stage0Connection, { args, cwd, umask }: RunRequest): Promise<void> {
+    const start = performance.now()
+    const launch = await prepareRun(args, {
+      cwd,
+      umask,
+      writeOutput: (text) => connection.writeText('output', text),
+      writeError: (text) => connection.writeText('error', text),
+      fetch: (_store, name) => Promise.reject(new ColdStart(`${name} is to be fetched`)),
+      signal: connection.gone,
+    })
+    if (launch === undefined) connection.write(frame('exit', Uint8Array.of(0)))
+    else {
+      await this.#handOver(connection, launch)
+      this.#options.tell({ event: 'handed over', ms: Math.round(performance.now() - start) })
+    }
+  }
+
+  /** The client's copies are on their way when ours are closed: the pod does not depend on this process. */
+  async #handOver(connection: Stage0Connection, launch: AuthorisedLaunch): Promise<void> {
+    const { program, argv, fds, abandon, close } = launch
+    try {
+      try {
+        sendDescriptors(await connection.flushed(), frame('become', becomePayload(argv)), [program, ...fds])
+      } finally {
+        close()
+      }
+      if ((await connection.closedOrFailed()) === 'failed') throw new Error('the client could not execute it')
+    } catch (err) {
+      abandon()
+      throw err
+    }
+  }
+}
+
+function sayFailure(connection: Stage0Connection, err: unknown): void {
+  connection.writeText('error', failureText('run', err))
+  connection.write(frame('exit', Uint8Array.of(EXIT_HOLDFAST_FAILED)))
+}

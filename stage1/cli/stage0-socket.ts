@@ -1,0 +1,69 @@
+import { lstatSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { connect, type Server } from 'node:net'
+import { dirname } from 'node:path'
+import { codeOf, messageOf } from '../../attestation/base/index.ts'
+import { Stage0Error } from './stage0-protocol.ts'
+
+/**
+ * Listens where root alone can connect: 0600, in a directory that nobody else can write to. The socket of a server that is gone
+ * is replaced, that of a living one is left alone.
+ *
+ * @throws Stage0Error STAGE0_SOCKET_IN_USE, STAGE0_SOCKET_FAILED
+ */
+export async function listenForRoot(server: Server, socketPath: string): Promise<void> {
+  try {
+    const directory = dirname(socketPath)
+    mkdirSync(directory, { recursive: true, mode: 0o755 })
+    const { uid, mode } = statSync(directory)
+    if (uid !== process.geteuid?.() || (mode & 0o022) !== 0) {
+      throw new Stage0Error('STAGE0_SOCKET_FAILED', `${directory} must be the caller's own and writable by nobody else`)
+    }
+    if (await isServed(socketPath)) {
+      throw new Stage0Error('STAGE0_SOCKET_IN_USE', `a stage0 server listens on ${socketPath} already`)
+    }
+    removeStale(socketPath)
+    await listen(server, socketPath)
+  } catch (cause) {
+    if (cause instanceof Stage0Error) throw cause
+    throw new Stage0Error('STAGE0_SOCKET_FAILED', `${socketPath}: ${messageOf(cause)}`, { cause })
+  }
+}
+
+/** Made with 0600 from the first moment on: listen() binds before it returns. */
+function listen(server: Server, socketPath: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    const mask = process.umask(0o177)
+    try {
+      server.listen(socketPath, () => {
+        server.removeListener('error', reject)
+        resolve()
+      })
+    } finally {
+      process.umask(mask)
+    }
+  })
+}
+
+function removeStale(socketPath: string): void {
+  const found = lstatSync(socketPath, { throwIfNoEntry: false })
+  if (found === undefined) return
+  if (!found.isSocket()) throw new Stage0Error('STAGE0_SOCKET_FAILED', `${socketPath} exists and is no socket`)
+  rmSync(socketPath)
+}
+
+/** Whether a process accepts connections there. */
+function isServed(socketPath: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', (err) => {
+      const code = codeOf(err)
+      if (code === 'ENOENT' || code === 'ECONNREFUSED') resolve(false)
+      else reject(err)
+    })
+  })
+}
