@@ -13,6 +13,7 @@ import { Launcher } from './launcher.ts'
 import { AGENT_SOCKET_NAME, type AgentStatus } from './local-api/index.ts'
 import { LocalApi, refuseServedSocket } from './local-api/server.ts'
 import { machineLogReader } from './machine-logs/index.ts'
+import { PodStopper } from './pod-stop.ts'
 import { PodWatch } from './pod-watch.ts'
 import type { Tpm, TpmDescription } from './ports.ts'
 import { Uplink } from './uplink/index.ts'
@@ -48,7 +49,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const identity = await readIdentity(tpm)
     const launchLog = await openLaunchLog(options, description)
     undo.push(() => launchLog.close())
-    const uplink = makeUplink(options, description, identity, launchLog)
     const podWatch = new PodWatch({
       stateDirectory: join(config.dataDirectory, 'agent', 'pods'),
       dataDirectory: config.dataDirectory,
@@ -56,6 +56,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       logger,
       onRecorded: () => uplink?.reportSoon(),
     })
+    const stopper = new PodStopper({
+      open: () => launchLog.view.summary.open.keys(),
+      place: (uuid) => podWatch.place(uuid),
+      logger,
+    })
+    const uplink = makeUplink(options, description, identity, launchLog, (reason) => void stopper.stopAll(reason))
     undo.push(() => podWatch.stop())
     await podWatch.start()
     uplink?.start()
@@ -149,6 +155,7 @@ function makeUplink(
   description: TpmDescription,
   identity: NodeIdentity,
   launchLog: LaunchLog,
+  onStopPods: (reason: string) => void,
 ): Uplink | undefined {
   const { loaded, tpm, logger, version } = options
   const { config, trust, enrolmentToken } = loaded
@@ -177,6 +184,7 @@ function makeUplink(
     nowMs: () => performance.now(),
     random: Math.random,
     logger,
+    onStopPods,
     onCertificate: (der) => {
       const file = join(config.dataDirectory, 'agent', 'ak-certificate.der')
       writeFile(file, der, { mode: 0o644 }).catch((err: unknown) =>

@@ -36,6 +36,7 @@ export type SessionEffect =
   | { readonly do: 'activate'; readonly idObject: Uint8Array; readonly encryptedSecret: Uint8Array }
   | { readonly do: 'answer'; readonly challenge: Challenge }
   | { readonly do: 'deliver'; readonly message: Answer }
+  | { readonly do: 'stop-pods'; readonly reason: string }
   | { readonly do: 'keep-certificate'; readonly akCertificate: Uint8Array }
 
 export interface SessionStep {
@@ -86,6 +87,9 @@ function received(state: SessionState, message: VerifierMessage, nodeId: string)
       if (typeof inHand !== 'object' || inHand.launch !== message.id) return unexpected(state, message)
       return { state: { phase: 'ready', outstanding: 'nothing' }, effects: [{ do: 'deliver', message }] }
     }
+    case 'stop-pods':
+      if (state.phase !== 'ready' && state.phase !== 'proving') return unexpected(state, message)
+      return { state, effects: [{ do: 'stop-pods', reason: message.reason }] }
     default:
       message satisfies never
       throw new RangeError('unreachable: the message was decoded by its schema')

@@ -133,7 +133,7 @@ export class PodWatch {
   }
 
   async #sight(uuid: string): Promise<PodSight> {
-    const place = await this.#place(uuid)
+    const place = await this.place(uuid)
     const parent = dirname(dirname(place))
     for (const candidate of [place, ...POD_STATES.map((state) => join(parent, state, uuid))]) {
       const directory = await openDirectory(candidate)
@@ -159,7 +159,8 @@ export class PodWatch {
     return join(this.#options.dataDirectory, 'pods', 'run', uuid)
   }
 
-  async #place(uuid: string): Promise<string> {
+  /** Where a pod whose launch is in the log was going to be. */
+  async place(uuid: string): Promise<string> {
     try {
       return await readFile(join(this.#options.stateDirectory, uuid), 'utf8')
     } catch (err) {

@@ -42,6 +42,8 @@ export interface SessionOptions {
   readonly logger: Logger
   readonly onState: (state: SessionState) => void
   readonly onResult: (result: AttestationResult) => void
+  /** The verifier wants all running pods ended. */
+  readonly onStopPods: (reason: string) => void
   /** The AK certificate that the verifier's CA issued, DER. */
   readonly onCertificate: (akCertificate: Uint8Array) => void
   readonly onEnded: (reason: UplinkError) => void
@@ -186,6 +188,9 @@ export class Session {
         waiting?.resolve(message)
         return
       }
+      case 'stop-pods':
+        this.#options.onStopPods(effect.reason)
+        return
       case 'keep-certificate':
         this.#options.onCertificate(effect.akCertificate)
         return

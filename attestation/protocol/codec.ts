@@ -17,6 +17,7 @@ import {
   QuotedSchema,
   ResultSchema,
   StatusSchema,
+  StopPodsSchema,
   TicketSchema,
   type VerifierMessage,
 } from './messages.ts'
@@ -39,6 +40,7 @@ const VERIFIER_MESSAGES: SchemaTable = new Map<string, TSchema>([
   ['result', ResultSchema],
   ['ticket', TicketSchema],
   ['denied', DeniedSchema],
+  ['stop-pods', StopPodsSchema],
   ['error', ErrorSchema],
 ])
 const ALL_MESSAGES: SchemaTable = new Map([...AGENT_MESSAGES, ...QUOTED_BODIES, ...VERIFIER_MESSAGES])

@@ -190,6 +190,8 @@ export const DeniedSchema = Type.Object(
   },
   closed,
 )
+/** The node has failed, and its policy is that running pods do not outlive that. */
+export const StopPodsSchema = Type.Object({ t: Type.Literal('stop-pods'), reason: Text }, closed)
 export const ErrorSchema = Type.Object({ t: Type.Literal('error'), code: Code, message: Text }, closed)
 export const VerifierMessageSchema = Type.Union([
   ActivateSchema,
@@ -198,6 +200,7 @@ export const VerifierMessageSchema = Type.Union([
   ResultSchema,
   TicketSchema,
   DeniedSchema,
+  StopPodsSchema,
   ErrorSchema,
 ])
 export type VerifierMessage = Static<typeof VerifierMessageSchema>

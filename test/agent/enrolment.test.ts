@@ -75,6 +75,14 @@ describe('a session with a verifier', () => {
     assert.deepEqual(effects.slice(-2), ['answer', 'deliver'])
   })
 
+  it('stops pods for a verifier that it has proved itself to, and for no other', () => {
+    const stop = received({ t: 'stop-pods', reason: 'failed' })
+    const { state, effects } = walk(...READY, stop)
+    assert.equal(state.phase, 'ready')
+    assert.equal(effects.at(-1), 'stop-pods')
+    assert.equal(walk(stop).state.phase, 'failed')
+  })
+
   it('keeps the AK certificate', () => {
     const akCertificate = new Uint8Array([1])
     const message = { t: 'status', nodeId: NODE, admission: 'admitted', akCertificate, message: '' } as const

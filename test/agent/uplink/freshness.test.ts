@@ -29,6 +29,7 @@ describe('the nonce in hand', () => {
     uplink = new Uplink({
       trust: verifier.trust,
       identity,
+      onStopPods: () => {},
       hello: {
         ...{ t: 'hello', agent: 'test/1', hostname: 'host.example', ekPublic, ekChain: [], akPublic },
         ...{ pcr: 15, banks: ['sha256', 'sha384'], mode: 'enforce' },

@@ -44,6 +44,7 @@ const BODIES: QuotedBody[] = [
   { t: 'launch', id: 7, request: utf8('{}'), nonce, pcrs, log },
 ]
 const VERIFIER: VerifierMessage[] = [
+  { t: 'stop-pods', reason: 'the node has failed' },
   { t: 'activate', idObject: Uint8Array.of(1), encryptedSecret: Uint8Array.of(2) },
   { t: 'status', nodeId: HEX, admission: 'pending', message: 'wait' },
   {
