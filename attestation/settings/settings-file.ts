@@ -1,7 +1,9 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { Value, type ValueError, ValueErrorType } from '@sinclair/typebox/value'
-import { type Document, isMap, isNode, isSeq, LineCounter, parseDocument } from 'yaml'
+import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml'
 import { messageOf } from '../base/index.ts'
+import { nearestName } from './nearest-name.ts'
+import { notPlain } from './plain-yaml.ts'
 
 /** A configuration is a page or two of text; more is some other file. */
 const MAX_SETTINGS_CHARS = 64 << 10
@@ -20,6 +22,8 @@ export interface SettingsRules<T extends TSchema> {
   readonly together?: (value: Static<T>, complain: Complain) => void
   /** Makes the error of one or more mistakes, one `file:line:col: message` a line. */
   readonly error: (mistakes: string) => Error
+  /** Where a page or two is too little. */
+  readonly maxChars?: number
 }
 
 /**
@@ -35,18 +39,29 @@ export function parseSettings<T extends TSchema>(rules: SettingsRules<T>, text: 
   const raise = (): never => {
     const out = found
       .sort((a, b) => a.offset - b.offset)
+      .slice(0, MAX_PROBLEMS)
       .map(({ offset, message }) => {
         const { line, col } = lines.linePos(offset)
         return `${file}:${Math.max(line, 1)}:${Math.max(col, 1)}: ${message}`
       })
     throw rules.error(out.join('\n'))
   }
-  if (text.length > MAX_SETTINGS_CHARS) {
-    found.push({ offset: 0, message: `more than ${MAX_SETTINGS_CHARS} characters; this is no configuration` })
+  const { maxChars = MAX_SETTINGS_CHARS } = rules
+  if (text.length > maxChars) {
+    found.push({ offset: 0, message: `more than ${maxChars} characters; this is no configuration` })
     return raise()
   }
-  const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: false })
+  const odd = notPlain(text)
+  if (odd !== undefined) {
+    lines.addNewLine(0)
+    for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) lines.addNewLine(at + 1)
+    found.push(odd)
+    return raise()
+  }
+  // the reader's own check of unique keys takes time with the square of their number
+  const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, merge: false })
   for (const e of doc.errors) found.push({ offset: e.pos[0], message: e.message })
+  if (found.length === 0) found.push(...oddKeys(doc))
   if (found.length > 0) return raise()
   let value: unknown
   try {
@@ -59,7 +74,7 @@ export function parseSettings<T extends TSchema>(rules: SettingsRules<T>, text: 
   for (const e of Value.Errors(rules.schema, value)) {
     // TypeBox reports a missing member twice: as missing, and as an undefined value of the wrong type
     if (e.value === undefined && e.type !== ValueErrorType.ObjectRequiredProperty) continue
-    const path = e.path.split('/').slice(1)
+    const path = segmentsOf(e.path)
     complain(e.type === ValueErrorType.ObjectRequiredProperty ? path.slice(0, -1) : path, sentence(e))
     if (found.length === MAX_PROBLEMS) break
   }
@@ -69,11 +84,41 @@ export function parseSettings<T extends TSchema>(rules: SettingsRules<T>, text: 
   return found.length > 0 ? raise() : value
 }
 
+/** The members of a JSON pointer. */
+function segmentsOf(pointer: string): string[] {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'))
+}
+
+/** Keys that are there twice, or are no single words. */
+function oddKeys(doc: Document): { readonly offset: number; readonly message: string }[] {
+  const found: { offset: number; message: string }[] = []
+  visit(doc, {
+    Map: (_, map) => {
+      const keys = new Set<string>()
+      for (const { key } of map.items) {
+        const name = String(key)
+        const offset = startOf(key) ?? 0
+        if (!isScalar(key)) found.push({ offset, message: 'keys are single words here' })
+        else if (keys.has(name))
+          found.push({ offset, message: `Map keys must be unique: ${shown(name)} is there twice` })
+        keys.add(name)
+        if (found.length === MAX_PROBLEMS) return visit.BREAK
+      }
+      return undefined
+    },
+  })
+  return found
+}
+
 function sentence(e: ValueError): string {
-  const name = e.path.split('/').slice(1).join('.')
+  const path = segmentsOf(e.path)
+  const name = path.join('.')
   switch (e.type) {
     case ValueErrorType.ObjectAdditionalProperties: {
-      const near = nearest(e.path.split('/').at(-1) ?? '', membersOf(e.schema))
+      const near = nearestName(path.at(-1) ?? '', membersOf(e.schema))
       return `there is no setting '${name}'${near === undefined ? '' : `; did you mean '${near}'?`}`
     }
     case ValueErrorType.ObjectRequiredProperty:
@@ -87,11 +132,6 @@ function sentence(e: ValueError): string {
 function membersOf(schema: TSchema): readonly string[] {
   const properties: unknown = schema['properties']
   return typeof properties === 'object' && properties !== null ? Object.keys(properties) : []
-}
-
-function nearest(got: string, known: readonly string[]): string | undefined {
-  const plain = (s: string): string => s.toLowerCase().replace(/[^a-z0-9]/g, '')
-  return known.find((k) => plain(k) === plain(got)) ?? known.find((k) => plain(k).startsWith(plain(got).slice(0, 4)))
 }
 
 function shown(value: unknown): string {
