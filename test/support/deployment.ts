@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import { request as requestTls } from 'node:https'
@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AgentStatus } from '../../agent/local-api/index.ts'
 import { listPods, removePod } from '../../stage1/pod/index.ts'
-import { HOLDFAST, type Ran, run, Service } from './holdfast.ts'
+import { HOLDFAST_PROGRAM, type Ran, run, Service } from './holdfast.ts'
 import { manufactureSwtpm, type Swtpm, type SwtpmOptions, type SwtpmState, startSwtpm, twoFreePorts } from './swtpm.ts'
 
 export interface DeploymentOptions {
@@ -22,6 +22,8 @@ export interface DeploymentOptions {
   readonly verifierSettings?: string
   /** The maker of the TPM is not imported: its EK certificate leads nowhere. */
   readonly withoutRoots?: boolean
+  /** Launches are made with the help of a stage0 server, which start() starts. */
+  readonly stage0?: boolean
 }
 
 /** Every pod of a node that proved itself. */
@@ -48,6 +50,7 @@ export class Deployment {
   readonly #options: DeploymentOptions
   #verifier: Service | undefined
   #agent: Service | undefined
+  #stage0: Service | undefined
 
   private constructor(directory: string, tpm: Swtpm, verifierPort: number, options: DeploymentOptions) {
     this.directory = directory
@@ -90,6 +93,7 @@ export class Deployment {
     try {
       await deployment.startVerifier()
       await deployment.enrol()
+      if (options.stage0 === true) await deployment.startStage0()
       return deployment
     } catch (err) {
       await deployment.stop()
@@ -120,6 +124,9 @@ export class Deployment {
   get agentSocket(): string {
     return join(this.directory, 'run/agent.sock')
   }
+  get stage0Socket(): string {
+    return join(this.directory, 'run-stage0/stage0.sock')
+  }
   /** stage0's and the agent's data directory. */
   get dataDirectory(): string {
     return join(this.directory, 'node')
@@ -128,6 +135,10 @@ export class Deployment {
     if (this.#agent === undefined) throw new Error('the agent was not started')
     return this.#agent
   }
+  get stage0(): Service {
+    if (this.#stage0 === undefined) throw new Error('the stage0 server was not started')
+    return this.#stage0
+  }
   get verifier(): Service {
     if (this.#verifier === undefined) throw new Error('the verifier was not started')
     return this.#verifier
@@ -135,12 +146,13 @@ export class Deployment {
 
   /** Options of stage0's commands that name this node. */
   get nodeOptions(): readonly string[] {
-    return ['--dir', this.dataDirectory, '--agent', this.agentSocket, '--trust', this.trustFile]
+    const stage0 = this.#options.stage0 === true ? this.stage0Socket : 'none'
+    return ['--dir', this.dataDirectory, '--agent', this.agentSocket, '--trust', this.trustFile, '--stage0', stage0]
   }
 
   /** Runs `holdfast ARGS`. */
   holdfast(...args: readonly string[]): Promise<Ran> {
-    return run(process.execPath, [HOLDFAST, ...args])
+    return run(HOLDFAST_PROGRAM, args)
   }
 
   /** Runs `holdfast run` on this node. */
@@ -178,12 +190,7 @@ export class Deployment {
 
   async startVerifier(): Promise<void> {
     const log = join(this.directory, 'verifier.log')
-    this.#verifier = Service.start('verifier', log, process.execPath, [
-      HOLDFAST,
-      'verifier',
-      '--config',
-      this.verifierConfig,
-    ])
+    this.#verifier = Service.start('verifier', log, HOLDFAST_PROGRAM, ['verifier', '--config', this.verifierConfig])
     await this.#verifier.waitUntil('an answer on /healthz', () => healthz(this.verifierPort))
   }
 
@@ -202,8 +209,18 @@ export class Deployment {
   async startAgent(): Promise<void> {
     this.#writeAgentConfig()
     const log = join(this.directory, 'agent.log')
-    this.#agent = Service.start('agent', log, process.execPath, [HOLDFAST, 'agent', '--config', this.agentConfig])
+    this.#agent = Service.start('agent', log, HOLDFAST_PROGRAM, ['agent', '--config', this.agentConfig])
     await this.#agent.waitUntil('an answer on its socket', () => this.status().catch(() => undefined))
+  }
+
+  /** Starts the stage0 server and waits until it listens. */
+  async startStage0(): Promise<void> {
+    const log = join(this.directory, 'stage0.log')
+    const before = readFileIfThere(log).length
+    this.#stage0 = Service.start('stage0', log, HOLDFAST_PROGRAM, ['stage0', '--socket', this.stage0Socket])
+    await this.#stage0.waitUntil('its socket', async () =>
+      readFileIfThere(log).slice(before).includes('"listens"') ? true : undefined,
+    )
   }
 
   /** Waits until the agent says this of its verifier. */
@@ -238,6 +255,7 @@ export class Deployment {
 
   /** Ends every process, and removes the pods, whose cgroups nobody would find later, and the directory. */
   async stop(): Promise<void> {
+    await this.#stage0?.stop()
     await this.#agent?.stop()
     await this.#verifier?.stop()
     await this.tpm.stop()
@@ -280,6 +298,10 @@ verifier:
 ${token ? `enrolmentTokenFile: ${join(this.directory, 'enrolment-token')}\n` : ''}${this.agentSettings}`,
     )
   }
+}
+
+function readFileIfThere(file: string): string {
+  return existsSync(file) ? readFileSync(file, 'utf8') : ''
 }
 
 /** True when the verifier answers; who it is does not matter here, agents check that. */

@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url'
 /** The project's root directory, with a slash at its end. */
 export const PROJECT_ROOT = fileURLToPath(new URL('../..', import.meta.url))
 /** The built executable, as it is installed on a node. */
+export const HOLDFAST_PROGRAM = `${PROJECT_ROOT}build/holdfast`
+/** What it starts Node with. */
 export const HOLDFAST = `${PROJECT_ROOT}build/holdfast.js`
 
 /** How a command ended. */
