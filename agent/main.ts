@@ -23,7 +23,6 @@ export async function runAgent(configFile: string): Promise<void> {
     loaded,
     tpm: new TpmClient({
       tcti: loaded.config.tcti,
-      protectAll: loaded.config.protectTpmBus,
       // This program once more, started the same way.
       command: { file: process.execPath, args: [...process.execArgv, entry, '__tpm-process'] },
     }),

@@ -22,8 +22,6 @@ export interface VerifierSettings {
 
 export interface AgentConfig {
   readonly tcti: string
-  /** Extends, quotes and register reads in a salted session too, not only what carries a secret. */
-  readonly protectTpmBus: boolean
   readonly pcr: PcrIndex
   /** What the operator expects the TPM to have allocated; absent: whatever is allocated. All allocated banks are extended. */
   readonly banks?: readonly HashAlgorithm[]
@@ -97,7 +95,6 @@ function withDefaults(c: AgentConfigFile): AgentConfig {
   const { verifier: v, banks, enrolmentToken, enrolmentTokenFile } = c
   return {
     tcti: c.tcti,
-    protectTpmBus: c.protectTpmBus ?? false,
     pcr: pcrIndex(c.pcr ?? 15),
     ...(banks === undefined ? {} : { banks }),
     mode: c.mode ?? 'enforce',

@@ -44,7 +44,6 @@ const MachineLogs = Type.Object(
 export const AgentConfigSchema = Type.Object(
   {
     tcti: text('a TCTI configuration, as device:/dev/tpmrm0'),
-    protectTpmBus: Type.Optional(Type.Boolean({ description: 'true or false' })),
     pcr: Type.Optional(Type.Integer({ minimum: 0, maximum: 23, description: 'the number of a PCR, usually 15' })),
     banks: Type.Optional(Type.Array(Bank, { ...list(Bank, 4), uniqueItems: true })),
     mode: Type.Optional(choice(['enforce', 'audit', 'off'])),

@@ -13,10 +13,10 @@ import {
   createPrimary,
   ESYS_TR_RH_ENDORSEMENT,
   HANDLE_RANGES,
-  type Lease,
   listHandles,
   nvRead,
   readPublic,
+  type SaltKey,
   type TpmConnection,
   TssError,
 } from '../../native/tss/index.ts'
@@ -72,9 +72,11 @@ export async function findEndorsementKey(c: TpmConnection): Promise<EndorsementK
   return findUncertified(c, templates, persistent)
 }
 
-/** Loads the EK; release() flushes it unless it is persistent. */
-export async function loadEndorsementKey(c: TpmConnection, ek: EndorsementKey): Promise<Lease> {
-  if (ek.persistentHandle !== undefined) return c.handles.lease(ek.persistentHandle)
+/** Loads the EK; release() flushes it unless it is persistent. `public` is that of `ek`, whatever the handle says of itself. */
+export async function loadEndorsementKey(c: TpmConnection, ek: EndorsementKey): Promise<SaltKey> {
+  if (ek.persistentHandle !== undefined) {
+    return { ...(await c.handles.lease(ek.persistentHandle)), public: ek.public }
+  }
   const made = await createPrimary(c, ESYS_TR_RH_ENDORSEMENT, ek.template.public)
   if (equalBytes(made.public, ek.public)) return made
   await made.release()

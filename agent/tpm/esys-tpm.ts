@@ -10,15 +10,15 @@ import {
   activateCredential,
   type CallMode,
   ESYS_TR_PASSWORD,
-  type EsysTr,
   extendPcr,
   getPcrAllocation,
   getTpmProperty,
+  isStarted,
   type Lease,
   quote,
   readClock,
   readPcrs,
-  type SessionUse,
+  type SaltKey,
   shutdown,
   startup,
   sweepLeakedHandles,
@@ -38,12 +38,15 @@ export interface EsysTpmOptions {
   readonly tcti: string
   readonly mode: CallMode
   readonly libraries?: TssLibraries
-  /** The protected session for extends, quotes and reads too; see TpmClientOptions. Default false. */
-  readonly protectAll?: boolean
 }
 
 /** After this long without a look at the counters the next command waits for one. */
 const CLOCK_CHECK_MS = 10
+
+/** Where the connection, which is made first, finds the key for its sessions. */
+interface Salt {
+  key?: () => Promise<SaltKey>
+}
 
 interface Identity {
   readonly ek: EndorsementKey
@@ -58,23 +61,16 @@ interface Identity {
 export class EsysTpm implements Tpm {
   readonly #connection: TpmConnection
   readonly #startedByUs: boolean
-  readonly #protectAll: boolean
-  readonly #start: ClockReading
+  /** Counters of the first look, which is in the session: what an unprotected answer says is not believed. */
+  #start: Counters | undefined
   #restarted = false
-  #clockCheckedAt = performance.now()
+  #lookedAt = Number.NEGATIVE_INFINITY
   #ek: Promise<EndorsementKey> | undefined
   #identity: Promise<Identity> | undefined
 
-  private constructor(
-    connection: TpmConnection,
-    start: ClockReading,
-    options: { startedByUs: boolean; protectAll: boolean; salt: { key?: () => Promise<Lease> } },
-  ) {
+  private constructor(connection: TpmConnection, startedByUs: boolean, salt: Salt) {
     this.#connection = connection
-    this.#start = start
-    this.#startedByUs = options.startedByUs
-    this.#protectAll = options.protectAll
-    const { salt } = options
+    this.#startedByUs = startedByUs
     salt.key = async () => loadEndorsementKey(connection, await this.#endorsementKey())
   }
 
@@ -84,15 +80,14 @@ export class EsysTpm implements Tpm {
    * @throws TpmError TPM_LIBRARY_MISSING, TPM_GONE and others
    */
   static async open(options: EsysTpmOptions): Promise<EsysTpm> {
-    const salt: { key?: () => Promise<Lease> } = {}
+    const salt: Salt = {}
     const saltKey = () => salt.key?.() ?? Promise.reject(new Error('the TPM is not open yet'))
     const connection = await translate(() => TpmConnection.open({ ...options, saltKey }))
     try {
       return await translate(async () => {
         const startedByUs = await startIfNeeded(connection)
         await sweepLeakedHandles(connection)
-        const { protectAll = false } = options
-        return new EsysTpm(connection, await readClockOf(connection), { startedByUs, protectAll, salt })
+        return new EsysTpm(connection, startedByUs, salt)
       })
     } catch (err) {
       await connection.close()
@@ -101,7 +96,7 @@ export class EsysTpm implements Tpm {
   }
 
   describe(): Promise<TpmDescription> {
-    return translate(async () => {
+    return this.#onSameStart(async () => {
       const c = this.#connection
       const [manufacturer, high, low] = [
         await getTpmProperty(c, TPM_PT.MANUFACTURER),
@@ -129,22 +124,15 @@ export class EsysTpm implements Tpm {
 
   /** Works on a TPM that was restarted, too: everything else then is TPM_RESTARTED until it is opened anew. */
   readClock(): Promise<ClockReading> {
-    return translate(async () => {
-      const clock = await readClockOf(this.#connection)
-      if (!isSameStart(clock, this.#start)) this.#restarted = true
-      return clock
-    })
+    return translate(() => this.#look())
   }
 
   readPcrs(selection: readonly PcrSelection[]): Promise<readonly PcrValue[]> {
-    return this.#onSameStart(async () => {
-      const session = this.#protectAll ? await this.#connection.auditing() : undefined
-      return await readPcrs(this.#connection, selection, session)
-    })
+    return this.#onSameStart(() => readPcrs(this.#connection, selection))
   }
 
   extend(pcr: PcrIndex, digests: readonly Digest[]): Promise<void> {
-    return this.#onSameStart(async () => extendPcr(this.#connection, pcr, digests, await this.#publicAuth()))
+    return this.#onSameStart(() => extendPcr(this.#connection, pcr, digests))
   }
 
   provisionIdentity(): Promise<TpmIdentity> {
@@ -160,24 +148,28 @@ export class EsysTpm implements Tpm {
       const c = this.#connection
       const { ek, akLease } = await this.#provisioned()
       const session = await c.session()
-      return await withEndorsementKey(c, ek, (tr, auth) =>
-        activateCredential(
-          c,
-          { tr: akLease.tr, auth: session },
-          // One session authorizes once in a command; the EK's own authorization value is empty where a password will do.
-          { tr, auth: auth.tr === session.tr ? ESYS_TR_PASSWORD : auth },
-          idObject,
-          encryptedSecret,
-        ),
-      )
+      try {
+        return await withEndorsementKey(c, ek, (tr, auth) =>
+          activateCredential(
+            c,
+            { tr: akLease.tr, auth: session },
+            // One session authorizes once in a command; the EK's own authorization value is empty where a password will do.
+            { tr, auth: auth.tr === session.tr ? ESYS_TR_PASSWORD : auth },
+            idObject,
+            encryptedSecret,
+          ),
+        )
+      } finally {
+        await c.endSession()
+      }
     })
   }
 
   quote(extraData: Uint8Array, selection: readonly PcrSelection[]): Promise<QuoteBytes> {
     return this.#onSameStart(async () => {
       const { akLease } = await this.#provisioned()
-      const quoted = await quote(this.#connection, akLease.tr, extraData, selection, await this.#publicAuth())
-      if (!isSameStart(decodeQuoteAttest(quoted.attest).clockInfo, this.#start)) throw this.#noticeRestart()
+      const quoted = await quote(this.#connection, akLease.tr, extraData, selection)
+      if (!this.#isThisStart(decodeQuoteAttest(quoted.attest).clockInfo)) throw this.#noticeRestart()
       return quoted
     })
   }
@@ -197,27 +189,43 @@ export class EsysTpm implements Tpm {
   }
 
   /**
-   * Authorization for commands that carry no secret. Their outcome is proved to the verifier by the quote's signature, so by default
-   * they go without the session, which would cost them milliseconds.
-   */
-  async #publicAuth(): Promise<SessionUse | EsysTr> {
-    return this.#protectAll ? await this.#connection.session() : ESYS_TR_PASSWORD
-  }
-
-  /**
-   * Nothing is done on a TPM whose registers are not those of the start that was found at open(). The look at the counters is
-   * not bound to the command that follows; a quote's own counters are, and they are compared as well.
+   * Nothing is done on a TPM whose registers are not those of the start that was found first. A session does not outlive that, unless
+   * a resource manager has saved it; so the counters are looked at as well. Where only the session is lost, because somebody
+   * flushed it, the work is done again: the TPM has refused it before it began.
    */
   #onSameStart<T>(work: () => Promise<T>): Promise<T> {
     return translate(async () => {
-      const now = performance.now()
-      if (!this.#restarted && now - this.#clockCheckedAt > CLOCK_CHECK_MS) {
-        this.#restarted = !isSameStart(await readClockOf(this.#connection), this.#start)
+      if (performance.now() - this.#lookedAt > CLOCK_CHECK_MS) await this.#look()
+      try {
+        this.#refuseRestarted()
+        return await work()
+      } catch (err) {
+        if (!isSessionLost(err)) throw err
+        await this.#look()
+        this.#refuseRestarted()
+        return await work()
       }
-      if (this.#restarted) throw this.#noticeRestart()
-      this.#clockCheckedAt = now
-      return await work()
     })
+  }
+
+  /** Looks at the counters, in the session, or in a new one where the TPM does not know it any more. */
+  async #look(): Promise<ClockReading> {
+    const clock = await readClockOf(this.#connection).catch((err: unknown) => {
+      if (!isSessionLost(err)) throw err
+      return readClockOf(this.#connection)
+    })
+    if (!this.#isThisStart(clock)) this.#restarted = true
+    this.#lookedAt = performance.now()
+    return clock
+  }
+
+  #isThisStart(clock: Counters): boolean {
+    this.#start ??= clock
+    return isSameStart(clock, this.#start)
+  }
+
+  #refuseRestarted(): void {
+    if (this.#restarted) throw this.#noticeRestart()
   }
 
   #noticeRestart(): TpmError {
@@ -244,8 +252,12 @@ export class EsysTpm implements Tpm {
 
   async #provision(): Promise<Identity> {
     const ek = await this.#endorsementKey()
-    const ak = await provisionAttestationKey(this.#connection, ek)
-    return { ek, ak, akLease: await this.#connection.handles.lease(ak.handle) }
+    try {
+      const ak = await provisionAttestationKey(this.#connection, ek)
+      return { ek, ak, akLease: await this.#connection.handles.lease(ak.handle) }
+    } finally {
+      await this.#connection.endSession()
+    }
   }
 }
 
@@ -262,6 +274,10 @@ function isSameStart(a: Counters, b: Counters): boolean {
   return a.resetCount === b.resetCount && a.restartCount === b.restartCount
 }
 
+function isSessionLost(err: unknown): boolean {
+  return err instanceof TssError && err.code === 'TSS_SESSION_LOST'
+}
+
 function forgetOnFailure<T>(work: Promise<T>, forget: () => void): Promise<T> {
   work.catch(forget) // whoever asked gets the error; the next one tries again
   return work
@@ -269,14 +285,9 @@ function forgetOnFailure<T>(work: Promise<T>, forget: () => void): Promise<T> {
 
 /** @returns whether it was us who started the TPM */
 async function startIfNeeded(c: TpmConnection): Promise<boolean> {
-  try {
-    await readClock(c)
-    return false
-  } catch (err) {
-    if (!(err instanceof TssError) || err.code !== 'TSS_NOT_STARTED') throw err
-    await startup(c)
-    return true
-  }
+  if (await isStarted(c)) return false
+  await startup(c)
+  return true
 }
 
 function manufacturerText(value: number): string {

@@ -1,4 +1,4 @@
-import type { ClockReading, Tpm } from '../ports.ts'
+import type { Tpm } from '../ports.ts'
 import type { TpmErrorCode } from './tpm-error.ts'
 
 /** Calls that go to the TPM process as they are. */
@@ -6,17 +6,9 @@ export type TpmOperation = Exclude<keyof Tpm, 'close'>
 
 /** What TpmClient asks of the TPM process. `open` comes first and once; answers come in the order of the requests. */
 export type TpmRequest =
-  | { readonly op: 'open'; readonly options: OpenOptions }
+  | { readonly op: 'open'; readonly tcti: string }
   | { readonly [Op in TpmOperation]: { readonly op: Op; readonly args: Parameters<Tpm[Op]> } }[TpmOperation]
   | { readonly op: 'close' }
-
-export interface OpenOptions {
-  readonly tcti: string
-  readonly protectAll: boolean
-}
-
-/** `open` answers with the clock: its counters tell whether this is still the same start of the TPM. */
-export type OpenAnswer = ClockReading
 
 export type TpmAnswer =
   | { readonly ok: true; readonly value: unknown }

@@ -1,6 +1,6 @@
 import type { Digest, PcrIndex, PcrSelection, PcrValue } from '../../attestation/tpm2/index.ts'
 import type { ClockReading, QuoteBytes, Tpm, TpmDescription, TpmIdentity } from '../ports.ts'
-import { FATAL_CODES, type OpenAnswer, type TpmAnswer, type TpmOperation, type TpmRequest } from './messages.ts'
+import { FATAL_CODES, type TpmAnswer, type TpmOperation, type TpmRequest } from './messages.ts'
 import { TpmChannel, type TpmProcessCommand } from './tpm-channel.ts'
 import { TpmError } from './tpm-error.ts'
 
@@ -10,7 +10,7 @@ export interface TpmDeadlines {
   readonly openMs: number
   /** Everything that makes no key. */
   readonly callMs: number
-  /** provisionIdentity and what may have to do its work first; RSA keys take a TPM up to a minute. */
+  /** What may have to make the EK or the AK, the start of the session among it; RSA keys take a TPM up to a minute. */
   readonly keyMs: number
 }
 
@@ -22,11 +22,6 @@ export interface TpmClientOptions {
   /** Starts a program that calls runTpmProcess(). */
   readonly command: TpmProcessCommand
   readonly deadlines?: TpmDeadlines
-  /**
-   * Salted HMAC session for every command, not only for those that carry a secret. Extends and quotes take some
-   * milliseconds more (tpm2-tss 3 sets OpenSSL up anew for each hash). Default false.
-   */
-  readonly protectAll?: boolean
 }
 
 interface Pending {
@@ -134,7 +129,7 @@ export class TpmClient implements Tpm {
 
   /** Starts a process; the calls wait until it is known which start of the TPM it has reached. */
   #open(): void {
-    const { tcti, protectAll = false, command } = this.#options
+    const { tcti, command } = this.#options
     const channel: TpmChannel = new TpmChannel(command, {
       onAnswer: (answer) => this.#settle(answer),
       onEnd: (reason) => this.#fail(channel, new TpmError('TPM_PROCESS_FAILED', `the TPM process ${reason}`)),
@@ -143,17 +138,28 @@ export class TpmClient implements Tpm {
     this.#ready = false
     this.#sent = 0
     this.#previous = Promise.all([this.#previous, channel.gone]).then(() => {})
-    this.#pending.unshift({
-      request: { op: 'open', options: { tcti, protectAll } },
+    // The calls that wait get the errors of these two: see #settle().
+    const reject = () => {}
+    const opening: Pending = {
+      request: { op: 'open', tcti },
       deadlineMs: this.#deadlines.openMs,
-      resolve: (value) => this.#becomeReady(value as OpenAnswer), // what the process answers to `open`
-      reject: () => {}, // #fail() gives the same error to the calls that wait
-    })
+      resolve: () => {},
+      reject,
+    }
+    // The first look at the clock starts the session.
+    const looking: Pending = {
+      request: { op: 'readClock', args: [] },
+      deadlineMs: this.#deadlines.keyMs,
+      resolve: (value) => this.#becomeReady(value as ClockReading), // what Tpm.readClock gives
+      reject,
+    }
+    this.#pending.unshift(opening, looking)
+    this.#sendNext()
     this.#sendNext()
     this.#armTimer()
   }
 
-  #becomeReady(clock: OpenAnswer): void {
+  #becomeReady(clock: Counters): void {
     this.#ready = true
     this.#opened = clock
     this.#start ??= clock
@@ -195,7 +201,7 @@ export class TpmClient implements Tpm {
     else {
       const err = new TpmError(answer.code, answer.message, { rc: answer.rc })
       first.reject(err)
-      if (first.request.op === 'open') this.#fail(this.#channel, err)
+      if (!this.#ready) this.#fail(this.#channel, err)
     }
   }
 

@@ -2,7 +2,7 @@ import { CodedError } from '../../attestation/base/index.ts'
 
 /**
  * Why the agent's TPM did not do what it was asked, one sentence each.
- * After TPM_TIMEOUT, TPM_GONE, TPM_BAD_RESPONSE and TPM_PROCESS_FAILED nobody knows whether the command was carried out: read the
+ * After TPM_TIMEOUT, TPM_GONE, TPM_BAD_RESPONSE, TPM_TAMPERED and TPM_PROCESS_FAILED nobody knows whether the command was carried out: read the
  * register before extending again.
  */
 export const TPM_ERRORS = {
@@ -11,7 +11,8 @@ export const TPM_ERRORS = {
   TPM_RESTARTED:
     'The TPM was reset or restarted: its registers are new. readClock() shows the new counters and lets calls through again.',
   TPM_LIBRARY_MISSING: 'tpm2-tss or the foreign function interface is not installed.',
-  TPM_BAD_RESPONSE: 'The answer is not well-formed, or its HMAC is wrong.',
+  TPM_BAD_RESPONSE: 'The answer is not well-formed.',
+  TPM_TAMPERED: 'A command or its answer was changed on the way between this program and the TPM.',
   TPM_REFUSED: 'The TPM refused the command; the message has its return code.',
   TPM_BUSY: 'The TPM asks to try again later.',
   TPM_EK_MISMATCH: 'There are EK certificates, but no key of this TPM is the one of any of them.',

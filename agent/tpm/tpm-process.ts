@@ -39,8 +39,8 @@ export async function runTpmProcess(): Promise<void> {
         if (request.op !== 'open') return call(opened(tpm), request)
         const libraries = new TssLibraries(loadFfi())
         dieWithParent(libraries)
-        tpm = await EsysTpm.open({ ...request.options, mode: 'sync', libraries })
-        return await tpm.readClock()
+        tpm = await EsysTpm.open({ tcti: request.tcti, mode: 'sync', libraries })
+        return undefined
       })
       answers.add(answer)
       if (!answer.ok && FATAL_CODES.has(answer.code)) {

@@ -9,6 +9,7 @@ const TPM_CODES: Readonly<Record<TssErrorCode, TpmErrorCode>> = {
   TSS_NO_TPM: 'TPM_GONE',
   TSS_NOT_STARTED: 'TPM_RESTARTED', // it was started when it was opened
   TSS_BAD_RESPONSE: 'TPM_BAD_RESPONSE',
+  TSS_TAMPERED: 'TPM_TAMPERED',
   TSS_SESSION_LOST: 'TPM_RESTARTED',
   TSS_BAD_HANDLE: 'TPM_REFUSED',
   TSS_AUTH_FAILED: 'TPM_REFUSED',

@@ -43,6 +43,9 @@ export const TPM_ECC_NIST_P521 = 0x0005
 /** Every structure that a TPM itself made starts so; a restricted key signs no foreign bytes that do. */
 export const TPM_GENERATED_VALUE = 0xff544347
 
+/** Tags of commands and responses: without and with sessions. */
+export const TPM_ST_NO_SESSIONS = 0x8001
+export const TPM_ST_SESSIONS = 0x8002
 export const TPM_ST_ATTEST_NV = 0x8014
 export const TPM_ST_ATTEST_CERTIFY = 0x8017
 export const TPM_ST_ATTEST_QUOTE = 0x8018
@@ -51,12 +54,19 @@ export const TPM_ST_ATTEST_CREATION = 0x801a
 
 export const TPM_CC_PolicyNV = 0x00000149
 export const TPM_CC_PolicySecret = 0x00000151
+export const TPM_CC_Quote = 0x00000158
 export const TPM_CC_PolicySigned = 0x00000160
+export const TPM_CC_FlushContext = 0x00000165
 export const TPM_CC_PolicyAuthorize = 0x0000016a
 export const TPM_CC_PolicyCommandCode = 0x0000016c
 export const TPM_CC_PolicyCounterTimer = 0x0000016d
 export const TPM_CC_PolicyOR = 0x00000171
+export const TPM_CC_StartAuthSession = 0x00000176
+export const TPM_CC_GetCapability = 0x0000017a
+export const TPM_CC_PCR_Read = 0x0000017e
 export const TPM_CC_PolicyPCR = 0x0000017f
+export const TPM_CC_ReadClock = 0x00000181
+export const TPM_CC_PCR_Extend = 0x00000182
 
 export const TPM_EO_EQ = 0x0000
 export const TPM_EO_NEQ = 0x0001

@@ -1,34 +1,12 @@
-import { CodedError, concatBytes, equalBytes, utf8 } from '../base/index.ts'
-import {
-  aesCfbDecrypt,
-  aesCfbEncrypt,
-  coordinateBytes,
-  ecdhEphemeral,
-  ecdhStatic,
-  ecPoint,
-  hashSize,
-  hmac,
-  importEcPublicKey,
-  leftPad,
-  type PrivateKey,
-  rsaOaepDecrypt,
-  rsaOaepEncrypt,
-  unsigned,
-} from '../crypto/index.ts'
+import { CodedError, equalBytes } from '../base/index.ts'
+import { aesCfbDecrypt, aesCfbEncrypt, hashSize, hmac, type PrivateKey } from '../crypto/index.ts'
 import { attributeNames, hasAttribute } from './attributes.ts'
-import {
-  decodeEccPoint,
-  decodeEncryptedSecret,
-  decodeIdObject,
-  encodeEccPoint,
-  encodeEncryptedSecret,
-  encodeIdObject,
-} from './credential-wire.ts'
-import { kdfa, kdfe } from './kdf.ts'
-import { publicKeyOf } from './key.ts'
+import { decodeEncryptedSecret, decodeIdObject, encodeEncryptedSecret, encodeIdObject } from './credential-wire.ts'
+import { kdfa } from './kdf.ts'
 import { nameHash } from './name.ts'
 import { decodePublic, type EccPublic, type RsaPublic } from './public.ts'
 import type { SymCipher } from './schemes.ts'
+import { openSecret, shareSecret } from './secret-sharing.ts'
 import { WireReader, WireWriter } from './wire.ts'
 
 /** Why a credential cannot be made or opened, one sentence each. */
@@ -51,7 +29,6 @@ export interface Credential {
 
 const NONE = new Uint8Array(0)
 const ZERO_IV = new Uint8Array(16)
-const IDENTITY = 'IDENTITY'
 const MIN_RSA_BITS = 2048
 
 interface StorageKey {
@@ -81,13 +58,13 @@ export function makeCredential(
   if (secret.length === 0 || secret.length > hashSize(nameAlg)) {
     throw new RangeError(`a credential has 1..${hashSize(nameAlg)} bytes for this EK, got ${secret.length}`)
   }
-  const { seed, encryptedSecret } = sealSeed(ek, random)
-  const { encryptionKey, hmacKey } = deriveKeys(ek, seed, name)
+  const seed = shareSecret(ek.public, 'IDENTITY', random)
+  const { encryptionKey, hmacKey } = deriveKeys(ek, seed.secret, name)
   const encIdentity = aesCfbEncrypt(encryptionKey, ZERO_IV, new WireWriter().tpm2b(secret).finish())
   const integrityHmac = hmac(nameAlg, hmacKey, encIdentity, name)
   return {
     idObject: encodeIdObject({ integrityHmac, encIdentity }),
-    encryptedSecret: encodeEncryptedSecret(encryptedSecret),
+    encryptedSecret: encodeEncryptedSecret(seed.encrypted),
   }
 }
 
@@ -106,7 +83,8 @@ export function openCredential(
   const ek = storageKey(ekPublic)
   const { nameAlg } = ek.public
   const { integrityHmac, encIdentity } = decodeIdObject(credential.idObject)
-  const seed = openSeed(ek, ekPrivate, decodeEncryptedSecret(credential.encryptedSecret))
+  const seed = openSecret(ek.public, ekPrivate, 'IDENTITY', decodeEncryptedSecret(credential.encryptedSecret))
+  if (seed === undefined) throw new CredentialError('CREDENTIAL_NOT_OURS', 'the encrypted seed is not for this RSA key')
   const { encryptionKey, hmacKey } = deriveKeys(ek, seed, name)
   if (!equalBytes(integrityHmac, hmac(nameAlg, hmacKey, encIdentity, name))) {
     throw new CredentialError('CREDENTIAL_INTEGRITY', 'the integrity HMAC is not over this identity and this Name')
@@ -137,44 +115,10 @@ function unsuitable(why: string): CredentialError {
   return new CredentialError('CREDENTIAL_EK_UNSUITABLE', `this endorsement key takes no credential: ${why}`)
 }
 
-function sealSeed(
-  ek: StorageKey,
-  random: (sizeBytes: number) => Uint8Array,
-): { readonly seed: Uint8Array; readonly encryptedSecret: Uint8Array } {
-  const { nameAlg } = ek.public
-  const key = publicKeyOf(ek.public)
-  if (key.kind === 'rsa') {
-    const seed = random(hashSize(nameAlg))
-    return { seed, encryptedSecret: rsaOaepEncrypt(key, nameAlg, oaepLabel(), seed) }
-  }
-  const { ephemeral, z } = ecdhEphemeral(key, random)
-  const seed = kdfe(nameAlg, z, IDENTITY, ephemeral.x, ecPoint(key).x, 8 * hashSize(nameAlg))
-  return { seed, encryptedSecret: encodeEccPoint(ephemeral) }
-}
-
-function openSeed(ek: StorageKey, ekPrivate: PrivateKey, encryptedSecret: Uint8Array): Uint8Array {
-  const { nameAlg } = ek.public
-  if (ek.public.type === 'rsa') {
-    const seed = rsaOaepDecrypt(ekPrivate, nameAlg, oaepLabel(), encryptedSecret)
-    if (seed === undefined)
-      throw new CredentialError('CREDENTIAL_NOT_OURS', 'the encrypted seed is not for this RSA key')
-    return seed
-  }
-  const point = decodeEccPoint(encryptedSecret)
-  const ephemeral = importEcPublicKey(ek.public.curve, point.x, point.y)
-  const z = ecdhStatic(ekPrivate, ephemeral)
-  const staticX = leftPad(unsigned(ek.public.unique.x), coordinateBytes(ek.public.curve))
-  return kdfe(nameAlg, z, IDENTITY, ecPoint(ephemeral).x, staticX, 8 * hashSize(nameAlg))
-}
-
 function deriveKeys(ek: StorageKey, seed: Uint8Array, name: Uint8Array) {
   const { nameAlg, symmetric } = ek.public
   return {
     encryptionKey: kdfa(nameAlg, seed, 'STORAGE', name, NONE, symmetric.keyBits),
     hmacKey: kdfa(nameAlg, seed, 'INTEGRITY', NONE, NONE, 8 * hashSize(nameAlg)),
   }
-}
-
-function oaepLabel(): Uint8Array {
-  return concatBytes(utf8(IDENTITY), Uint8Array.of(0)) // the NUL is part of the label (B.4)
 }

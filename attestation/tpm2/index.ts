@@ -31,6 +31,18 @@ export {
 } from './certify.ts'
 export { type ClockInfo, decodeTimeInfo, encodeTimeInfo, TIME_INFO_OFFSET, type TimeInfo } from './clock.ts'
 export {
+  type CommandAuthorization,
+  decodePlainResponse,
+  decodeSessionResponse,
+  encodeCommand,
+  MAX_RESPONSE_BYTES,
+  type NamedHandle,
+  type Refusal,
+  type ResponseAuthorization,
+  type SessionResponse,
+  type TpmCommand,
+} from './command.ts'
+export {
   MAX_ATTEST_BYTES,
   MAX_DATA_BYTES,
   MAX_DIGEST_BYTES,
@@ -73,6 +85,10 @@ export {
   TPM_ALG_SM4,
   TPM_ALG_SYMCIPHER,
   TPM_ALG_XOR,
+  TPM_CC_FlushContext,
+  TPM_CC_GetCapability,
+  TPM_CC_PCR_Extend,
+  TPM_CC_PCR_Read,
   TPM_CC_PolicyAuthorize,
   TPM_CC_PolicyCommandCode,
   TPM_CC_PolicyCounterTimer,
@@ -81,6 +97,9 @@ export {
   TPM_CC_PolicyPCR,
   TPM_CC_PolicySecret,
   TPM_CC_PolicySigned,
+  TPM_CC_Quote,
+  TPM_CC_ReadClock,
+  TPM_CC_StartAuthSession,
   TPM_ECC_NIST_P256,
   TPM_ECC_NIST_P384,
   TPM_ECC_NIST_P521,
@@ -107,6 +126,8 @@ export {
   TPM_ST_ATTEST_NV,
   TPM_ST_ATTEST_QUOTE,
   TPM_ST_ATTEST_TIME,
+  TPM_ST_NO_SESSIONS,
+  TPM_ST_SESSIONS,
 } from './constants.ts'
 export { type CreationData, decodeCreationData, encodeCreationData, unwrapCreationData } from './creation.ts'
 export { CREDENTIAL_ERRORS, type Credential, CredentialError, makeCredential, openCredential } from './credential.ts'
@@ -141,6 +162,7 @@ export {
   formatPcrSelections,
   isSelected,
   type PcrAllocation,
+  readPcrSelections,
 } from './pcr-selection.ts'
 export { type PolicyDigest, policyAuthorizeMessage, policySignedMessage, startPolicy } from './policy.ts'
 export {
@@ -172,6 +194,18 @@ export {
   type SymCipher,
   type SymDef,
 } from './schemes.ts'
+export { openSecret, type SecretLabel, type SharedSecret, shareSecret } from './secret-sharing.ts'
+export {
+  type HmacSession,
+  openResponse,
+  openStartedSession,
+  SESSION_ERRORS,
+  type SealedCommand,
+  SessionError,
+  sealCommand,
+  startSessionCommand,
+  TPMA_SESSION,
+} from './session.ts'
 export { decodeSignature, encodeSignature, type TpmSignature } from './signature.ts'
 export type { ProvenHeader, SignedAttest } from './signed-attest.ts'
 export {

@@ -3,6 +3,7 @@ import { type CallArguments, type CallResult, ESYS_TR_NONE, type EsysTr, type Se
 import { EsysContext, type EsysContextOptions } from './esys-context.ts'
 import { HandleRegistry } from './handles.ts'
 import type { FunctionName } from './prototypes.ts'
+import { type ProtectedCommand, SaltedSession } from './salted-session.ts'
 import { TssError } from './tss-error.ts'
 
 /** TPM_SE (TPM 2.0 Part 2 r1.59 §6.11). */
@@ -17,24 +18,30 @@ export interface Lease {
   release(): Promise<void>
 }
 
+/** A decryption key with its TPMT_PUBLIC, as it is known to be and not only as it was read. */
+export interface SaltKey extends Lease {
+  readonly public: Uint8Array
+}
+
 export interface TpmConnectionOptions extends EsysContextOptions {
-  /** The decryption key that salts the protected session; released once the session is there. */
-  readonly saltKey: (connection: TpmConnection) => Promise<Lease>
+  /** The key that salts the sessions; released once a session is there. */
+  readonly saltKey: (connection: TpmConnection) => Promise<SaltKey>
 }
 
 /**
- * An ESYS context with what a program needs around it: handles with reference counts, and one salted HMAC session with AES-128-CFB
- * parameter encryption that authorizes and protects commands. It is started when first needed and kept, because starting one
- * costs an asymmetric decryption; a TPM that was restarted does not know it any more, so no protected command can
- * reach a TPM that lost its registers unnoticed.
+ * An ESYS context with what a program needs around it: handles with reference counts, and salted HMAC sessions with AES-128-CFB
+ * parameter encryption. There are two, each started when first needed and kept, because starting one costs an asymmetric
+ * decryption: the session of send(), our own and quick, and that of session(), of ESYS, for everything else that needs one.
+ * A TPM that was restarted knows neither any more.
  */
 export class TpmConnection {
   readonly esys: EsysContext
   readonly handles: HandleRegistry
-  readonly #saltKey: (connection: TpmConnection) => Promise<Lease>
+  readonly #saltKey: (connection: TpmConnection) => Promise<SaltKey>
   #session: Promise<SessionUse> | undefined
+  #salted: Promise<SaltedSession> | undefined
 
-  private constructor(esys: EsysContext, saltKey: (connection: TpmConnection) => Promise<Lease>) {
+  private constructor(esys: EsysContext, saltKey: (connection: TpmConnection) => Promise<SaltKey>) {
     this.esys = esys
     this.handles = new HandleRegistry(esys)
     this.#saltKey = saltKey
@@ -59,7 +66,27 @@ export class TpmConnection {
     }
   }
 
-  /** The protected session, started if there is none. It authorizes objects and hierarchies whose authorization is empty. */
+  /**
+   * Runs a command in the session of our own. After a failure that session is flushed and the next command starts another.
+   *
+   * @returns the response parameters, decrypted and authenticated
+   * @throws TssError TSS_TAMPERED, TSS_SESSION_LOST and others
+   */
+  async send(command: ProtectedCommand): Promise<Uint8Array> {
+    const starting = this.#salted ?? this.#startSalted()
+    const session = await starting
+    try {
+      return await session.execute(command)
+    } catch (err) {
+      if (this.#salted === starting) {
+        this.#salted = undefined
+        await session.end()
+      }
+      throw err
+    }
+  }
+
+  /** The session of ESYS, started if there is none. It authorizes objects and hierarchies whose authorization is empty. */
   session(): Promise<SessionUse> {
     if (this.#session === undefined) {
       const starting = this.#startSession()
@@ -71,9 +98,12 @@ export class TpmConnection {
     return this.#session
   }
 
-  /** The same session, to authenticate the answer of a command that needs no authorization. */
-  async auditing(): Promise<SessionUse> {
-    return { tr: (await this.session()).tr, protect: false, audit: true }
+  /** Flushes the session of ESYS if there is one: a TPM has three slots, and what needs it is rare. */
+  async endSession(): Promise<void> {
+    const session = this.#session
+    this.#session = undefined
+    const use = await session?.catch(() => undefined) // its failure was reported to whoever asked for it
+    if (use !== undefined) await this.#flushQuietly(use.tr)
   }
 
   /**
@@ -111,13 +141,31 @@ export class TpmConnection {
     return { tr, release: () => this.#flushQuietly(tr) }
   }
 
-  /** Flushes the protected session and ends the context. */
+  /** Flushes the sessions and ends the context. */
   async close(): Promise<void> {
-    const session = this.#session
-    this.#session = undefined
-    const use = await session?.catch(() => undefined) // its failure was reported to whoever asked for it
-    if (use !== undefined) await this.#flushQuietly(use.tr)
+    const salted = this.#salted
+    this.#salted = undefined
+    await (await salted?.catch(() => undefined))?.end()
+    await this.endSession()
     await this.esys.close()
+  }
+
+  #startSalted(): Promise<SaltedSession> {
+    const start = async () => {
+      const key = await this.#saltKey(this)
+      try {
+        const handle = await tpmHandleOf(this, key.tr)
+        return await SaltedSession.start(this.esys, { handle, public: key.public })
+      } finally {
+        await key.release()
+      }
+    }
+    const starting = start()
+    this.#salted = starting
+    starting.catch(() => {
+      if (this.#salted === starting) this.#salted = undefined
+    })
+    return starting
   }
 
   async #startSession(): Promise<SessionUse> {
@@ -154,4 +202,9 @@ export class TpmConnection {
       if (!(err instanceof TssError)) throw err
     }
   }
+}
+
+/** The handle by which the TPM, or the resource manager before it, knows an object. */
+export async function tpmHandleOf(c: TpmConnection, tr: EsysTr): Promise<number> {
+  return (await c.call('Esys_TR_GetTpmHandle', { esys_handle: tr })).integer('tpm_handle')
 }

@@ -10,6 +10,9 @@ export const ESYS_TR_RH_LOCKOUT = 0x10a
 export const ESYS_TR_RH_ENDORSEMENT = 0x10b
 export const ESYS_TR_RH_PLATFORM = 0x10c
 
+/** `sync` blocks this thread during a command and is a third faster; `async` leaves the event loop running. */
+export type CallMode = 'sync' | 'async'
+
 /** A session as a command uses it. */
 export interface SessionUse {
   readonly tr: EsysTr

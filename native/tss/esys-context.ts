@@ -1,6 +1,7 @@
 import { Arena, SLOT_BYTES } from './arena.ts'
 import {
   type CallArguments,
+  type CallMode,
   CallResult,
   checkedInteger,
   ESYS_TR_NONE,
@@ -14,10 +15,16 @@ import { type CallPlan, NativeCalls, SESSION_PARAMETER } from './native-calls.ts
 import type { FunctionName } from './prototypes.ts'
 import { ReturnCodes } from './return-codes.ts'
 import { SessionAttributes } from './session-attributes.ts'
-import { TssError } from './tss-error.ts'
+import { Tcti } from './tcti.ts'
+import { TssError, tssErrorFromRc } from './tss-error.ts'
 
-/** `sync` blocks this thread during a command and is a third faster; `async` leaves the event loop running. */
-export type CallMode = 'sync' | 'async'
+/** The transport below ESYS, for one turn. */
+export interface Transport {
+  /** Sends a command and gives the response, both whole and unchecked. @throws TssError of the transport */
+  exchange(command: Uint8Array): Promise<Uint8Array>
+  /** The error for a TPM's return code to the command `what`. */
+  refusal(what: string, rc: number): TssError
+}
 
 export interface EsysContextOptions {
   /** TCTI loader string, e.g. 'device:/dev/tpmrm0' or 'swtpm:host=127.0.0.1,port=2321'. There is no default on purpose. */
@@ -37,6 +44,7 @@ export interface EsysContextOptions {
 export class EsysContext {
   readonly tcti: string
   readonly #mode: CallMode
+  readonly #libraries: TssLibraries
   readonly #arena: Arena
   readonly #natives: NativeCalls
   readonly #codes: ReturnCodes
@@ -44,6 +52,7 @@ export class EsysContext {
   readonly #sessions: SessionAttributes
   readonly #esysCell: number
   readonly #tctiCell: number
+  #tcti: Tcti | undefined
   #tail: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
   #closed = false
@@ -51,6 +60,7 @@ export class EsysContext {
   private constructor(options: EsysContextOptions, libraries: TssLibraries) {
     this.tcti = options.tcti
     this.#mode = options.mode
+    this.#libraries = libraries
     this.#arena = new Arena(libraries.ffi)
     this.#esysCell = this.#arena.cell(24) // cells 0 to 19 belong to the parameters of a call
     this.#tctiCell = this.#arena.cell(25)
@@ -77,6 +87,25 @@ export class EsysContext {
   /** Calls a function of ESYS in its turn. `sessions` are shandle1 to shandle3; absent ones are ESYS_TR_NONE. */
   call(name: FunctionName, args: CallArguments, sessions: readonly (SessionUse | EsysTr)[] = []): Promise<CallResult> {
     return this.#enqueue(() => this.#perform(name, args, sessions))
+  }
+
+  /**
+   * Runs `work` with the transport to itself, between two calls of ESYS: commands and responses as bytes. `work` must not call this
+   * context, which waits for it.
+   */
+  exclusive<T>(work: (transport: Transport) => Promise<T>): Promise<T> {
+    return this.#enqueue(() => {
+      this.#tcti ??= new Tcti(this.#arena, this.#libraries, this.#natives, this.#codes, {
+        mode: this.#mode,
+        contextCell: this.#tctiCell,
+        sizeCell: this.#arena.cell(28),
+      })
+      const tcti = this.#tcti
+      return work({
+        exchange: (command) => tcti.exchange(command),
+        refusal: (what, rc) => tssErrorFromRc(what, rc, this.#codes.describe(rc)),
+      })
+    })
   }
 
   /** Esys_TR_Serialize: the object as tpm2-tools and other users of ESYS read it from a file. */

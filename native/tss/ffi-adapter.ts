@@ -6,6 +6,12 @@ export interface NativeMemory {
   readonly address: bigint
 }
 
+/** Where an 8-byte native address lies. */
+export interface NativePointer {
+  readonly memory: NativeMemory
+  readonly offset: number
+}
+
 /**
  * Where one call's arguments and result lie, as offsets in a NativeMemory. Argument i is the 8 bytes at `args + 8 * i`,
  * little-endian; `argv` is the array of pointers to them that libffi wants; the result is the 8 bytes at `result`.
@@ -42,6 +48,13 @@ export interface FfiAdapter {
   allocate(sizeBytes: number): NativeMemory
   /** @throws Error when the dynamic loader does not find the library */
   open(soname: string): NativeLibrary
+  /** Binds the function whose address lies at an offset of native memory, now: the memory may change afterwards. */
+  bindPointer(
+    pointer: NativePointer,
+    returns: 'u32' | 'pointer' | 'void',
+    parameters: readonly ScalarKind[],
+    frame: CallFrame,
+  ): NativeFunction
 }
 
 export type FfiName = 'ffi-napi' | 'koffi'

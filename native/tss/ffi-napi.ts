@@ -1,5 +1,12 @@
 import { createRequire } from 'node:module'
-import type { CallFrame, FfiAdapter, NativeFunction, NativeLibrary, NativeMemory } from './ffi-adapter.ts'
+import type {
+  CallFrame,
+  FfiAdapter,
+  NativeFunction,
+  NativeLibrary,
+  NativeMemory,
+  NativePointer,
+} from './ffi-adapter.ts'
 import type { ScalarKind } from './prototypes.ts'
 
 /** What is used of ffi-napi; `lib/bindings` is an internal path, which is why package.json pins the exact version. */
@@ -11,6 +18,11 @@ interface FfiNapi {
 interface FfiNapiBindings {
   ffi_call(cif: Buffer, fn: Buffer, result: Buffer, argv: Buffer): void
   ffi_call_async(cif: Buffer, fn: Buffer, result: Buffer, argv: Buffer, done: (err: unknown) => void): void
+}
+
+interface RefNapi {
+  address(buffer: Buffer): number
+  readPointer(buffer: Buffer, offset: number, length: number): Buffer
 }
 
 const TYPES: Readonly<Record<ScalarKind | 'pointer' | 'void', string>> = {
@@ -31,32 +43,47 @@ export class FfiNapiAdapter implements FfiAdapter {
   readonly name = 'ffi-napi'
   readonly #ffi: FfiNapi
   readonly #bindings: FfiNapiBindings
-  readonly #addressOf: (buffer: Buffer) => number
+  readonly #ref: RefNapi
 
   constructor(require: NodeJS.Require) {
-    // Neither path has usable types: these interfaces are what the pinned version was seen to offer.
+    // None of the three has usable types: these interfaces are what the pinned version was seen to offer.
     this.#ffi = require('ffi-napi') as FfiNapi
     this.#bindings = require('ffi-napi/lib/bindings') as FfiNapiBindings
-    const ref = createRequire(require.resolve('ffi-napi'))('@2060.io/ref-napi') as { address(b: Buffer): number }
-    this.#addressOf = ref.address
+    this.#ref = createRequire(require.resolve('ffi-napi'))('@2060.io/ref-napi') as RefNapi
   }
 
   allocate(sizeBytes: number): NativeMemory {
     const bytes = Buffer.from(new ArrayBuffer(sizeBytes)) // not from Node's pool: nothing else may share it
-    return { bytes, address: BigInt(this.#addressOf(bytes)) }
+    return { bytes, address: BigInt(this.#ref.address(bytes)) }
   }
 
   open(soname: string): NativeLibrary {
     const library = new this.#ffi.DynamicLibrary(soname, this.#ffi.RTLD_NOW)
     return {
-      bind: (symbol, returns, parameters, frame) => {
-        const cif = this.#ffi.CIF(
-          TYPES[returns],
-          parameters.map((p) => TYPES[p]),
-        )
-        return bindToFrame(this.#bindings, cif, library.get(symbol), frame)
-      },
+      bind: (symbol, returns, parameters, frame) => this.#bind(library.get(symbol), returns, parameters, frame),
     }
+  }
+
+  bindPointer(
+    { memory, offset }: NativePointer,
+    returns: 'u32' | 'pointer' | 'void',
+    parameters: readonly ScalarKind[],
+    frame: CallFrame,
+  ): NativeFunction {
+    return this.#bind(this.#ref.readPointer(memory.bytes, offset, 8), returns, parameters, frame)
+  }
+
+  #bind(
+    fn: Buffer,
+    returns: 'u32' | 'pointer' | 'void',
+    parameters: readonly ScalarKind[],
+    frame: CallFrame,
+  ): NativeFunction {
+    const cif = this.#ffi.CIF(
+      TYPES[returns],
+      parameters.map((p) => TYPES[p]),
+    )
+    return bindToFrame(this.#bindings, cif, fn, frame)
   }
 }
 

@@ -49,6 +49,7 @@ export {
   getRandom,
   getTpmProperty,
   HANDLE_RANGES,
+  isStarted,
   listHandles,
   readClock,
   selfTest,
@@ -57,10 +58,11 @@ export {
   sweepLeakedHandles,
   TPM_PT,
 } from './commands/system.ts'
-export { type Lease, TpmConnection, type TpmConnectionOptions } from './connection.ts'
+export { type Lease, type SaltKey, TpmConnection, type TpmConnectionOptions } from './connection.ts'
 export { dieWithParent } from './die-with-parent.ts'
 export {
   type CallArguments,
+  type CallMode,
   CallResult,
   ESYS_TR_NONE,
   ESYS_TR_PASSWORD,
@@ -72,9 +74,10 @@ export {
   type EsysTr,
   type SessionUse,
 } from './esys-call.ts'
-export { type CallMode, EsysContext, type EsysContextOptions } from './esys-context.ts'
+export { EsysContext, type EsysContextOptions, type Transport } from './esys-context.ts'
 export { loadFfi } from './ffi.ts'
 export type { FfiAdapter, FfiName } from './ffi-adapter.ts'
 export { HandleRegistry, isSoleUser } from './handles.ts'
 export { TssLibraries } from './libraries.ts'
+export type { ProtectedCommand } from './salted-session.ts'
 export { codeForRc, layerOf, TssError, type TssErrorCode, type TssLayer, tssErrorFromRc } from './tss-error.ts'

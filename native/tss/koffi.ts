@@ -1,10 +1,19 @@
-import type { CallFrame, FfiAdapter, NativeFunction, NativeLibrary, NativeMemory } from './ffi-adapter.ts'
+import type {
+  CallFrame,
+  FfiAdapter,
+  NativeFunction,
+  NativeLibrary,
+  NativeMemory,
+  NativePointer,
+} from './ffi-adapter.ts'
 import type { ScalarKind } from './prototypes.ts'
 
 /** What is used of koffi, which is an optional dependency: its own types are not there on every machine. */
 interface Koffi {
   load(path: string): { func(name: string, returns: string, parameters: readonly string[]): KoffiFunction }
   address(value: unknown): bigint
+  proto(returns: string, parameters: readonly string[]): unknown
+  decode(address: bigint, type: unknown): KoffiFunction
 }
 interface KoffiFunction {
   (...args: readonly (number | bigint)[]): unknown
@@ -47,6 +56,20 @@ export class KoffiAdapter implements FfiAdapter {
         return bindToFrame(fn, returns, parameters, frame)
       },
     }
+  }
+
+  bindPointer(
+    { memory, offset }: NativePointer,
+    returns: 'u32' | 'pointer' | 'void',
+    parameters: readonly ScalarKind[],
+    frame: CallFrame,
+  ): NativeFunction {
+    const type = this.#koffi.proto(
+      TYPES[returns],
+      parameters.map((p) => TYPES[p]),
+    )
+    const fn = this.#koffi.decode(memory.bytes.readBigUInt64LE(offset), type)
+    return bindToFrame(fn, returns, parameters, frame)
   }
 }
 

@@ -8,6 +8,7 @@ import { CodedError } from '../../attestation/base/index.ts'
  * - TSS_NO_TPM: the transport could not be opened, or the TPM behind it is gone. The context is of no more use.
  * - TSS_NOT_STARTED: the TPM waits for TPM2_Startup.
  * - TSS_BAD_RESPONSE: the answer is not well-formed, or its HMAC is wrong.
+ * - TSS_TAMPERED: a command or its answer was changed between this program and the TPM, or is of another one.
  * - TSS_SESSION_LOST: the TPM does not know the session any more: it was restarted, or somebody flushed it.
  * - TSS_BAD_HANDLE: the TPM has nothing at this handle.
  * - TSS_AUTH_FAILED: authorization value or policy is wrong.
@@ -24,6 +25,7 @@ export type TssErrorCode =
   | 'TSS_NO_TPM'
   | 'TSS_NOT_STARTED'
   | 'TSS_BAD_RESPONSE'
+  | 'TSS_TAMPERED'
   | 'TSS_SESSION_LOST'
   | 'TSS_BAD_HANDLE'
   | 'TSS_AUTH_FAILED'

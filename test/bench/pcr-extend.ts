@@ -56,7 +56,7 @@ export async function measure(): Promise<readonly BenchRow[]> {
     }
     await closeAll(clients)
     // Three session slots, and the clients above have swept and may sweep: the protected session is measured apart.
-    const salted = new TpmClient({ tcti: tpm.tcti, command, protectAll: true })
+    const salted = new TpmClient({ tcti: tpm.tcti, command })
     clients.push(salted)
     for (let round = -1; round < 3; round++) {
       const c = await byProgram(reference, tpm, SALTED_EXTENDS, 'salted')

@@ -1,6 +1,16 @@
-import { encodePcrSelections, type PcrSelection } from '../../../attestation/tpm2/index.ts'
-import type { TpmConnection } from '../connection.ts'
+import {
+  encodePcrSelections,
+  MAX_ATTEST_BYTES,
+  MAX_SIGNATURE_BYTES,
+  type PcrSelection,
+  TPM_CC_Quote,
+  TPMA_SESSION,
+  WireReader,
+  WireWriter,
+} from '../../../attestation/tpm2/index.ts'
+import { type TpmConnection, tpmHandleOf } from '../connection.ts'
 import { type CallResult, ESYS_TR_RH_ENDORSEMENT, type EsysTr, type SessionUse } from '../esys-call.ts'
+import { readName } from './objects.ts'
 import { SCHEME_OF_KEY, sized, unsized } from './wire.ts'
 
 type Auth = SessionUse | EsysTr
@@ -15,19 +25,23 @@ function attestation(got: CallResult, name: string): Attestation {
   return { attest: unsized(got.bytes(name), 'TPM2B_ATTEST'), signature: got.bytes('signature') }
 }
 
-/** TPM2_Quote with the key's own scheme. */
+/** TPM2_Quote with the key's own scheme, for a key with an empty authorization value. */
 export async function quote(
   c: TpmConnection,
   key: EsysTr,
   extraData: Uint8Array,
   selection: readonly PcrSelection[],
-  auth: Auth,
 ): Promise<Attestation> {
-  const args = { signHandle: key, qualifyingData: sized(extraData), inScheme: SCHEME_OF_KEY }
-  return attestation(
-    await c.call('Esys_Quote', { ...args, PCRselect: encodePcrSelections(selection) }, [auth]),
-    'quoted',
-  )
+  const parameters = new WireWriter().tpm2b(extraData).bytes(SCHEME_OF_KEY).bytes(encodePcrSelections(selection))
+  const got = await c.send({
+    name: 'TPM2_Quote',
+    code: TPM_CC_Quote,
+    handles: [{ handle: await tpmHandleOf(c, key), name: await readName(c, key) }],
+    parameters: parameters.finish(),
+    attributes: TPMA_SESSION.decrypt | TPMA_SESSION.encrypt,
+  })
+  const r = new WireReader(got, 'TPM2_Quote')
+  return { attest: r.tpm2b('quoted', MAX_ATTEST_BYTES), signature: r.rest('signature', MAX_SIGNATURE_BYTES) }
 }
 
 /** TPM2_Certify. `auths` are for the object (ADMIN) and for the signing key. */

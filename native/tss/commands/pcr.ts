@@ -2,13 +2,17 @@ import { hashSize } from '../../../attestation/crypto/index.ts'
 import {
   type Digest,
   decodeDigestList,
-  decodePcrSelections,
   encodePcrSelections,
+  handleName,
   hashFromId,
   hashId,
   type PcrIndex,
   type PcrSelection,
   type PcrValue,
+  readPcrSelections,
+  TPM_CC_PCR_Extend,
+  TPM_CC_PCR_Read,
+  TPMA_SESSION,
   WireReader,
   WireWriter,
 } from '../../../attestation/tpm2/index.ts'
@@ -16,6 +20,8 @@ import type { TpmConnection } from '../connection.ts'
 import type { EsysTr, SessionUse } from '../esys-call.ts'
 import { TssError } from '../tss-error.ts'
 import { sized } from './wire.ts'
+
+const NOT_AUTHORIZED = TPMA_SESSION.audit // a session that authorizes nothing and encrypts nothing must audit
 
 const MAX_SNAPSHOTS = 16
 
@@ -26,14 +32,9 @@ const MAX_SNAPSHOTS = 16
  * @returns in the order of the selection: its banks, their registers ascending
  * @throws TssError TSS_BAD_VALUE for a register that is not allocated, TSS_BUSY when the registers never stay still
  */
-export async function readPcrs(
-  c: TpmConnection,
-  selection: readonly PcrSelection[],
-  session?: SessionUse,
-): Promise<readonly PcrValue[]> {
-  const sessions = session === undefined ? [] : [session]
+export async function readPcrs(c: TpmConnection, selection: readonly PcrSelection[]): Promise<readonly PcrValue[]> {
   for (let attempt = 0; attempt < MAX_SNAPSHOTS; attempt++) {
-    const values = await readSnapshot(c, selection, sessions)
+    const values = await readSnapshot(c, selection)
     if (values !== undefined) return values
   }
   throw new TssError('TSS_BUSY', `PCRs changed during each of ${MAX_SNAPSHOTS} attempts to read them`)
@@ -42,17 +43,24 @@ export async function readPcrs(
 async function readSnapshot(
   c: TpmConnection,
   selection: readonly PcrSelection[],
-  sessions: readonly SessionUse[],
 ): Promise<readonly PcrValue[] | undefined> {
   const values = new Map<string, PcrValue>()
   let counter: number | undefined
   let rest = selection.filter((s) => s.pcrs.length > 0)
   while (rest.length > 0) {
-    const got = await c.call('Esys_PCR_Read', { pcrSelectionIn: encodePcrSelections(rest) }, sessions)
-    if (counter !== undefined && got.integer('pcrUpdateCounter') !== counter) return undefined
-    counter = got.integer('pcrUpdateCounter')
-    const read = decodePcrSelections(got.bytes('pcrSelectionOut'))
-    const digests = decodeDigestList(got.bytes('pcrValues'))
+    const got = await c.send({
+      name: 'TPM2_PCR_Read',
+      code: TPM_CC_PCR_Read,
+      handles: [],
+      parameters: encodePcrSelections(rest),
+      attributes: NOT_AUTHORIZED,
+    })
+    const r = new WireReader(got, 'TPM2_PCR_Read')
+    const updates = r.u32('pcrUpdateCounter')
+    if (counter !== undefined && updates !== counter) return undefined
+    counter = updates
+    const read = readPcrSelections(r)
+    const digests = decodeDigestList(r.rest('pcrValues', got.length))
     let at = 0
     for (const { bank, pcrs } of read) {
       for (const pcr of pcrs) {
@@ -75,12 +83,7 @@ async function readSnapshot(
 }
 
 /** TPM2_PCR_Extend with one digest for each bank given. Other banks are not touched. */
-export async function extendPcr(
-  c: TpmConnection,
-  pcr: PcrIndex,
-  digests: readonly Digest[],
-  auth: SessionUse | EsysTr,
-): Promise<void> {
+export async function extendPcr(c: TpmConnection, pcr: PcrIndex, digests: readonly Digest[]): Promise<void> {
   const w = new WireWriter().u32(digests.length)
   for (const { alg, bytes } of digests) {
     if (bytes.length !== hashSize(alg)) {
@@ -88,7 +91,13 @@ export async function extendPcr(
     }
     w.u16(hashId(alg)).bytes(bytes)
   }
-  await c.call('Esys_PCR_Extend', { pcrHandle: pcr, digests: w.finish() }, [auth])
+  await c.send({
+    name: 'TPM2_PCR_Extend',
+    code: TPM_CC_PCR_Extend,
+    handles: [{ handle: pcr, name: handleName(pcr) }],
+    parameters: w.finish(),
+    attributes: 0,
+  })
 }
 
 /** TPM2_PCR_Event: the TPM hashes the data. @returns digests of every implemented hash known here, allocated bank or not */

@@ -1,4 +1,13 @@
-import { decodePcrAllocation, decodeTimeInfo, type PcrAllocation, WireReader } from '../../../attestation/tpm2/index.ts'
+import {
+  decodePcrAllocation,
+  decodeTimeInfo,
+  type PcrAllocation,
+  TPM_CC_GetCapability,
+  TPM_CC_ReadClock,
+  TPMA_SESSION,
+  WireReader,
+  WireWriter,
+} from '../../../attestation/tpm2/index.ts'
 import type { TpmConnection } from '../connection.ts'
 import type { SessionUse } from '../esys-call.ts'
 import { ESYS_TR_PASSWORD, ESYS_TR_RH_LOCKOUT } from '../esys-call.ts'
@@ -67,9 +76,22 @@ export async function getRandom(c: TpmConnection, sizeBytes: number, session?: S
   return out
 }
 
-/** TPM2_ReadClock. Not signed: for bookkeeping, not for proof. */
+/** TPM2_ReadClock. Not signed: for bookkeeping, not for proof to others. */
 export async function readClock(c: TpmConnection): Promise<ReturnType<typeof decodeTimeInfo>> {
-  return decodeTimeInfo((await c.call('Esys_ReadClock', {})).bytes('currentTime'))
+  const attributes = TPMA_SESSION.audit
+  const command = { name: 'TPM2_ReadClock', code: TPM_CC_ReadClock, handles: [], parameters: new Uint8Array(0) }
+  return decodeTimeInfo(await c.send({ ...command, attributes }))
+}
+
+/** Whether somebody has sent TPM2_Startup: before that there are no sessions. */
+export async function isStarted(c: TpmConnection): Promise<boolean> {
+  try {
+    await c.call('Esys_ReadClock', {})
+    return true
+  } catch (err) {
+    if (!(err instanceof TssError) || err.code !== 'TSS_NOT_STARTED') throw err
+    return false
+  }
 }
 
 /**
@@ -122,9 +144,21 @@ export async function getTpmProperty(c: TpmConnection, property: number): Promis
   return found === property ? value : undefined
 }
 
-/** The PCR banks of this TPM and the registers each has. */
+/** The PCR banks of this TPM and the registers each has; in the session, for a bank that is hidden could be forged. */
 export async function getPcrAllocation(c: TpmConnection): Promise<PcrAllocation> {
-  return decodePcrAllocation((await getCapability(c, TPM_CAP_PCRS, 0, 1)).data)
+  const parameters = new WireWriter().u32(TPM_CAP_PCRS).u32(0).u32(1).finish()
+  const attributes = TPMA_SESSION.audit
+  const got = await c.send({
+    name: 'TPM2_GetCapability',
+    code: TPM_CC_GetCapability,
+    handles: [],
+    parameters,
+    attributes,
+  })
+  const r = new WireReader(got, 'TPM2_GetCapability')
+  r.yesNo('moreData') // TPM_CAP_PCRS always gives all banks
+  r.expectU32('capability', TPM_CAP_PCRS)
+  return decodePcrAllocation(r.rest('assignedPCR', got.length))
 }
 
 /**

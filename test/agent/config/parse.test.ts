@@ -35,7 +35,6 @@ describe('agent configuration', () => {
         tlsSpkiSha256: [],
         ticketKeys: [],
       },
-      protectTpmBus: false,
       machineLogs: {
         firmware: '/sys/kernel/security/tpm0/binary_bios_measurements',
         systemd: '/run/log/systemd/tpm2-measure.log',
@@ -113,7 +112,6 @@ banks:
       why: /no verifier could be recognised/,
     },
     { name: 'a short pin', text: `${GOOD}  tlsSpkiSha256: [abcd]\n`, why: /64 hexadecimal digits, got "abcd"/ },
-    { name: 'a protection of text', text: `${GOOD}protectTpmBus: yes please\n`, why: /true or false/ },
     { name: 'a timeout of text', text: `${GOOD}launchTimeoutSeconds: soon\n`, why: /seconds, 1 to 60, got "soon"/ },
     { name: 'a timeout too long', text: `${GOOD}launchTimeoutSeconds: 3600\n`, why: /seconds, 1 to 60/ },
     { name: 'an unknown mode', text: `${GOOD}mode: lenient\n`, why: /one of enforce, audit, off, got "lenient"/ },

@@ -62,7 +62,6 @@ export class SoftNode {
       dataDirectory: this.dataDirectory,
       runDirectory: join(this.directory, 'run'),
       socketGroup: 'root',
-      protectTpmBus: false,
       launchTimeoutMs: 5000,
       logLevel: 'debug',
       ...over,

@@ -27,7 +27,7 @@ import { TPM_CC, TpmProxy } from '../../support/tpm-proxy.ts'
 const PCR = pcrIndex(15)
 const SELECTION = [{ bank: 'sha256' as const, pcrs: [PCR] }]
 const DIGEST = [makeDigest('sha256', new Uint8Array(32).fill(3))]
-const SHORT = { openMs: 15_000, callMs: 300, keyMs: 300 }
+const SHORT = { openMs: 15_000, callMs: 300, keyMs: 15_000 }
 
 describe('the TPM in its process', () => {
   let state: SwtpmState
@@ -78,14 +78,6 @@ describe('the TPM in its process', () => {
     assert.deepEqual(Buffer.from(opened), secret)
     const clock = await client.readClock()
     assert.equal(clock.resetCount, quote.clockInfo.resetCount)
-  })
-
-  it('does the same with the session for every command', async () => {
-    const client = connect(tpm.tcti, { protectAll: true })
-    await client.extend(PCR, DIGEST)
-    const [value] = await client.readPcrs(SELECTION)
-    assert.deepEqual(Buffer.from(value?.value ?? []), sha256(new Uint8Array(32), DIGEST[0]?.bytes))
-    assert.ok((await client.quote(Uint8Array.of(1), SELECTION)).signature.length > 0)
   })
 
   it('answers 800 calls made at once, in their order', async () => {
@@ -175,7 +167,7 @@ describe('the TPM in its process', () => {
         afterResponse: ({ code }, response) => (code === TPM_CC.PCR_Read ? { instead: change(response) } : 'pass'),
       }
       await assert.rejects(client.readPcrs(SELECTION), (err: TpmError) => {
-        assert.match(err.code, /^TPM_(BAD_RESPONSE|GONE|REFUSED)$/)
+        assert.match(err.code, /^TPM_(BAD_RESPONSE|TAMPERED)$/)
         return true
       })
       proxy.rules = {}
