@@ -54,6 +54,20 @@ export type { FirmwareEvent, FirmwareLog, FirmwareLogAlgorithm } from './firmwar
 export { type FirmwareLogOptions, MAX_FIRMWARE_LOG_BYTES, readFirmwareLog } from './firmware/read-firmware-log.ts'
 export { separatorOf } from './firmware/separator.ts'
 export type { SignatureEntry, SignatureList, SignatureTypeName } from './firmware/signature-list.ts'
+export { type ImaCursor, isViolation } from './ima/cursor.ts'
+export { type ImaEventOptions, imaEvents } from './ima/describe.ts'
+export { type ImaEntry, type ImaFieldValue, imaEntries, imaFields } from './ima/entry.ts'
+export { type KnownImaEntries, knownImaEntries } from './ima/known-entries.ts'
+export { type ImaFileDigest, type ImaMeasurement, imaMeasurement } from './ima/measurement.ts'
+export { type ImaReplay, type ImaVisitor, replayIma } from './ima/replay.ts'
+export {
+  IMA_PCR,
+  type ImaBankState,
+  type ImaExtendRule,
+  type ImaReplayState,
+  imaReplayRestart,
+  imaReplayStart,
+} from './ima/replay-state.ts'
 export type {
   AgentRecord,
   BankValues,
@@ -80,3 +94,19 @@ export {
   toBankValues,
   zeroRegisters,
 } from './registers.ts'
+export {
+  type BankReplay,
+  pcrAfterStart,
+  type RegisterReplay,
+  replayRegister,
+  STARTUP_LOCALITIES,
+  type StartupLocality,
+} from './replay-registers.ts'
+export {
+  type ProofOf,
+  type RegisterProof,
+  registerName,
+  type TimelineEvent,
+  type TimelineLog,
+  timeline,
+} from './timeline.ts'
