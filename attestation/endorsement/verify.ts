@@ -41,6 +41,8 @@ export interface PathEntry {
   readonly fingerprint: string
   readonly notBefore: Date
   readonly notAfter: Date
+  /** DER. */
+  readonly bytes: Uint8Array
 }
 
 /** Why an EK is believed to be a manufacturer's, or why it is not. There is no outcome that trusts by default. */
@@ -186,6 +188,7 @@ function pathEntry(c: Certificate): PathEntry {
     fingerprint: toHex(c.fingerprint),
     notBefore: c.notBefore,
     notAfter: c.notAfter,
+    bytes: c.bytes,
   }
 }
 

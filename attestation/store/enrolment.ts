@@ -1,15 +1,31 @@
 import type { Kysely } from 'kysely'
 import { blob } from './blob.ts'
 import { StoreError } from './errors.ts'
+import type { NodeEndorsement } from './node-endorsement.ts'
 import { recordArrival } from './node-events.ts'
-import { type AdmittedBy, type BoundAk, type Labels, type NodeRecord, nodeFromRow } from './records.ts'
+import {
+  type AdmittedBy,
+  type BoundAk,
+  type EvidenceItem,
+  type Labels,
+  type NodeRecord,
+  nodeFromRow,
+} from './records.ts'
+import { recordEvidence } from './results.ts'
 import type { Database } from './schema.ts'
+
+/** What was proved of the EK, with the certificates that it was proved by. */
+export interface Endorsed {
+  readonly record: NodeEndorsement
+  readonly certificates: readonly EvidenceItem[]
+}
 
 /** A node that has just proved EK and AK. */
 export interface Enrolment {
   readonly nodeId: string
   readonly ekPublic: Uint8Array
   readonly ekCertificateSha256?: string
+  readonly endorsement?: Endorsed
   readonly ak: BoundAk
   readonly attributes: Labels
   readonly admission:
@@ -29,6 +45,7 @@ export async function insertNode(tx: Kysely<Database>, at: string, e: Enrolment)
       node_id: e.nodeId,
       ek_public: blob(e.ekPublic),
       ek_certificate_sha256: e.ekCertificateSha256 ?? null,
+      endorsement: await endorsementColumn(tx, at, e.endorsement),
       ...akColumns(e.ak),
       admission: admittedBy === null ? 'pending' : 'admitted',
       admitted_by: admittedBy,
@@ -54,10 +71,23 @@ export async function insertNode(tx: Kysely<Database>, at: string, e: Enrolment)
  *
  * @throws StoreError STORE_CONFLICT when it has one
  */
-export async function updateAk(tx: Kysely<Database>, at: string, nodeId: string, ak: BoundAk): Promise<NodeRecord> {
+export async function updateAk(
+  tx: Kysely<Database>,
+  at: string,
+  nodeId: string,
+  ak: BoundAk,
+  endorsed: Endorsed | undefined,
+): Promise<NodeRecord> {
+  const endorsement = await endorsementColumn(tx, at, endorsed)
   const done = await tx
     .updateTable('nodes')
-    .set((eb) => ({ ...akColumns(ak), state: null, generation: eb('generation', '+', 1), updated_at: at }))
+    .set((eb) => ({
+      ...akColumns(ak),
+      endorsement,
+      state: null,
+      generation: eb('generation', '+', 1),
+      updated_at: at,
+    }))
     .where('node_id', '=', nodeId)
     .where('ak_name', 'is', null)
     .executeTakeFirst()
@@ -93,6 +123,15 @@ export async function redeemToken(
     .executeTakeFirst()
   if (done.numUpdatedRows !== 1n) throw new StoreError('STORE_CONFLICT', `node ${nodeId} is not pending`)
   return await theNode(tx, nodeId)
+}
+
+async function endorsementColumn(
+  tx: Kysely<Database>,
+  at: string,
+  endorsed: Endorsed | undefined,
+): Promise<string | null> {
+  for (const certificate of endorsed?.certificates ?? []) await recordEvidence(tx, at, certificate)
+  return endorsed === undefined ? null : JSON.stringify(endorsed.record)
 }
 
 function akColumns(ak: BoundAk): { ak_public: Buffer; ak_name: string; ak_certificate: Buffer } {

@@ -1,6 +1,7 @@
-export type { Enrolment } from './enrolment.ts'
+export type { Endorsed, Enrolment } from './enrolment.ts'
 export { StoreError, type StoreErrorCode } from './errors.ts'
 export type { StoredDecision, StoredVerdict } from './history.ts'
+export { type NodeEndorsement, type NodePlatform, reliedOn } from './node-endorsement.ts'
 export type { NodeEvent, StandingReason } from './node-events.ts'
 export { findNode, type OperatorAct, operate, saveToken } from './operator.ts'
 export type {

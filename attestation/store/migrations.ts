@@ -118,6 +118,11 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
       await makeAppendOnly(db, 'node_events')
     },
   },
+  '0003-endorsement': {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema.alterTable('nodes').addColumn('endorsement', 'text').execute()
+    },
+  },
 }
 
 /** EK and node never part, and an AK goes only by being taken away first, which is an operator's act (`nodes rebind`). */

@@ -1,4 +1,5 @@
 import type { Standing } from '../appraisal/index.ts'
+import type { NodeEndorsement } from './node-endorsement.ts'
 import { type StandingReason, standingOfRow } from './node-events.ts'
 import type { NodesTable } from './schema.ts'
 
@@ -22,6 +23,8 @@ export interface NodeRecord {
   readonly nodeId: string
   readonly ekPublic: Uint8Array
   readonly ekCertificateSha256?: string
+  /** Absent for a node that was bound before this was kept. */
+  readonly endorsement?: NodeEndorsement
   /** Absent after `nodes rebind`, until an AK is activated again. */
   readonly ak?: BoundAk
   readonly admission: Admission
@@ -50,6 +53,7 @@ export function nodeFromRow(row: NodesTable): NodeRecord {
     nodeId: row.node_id,
     ekPublic: new Uint8Array(row.ek_public),
     ...(row.ek_certificate_sha256 !== null && { ekCertificateSha256: row.ek_certificate_sha256 }),
+    ...(row.endorsement !== null && { endorsement: JSON.parse(row.endorsement) }),
     ...(row.ak_public !== null &&
       row.ak_name !== null &&
       row.ak_certificate !== null && {
@@ -78,7 +82,7 @@ export function nodeFromRow(row: NodesTable): NodeRecord {
 /** Bytes kept under the SHA-256 of themselves. */
 export interface EvidenceItem {
   readonly sha256: string
-  readonly kind: 'evidence' | 'policy-set'
+  readonly kind: 'evidence' | 'policy-set' | 'certificate'
   readonly bytes: Uint8Array
 }
 

@@ -18,6 +18,8 @@ export interface NodesTable {
   node_id: string
   ek_public: Uint8Array
   ek_certificate_sha256: string | null
+  /** NodeEndorsement as JSON; null for a node that was bound before this was kept. */
+  endorsement: string | null
   ak_public: Uint8Array | null
   ak_name: string | null
   ak_certificate: Uint8Array | null

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { equalBytes, toHex } from '../base/index.ts'
 import { issueAkCertificate } from '../ca/index.ts'
 import { exportSpki, KeyError } from '../crypto/index.ts'
-import { type RootStore, type TpmIdentity, verifyEndorsement } from '../endorsement/index.ts'
+import type { EndorsementTrust, RootStore, TpmIdentity } from '../endorsement/index.ts'
 import { ACTIVATION_SECRET_BYTES, type AgentMessage, activationProof, type VerifierMessage } from '../protocol/index.ts'
 import { type BoundAk, type Enrolment, type NodeRecord, type Store, StoreError } from '../store/index.ts'
 import {
@@ -15,6 +15,7 @@ import {
   WireError,
 } from '../tpm2/index.ts'
 import type { VerifierConfig } from './config/index.ts'
+import { type Endorsement, endorse, endorseAgain, endorsementRecord } from './endorse.ts'
 import { SessionError } from './errors.ts'
 import type { VerifierIdentity } from './identity.ts'
 
@@ -47,8 +48,7 @@ export interface ActivationChallenge {
   readonly hello: Hello
   readonly nodeId: string
   readonly ak: VerifiedAk
-  readonly ekCertificateSha256?: string
-  readonly tpm?: TpmIdentity
+  readonly endorsement: Endorsement
   readonly known?: NodeRecord
 }
 
@@ -90,27 +90,13 @@ export async function beginEnrolment(
     )
   }
   const redeems = known?.admission === 'pending' && hello.token !== undefined && config.enrolment.admission === 'token'
-  if (known?.ak !== undefined && !redeems) return { node: known, ak }
-
-  const endorsement = verifyEndorsement(
-    {
-      ekPublic: hello.ekPublic,
-      ekChain: hello.ekChain,
-      ...(hello.ekCertificate !== undefined && { ekCertificate: hello.ekCertificate }),
-    },
-    {
-      roots: ports.roots(),
-      listed: config.enrolment.listed,
-      policy: { validity: config.enrolment.ekCertificateValidity, sha1: config.enrolment.ekSha1Signatures },
-      now: ports.now(),
-    },
-  )
-  if (endorsement.kind === 'refused') {
-    throw new SessionError(
-      'EK_NOT_TRUSTED',
-      `${endorsement.code}: ${endorsement.message}. To trust the maker: holdfast roots import FILE; to vouch for this machine: list node ${nodeId}`,
-    )
+  const trust = endorsementTrust(ports)
+  if (known?.ak !== undefined && !redeems) {
+    await endorseAgain(known, store, trust)
+    return { node: known, ak }
   }
+
+  const endorsement = endorse(hello, nodeId, trust)
   const secret = ports.random(ACTIVATION_SECRET_BYTES)
   const credential = parsed(() => makeCredential(hello.ekPublic, ak.name, secret, ports.random))
   return {
@@ -119,10 +105,7 @@ export async function beginEnrolment(
     hello,
     nodeId,
     ak,
-    ...(endorsement.kind === 'chain' && {
-      ekCertificateSha256: endorsement.path[0]?.fingerprint ?? '',
-      tpm: endorsement.identity,
-    }),
+    endorsement,
     ...(known !== undefined && { known }),
   }
 }
@@ -151,8 +134,12 @@ export async function completeEnrolment(
       return { node: await ports.store.admitByToken(nodeId, token), ak }
     }
     const bound = bind(challenge, ports)
-    if (known !== undefined) return { node: await ports.store.bindAk(nodeId, bound), ak }
-    return { node: await ports.store.enrol(enrolmentOf(challenge, bound, token, ports.config)), ak }
+    const endorsed = endorsementRecord(challenge.endorsement, ports.config.enrolment.ekCertificateValidity, ports.now())
+    if (known !== undefined) return { node: await ports.store.bindAk(nodeId, bound, endorsed), ak }
+    return {
+      node: await ports.store.enrol({ ...enrolmentOf(challenge, bound, token, ports.config), endorsement: endorsed }),
+      ak,
+    }
   } catch (err) {
     if (token !== undefined && err instanceof StoreError && err.code === 'STORE_CONFLICT') {
       throw new SessionError('TOKEN_REFUSED', err.message, { cause: err })
@@ -167,7 +154,8 @@ function enrolmentOf(
   tokenSha256: string | undefined,
   config: VerifierConfig,
 ): Enrolment {
-  const { nodeId, hello, ekCertificateSha256 } = challenge
+  const { nodeId, hello, endorsement } = challenge
+  const ekCertificateSha256 = endorsement.kind === 'chain' ? endorsement.path[0]?.fingerprint : undefined
   const listed = config.enrolment.admission === 'listed' && config.enrolment.listed.has(nodeId)
   return {
     nodeId,
@@ -180,11 +168,11 @@ function enrolmentOf(
   }
 }
 
-function bind({ hello, nodeId, ak, tpm }: ActivationChallenge, ports: EnrolmentPorts): BoundAk {
+function bind({ hello, nodeId, ak, endorsement }: ActivationChallenge, ports: EnrolmentPorts): BoundAk {
   const certificate = issueAkCertificate(ports.identity.ca, {
     publicKeyInfo: exportSpki(ak.key),
     nodeId,
-    ...tpmNames(tpm),
+    ...tpmNames(endorsement.kind === 'chain' ? endorsement.identity : undefined),
     now: ports.now(),
     lifetimeMs: AK_CERTIFICATE_LIFETIME_MS,
   })
@@ -195,6 +183,11 @@ function bind({ hello, nodeId, ak, tpm }: ActivationChallenge, ports: EnrolmentP
 function tpmNames(tpm: TpmIdentity | undefined) {
   if (tpm?.manufacturer === undefined || tpm.model === undefined || tpm.version === undefined) return {}
   return { tpm: { manufacturer: tpm.manufacturer, model: tpm.model, version: tpm.version } }
+}
+
+function endorsementTrust({ config, roots, now }: EnrolmentPorts): EndorsementTrust {
+  const { listed, ekCertificateValidity: validity, ekSha1Signatures: sha1 } = config.enrolment
+  return { roots: roots(), listed, policy: { validity, sha1 }, now: now() }
 }
 
 function admissionToken(hello: Hello, config: VerifierConfig): string | undefined {

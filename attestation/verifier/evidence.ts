@@ -16,6 +16,7 @@ import { type AgentMessage, pcrValuesFromWire, type QuotedBody, quoteBinding, qu
 import type { EvidenceItem } from '../store/index.ts'
 import { type PcrSelection, pcrIndex, provenPcr, type VerifiedQuote, verifyQuoteInPool } from '../tpm2/index.ts'
 import type { VerifierConfig } from './config/index.ts'
+import { endorsementFindings } from './endorsement-findings.ts'
 import type { NodeContext } from './node-context.ts'
 
 export type Quoted = Extract<AgentMessage, { t: 'quoted' }>
@@ -106,16 +107,8 @@ export function appraiseNode(
 ): NodeAppraisal {
   const policy = { startValues: config.attestation.startValues, verifierKeys: new Set([verifierId]) }
   const appraisal = appraiseEvidence(context.state, evidence, policy, now)
-  const findings = [hardwareFinding(context), ...quoteFindings(quote), ...appraisal.findings]
+  const findings = [...endorsementFindings(context), ...quoteFindings(quote), ...appraisal.findings]
   return { ...appraisal, result: appraisalResult(findings) }
-}
-
-/** The EK was looked at when the node enrolled; activation has bound the AK to it. */
-function hardwareFinding(context: NodeContext): Finding {
-  const why = context.ekCertified
-    ? 'its EK certificate led to a trusted root at enrolment'
-    : 'an operator listed its EK'
-  return finding('enrolment.ek', 'affirming', 'hardware', why)
 }
 
 function quoteFindings(quote: VerifiedQuote): Finding[] {

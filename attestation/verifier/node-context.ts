@@ -1,6 +1,6 @@
 import { type NodeState, parseNodeState, type Tier, tierFromText } from '../appraisal/index.ts'
 import { messageOf, toHex } from '../base/index.ts'
-import type { NodeRecord } from '../store/index.ts'
+import type { NodeEndorsement, NodeRecord } from '../store/index.ts'
 import { objectName, type QualifiedParent, qualifiedName, TPM_RH_ENDORSEMENT, type VerifiedAk } from '../tpm2/index.ts'
 import { RateLimit } from './rate-limit.ts'
 
@@ -17,6 +17,7 @@ export class NodeContext {
   /** Of the stored record; what was read under an older one is not written back. */
   readonly generation: number
   readonly ekCertified: boolean
+  readonly endorsement: NodeEndorsement | undefined
   /** Each decision is kept with its request: a node that asks without end would fill the disk. */
   readonly launchRate: RateLimit
   /** As stored. Replaced only after the commit of the new one. */
@@ -37,6 +38,7 @@ export class NodeContext {
     this.launchRate = new RateLimit(launchesPerSecond, 2 * launchesPerSecond, nowMs)
     this.generation = node.generation
     this.ekCertified = node.ekCertificateSha256 !== undefined
+    this.endorsement = node.endorsement
     this.state = node.state === undefined ? undefined : parseNodeState(node.state)
     this.tier = tierFromText(node.tier)
     this.silent = node.standing === 'stale'

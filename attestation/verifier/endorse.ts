@@ -1,0 +1,87 @@
+import {
+  type EndorsementClaim,
+  type EndorsementResult,
+  type EndorsementTrust,
+  type PlatformResult,
+  verifyEndorsement,
+} from '../endorsement/index.ts'
+import type { EvidenceItem, NodeEndorsement, NodePlatform, NodeRecord, Store } from '../store/index.ts'
+import type { Hello } from './enrolment.ts'
+import { SessionError } from './errors.ts'
+
+export type Endorsement = Exclude<EndorsementResult, { kind: 'refused' }>
+
+/**
+ * Is the EK of this hello endorsed, by the operator's roots and list as they are now?
+ * @throws SessionError EK_NOT_TRUSTED
+ */
+export function endorse(hello: Hello, nodeId: string, trust: EndorsementTrust): Endorsement {
+  const { ekPublic, ekChain, ekCertificate } = hello
+  const claim = { ekPublic, ekChain, ...(ekCertificate !== undefined && { ekCertificate }) }
+  return trusted(claim, nodeId, trust)
+}
+
+/**
+ * A node that is known stays only as long as what endorsed it does: a CRL that lists its EK certificate, a root that was removed, and
+ * a validity policy that was made stricter end it. Looked at are the certificates kept at enrolment; the hello of a known
+ * node is nobody's word yet. One that was bound before they were kept is not looked at again.
+ *
+ * @throws SessionError EK_NOT_TRUSTED
+ */
+export async function endorseAgain(node: NodeRecord, store: Store, trust: EndorsementTrust): Promise<void> {
+  const [leaf, ...issuers] = node.endorsement?.path ?? []
+  if (leaf === undefined || trust.listed.has(node.nodeId)) return
+  const ekCertificate = await store.evidence(leaf.fingerprint)
+  const ekChain: Uint8Array[] = []
+  for (const { fingerprint } of issuers) ekChain.push((await store.evidence(fingerprint)) ?? new Uint8Array())
+  const claim = { ekPublic: node.ekPublic, ekChain, ...(ekCertificate !== undefined && { ekCertificate }) }
+  trusted(claim, node.nodeId, trust)
+}
+
+function trusted(claim: EndorsementClaim, nodeId: string, trust: EndorsementTrust): Endorsement {
+  const result = verifyEndorsement(claim, trust)
+  if (result.kind !== 'refused') return result
+  const advice =
+    result.code === 'EK_CERT_REVOKED'
+      ? 'Its maker takes it back; to vouch for this machine all the same'
+      : 'To trust the maker: holdfast roots import FILE; to vouch for this machine'
+  throw new SessionError('EK_NOT_TRUSTED', `${result.code}: ${result.message}. ${advice}: list node ${nodeId}`)
+}
+
+/** For the store: what was proved, and the certificates that it was proved by. */
+export function endorsementRecord(
+  endorsement: Endorsement,
+  validity: string,
+  now: Date,
+): { readonly record: NodeEndorsement; readonly certificates: readonly EvidenceItem[] } {
+  const path = endorsement.kind === 'chain' ? endorsement.path : []
+  return {
+    record: {
+      at: now.toISOString(),
+      kind: endorsement.kind,
+      validity,
+      path: path.map(({ subject, fingerprint }) => ({ subject, fingerprint })),
+      ...(endorsement.kind === 'chain' && { tpm: tpmNames(endorsement.identity) }),
+      findings: endorsement.findings.map(({ rule, message }) => ({ rule, message })),
+      ...(endorsement.platform !== undefined && { platform: platformRecord(endorsement.platform) }),
+    },
+    certificates: path.map(({ fingerprint, bytes }) => ({ sha256: fingerprint, kind: 'certificate', bytes })),
+  }
+}
+
+function tpmNames({ vendor, manufacturer, model, version }: Extract<Endorsement, { kind: 'chain' }>['identity']) {
+  return known({ vendor, manufacturer, model: text(model), version: text(version) })
+}
+
+function platformRecord(result: PlatformResult): NodePlatform {
+  if (result.kind === 'refused') return { state: 'refused', code: result.code, message: result.message }
+  return { state: 'bound', ...known({ ...result.platform }), root: result.root }
+}
+
+/** Names of a TPM go onto terminals. */
+const text = (value: string | undefined): string | undefined => value?.slice(0, 128).replace(/\p{C}/gu, '?')
+
+function known<T extends Readonly<Record<string, string | undefined>>>(names: T): { [K in keyof T]?: string } {
+  const entries = Object.entries(names).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(entries) as { [K in keyof T]?: string } // what is left of T's own members
+}
