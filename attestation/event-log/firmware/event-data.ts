@@ -23,12 +23,12 @@ export type FirmwareEventData =
   | WindowsEventData
   | IplData
   | SpdmData
+  | GceNonHostInfoData
 
 /** Bytes that have not the form of their type. Nothing may be read out of them. */
 export interface MalformedData {
   readonly kind: 'malformed'
-  /** The structure that they should be, as the specification calls it. */
-  readonly structure: string
+  /** Structure, field and what is wrong with it. */
   readonly why: string
 }
 
@@ -123,7 +123,7 @@ export type VariableValue =
   | { readonly form: 'text'; readonly text: string }
   | { readonly form: 'bytes' }
   /** The name says what it should be, and it is not. */
-  | { readonly form: 'malformed'; readonly structure: string; readonly why: string }
+  | { readonly form: 'malformed'; readonly why: string }
 
 /** EFI_LOAD_OPTION. UEFI 2.10 §3.1.3. */
 export interface LoadOption {
@@ -235,6 +235,7 @@ export interface IplData {
   /**
    * `command`, `kernel-command-line`, `module-command-line`: of GRUB, measured as text. `file`: its name; the digest is of its content.
    * `command-line`: UTF-16 of systemd-boot or systemd-stub. `variable`: a name of shim's. `section`: name of a unified kernel image's PE section.
+   * `bytes`: no text.
    */
   readonly what:
     | 'command'
@@ -245,16 +246,27 @@ export interface IplData {
     | 'variable'
     | 'section'
     | 'text'
+    | 'bytes'
   /** Without prefix and NULs. */
   readonly text: string
 }
 
-/** DEVICE_SECURITY_EVENT_DATA and its later forms: what a device measured of itself, asked over SPDM. r1.06 §10.2.7. */
+/** TCG_DEVICE_SECURITY_EVENT_DATA, versions 1 and 2: what a device measured of itself, asked over SPDM. r1.06 §10.2.7. */
 export interface SpdmData {
   readonly kind: 'spdm'
-  readonly signature: string
   readonly version: number
-  /** PCI and USB, or another bus's number. */
-  readonly deviceType: number
+  readonly device: 'none' | 'pci' | 'usb' | 'unknown'
+  /** How far the firmware could authenticate the device; version 2 has it. */
+  readonly authState?: SpdmAuthState
+  /** Of version 2; in version 1 it is always measurements. */
+  readonly content: 'measurements' | 'certificate-chain' | 'unknown'
   readonly path?: DevicePath
+}
+
+export type SpdmAuthState = 'success' | 'no-auth' | 'no-binding' | 'no-signature' | 'invalid' | 'no-spdm' | 'unknown'
+
+/** EV_NONHOST_INFO of Google's virtual firmware: how the VM's memory is protected. */
+export interface GceNonHostInfoData {
+  readonly kind: 'gce-non-host-info'
+  readonly memoryProtection: 'none' | 'amd-sev' | 'amd-sev-es' | 'intel-tdx' | 'amd-sev-snp' | 'unknown'
 }

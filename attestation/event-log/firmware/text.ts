@@ -25,3 +25,8 @@ export function withoutNuls(text: string): string {
 export function isPrintableAscii(text: string): boolean {
   return /^[\t\n\r\x20-\x7e]*$/.test(text)
 }
+
+/** True for bytes whose first character is of Latin-1 in UTF-16LE; with ASCII text, a NUL never is the second byte. */
+export function looksLikeUtf16(bytes: Uint8Array): boolean {
+  return bytes.length >= 2 && bytes[0] !== 0 && bytes[1] === 0
+}
