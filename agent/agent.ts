@@ -6,6 +6,7 @@ import { fromHex, messageOf } from '../attestation/base/index.ts'
 import { toBankValues } from '../attestation/event-log/index.ts'
 import type { MachineLogSource } from '../attestation/protocol/index.ts'
 import { Attester } from './attester.ts'
+import { collectEvidence } from './collect.ts'
 import { type AgentConfig, findGroup, type LoadedConfig } from './config/index.ts'
 import { type NodeIdentity, readIdentity } from './identity.ts'
 import { LaunchLog, LaunchLogError, openLogDirectory } from './launch-log/index.ts'
@@ -16,7 +17,7 @@ import { machineLogReader } from './machine-logs/index.ts'
 import { PodStopper } from './pod-stop.ts'
 import { PodWatch } from './pod-watch.ts'
 import type { Tpm, TpmDescription } from './ports.ts'
-import { Uplink } from './uplink/index.ts'
+import { Uplink, type UplinkOptions } from './uplink/index.ts'
 
 export interface AgentOptions {
   readonly loaded: LoadedConfig
@@ -49,6 +50,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const identity = await readIdentity(tpm)
     const launchLog = await openLaunchLog(options, description)
     undo.push(() => launchLog.close())
+    const machineLogs = machineLogReader(config.machineLogs, unreadableLogs(logger))
+    const attester = new Attester(tpm, config.pcr, machineLogs)
     const podWatch = new PodWatch({
       stateDirectory: join(config.dataDirectory, 'agent', 'pods'),
       dataDirectory: config.dataDirectory,
@@ -61,7 +64,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       place: (uuid) => podWatch.place(uuid),
       logger,
     })
-    const uplink = makeUplink(options, description, identity, launchLog, (reason) => void stopper.stopAll(reason))
+    const uplink = makeUplink(options, description, identity, {
+      attester,
+      launchLog,
+      onStopPods: (reason) => void stopper.stopAll(reason),
+    })
     undo.push(() => podWatch.stop())
     await podWatch.start()
     uplink?.start()
@@ -87,6 +94,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       status,
       log: () => launchLog.view,
       launch: (body) => launcher.launch(body),
+      evidence: (nonce) =>
+        collectEvidence(nonce, {
+          ...{ attester, launchLog, machineLogs, identity, banks: description.banks, pcr: config.pcr },
+          ...{ collector: `holdfast/${options.version}`.slice(0, 64), now: () => new Date() },
+        }),
       logger,
     })
     undo.push(() => api.close())
@@ -154,8 +166,7 @@ function makeUplink(
   options: AgentOptions,
   description: TpmDescription,
   identity: NodeIdentity,
-  launchLog: LaunchLog,
-  onStopPods: (reason: string) => void,
+  parts: Pick<UplinkOptions, 'attester' | 'launchLog' | 'onStopPods'>,
 ): Uplink | undefined {
   const { loaded, tpm, logger, version } = options
   const { config, trust, enrolmentToken } = loaded
@@ -179,12 +190,10 @@ function makeUplink(
     },
     verifierId: fromHex(trust.verifierId),
     tpm,
-    attester: new Attester(tpm, config.pcr, machineLogReader(config.machineLogs, unreadableLogs(logger))),
-    launchLog,
+    ...parts,
     nowMs: () => performance.now(),
     random: Math.random,
     logger,
-    onStopPods,
     onCertificate: (der) => {
       const file = join(config.dataDirectory, 'agent', 'ak-certificate.der')
       writeFile(file, der, { mode: 0o644 }).catch((err: unknown) =>

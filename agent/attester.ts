@@ -2,6 +2,7 @@ import { CodedError, codeOf, equalBytes } from '../attestation/base/index.ts'
 import { digest, type HashAlgorithm, hashSize } from '../attestation/crypto/index.ts'
 import { decodeCelRecord } from '../attestation/event-log/index.ts'
 import {
+  collectionBinding,
   encodeMessage,
   MAX_LOG_BYTES,
   pcrValuesToWire,
@@ -98,22 +99,46 @@ export class Attester {
     known: KnownLog,
   ): Promise<QuotedFrame> {
     const piece = await logPiece(log, known)
-    for (let attempt = 0; attempt < MAX_QUOTES; attempt++) {
-      const pcrs = await this.#values(log, challenge.selection)
-      const common = { nonce: challenge.nonce, pcrs: pcrValuesToWire(pcrs), log: piece }
-      const message: QuotedBody = { ...subject, ...common }
+    const { verifierId, nonce, exporter, selection } = challenge
+    const { quote, bound: body } = await this.#quote(log, selection, (pcrs) => {
+      const message: QuotedBody = { ...subject, nonce, pcrs: pcrValuesToWire(pcrs), log: piece }
       const body = encodeMessage(message)
-      const { verifierId, nonce, exporter, selection } = challenge
-      const extraData = quoteBinding(quotePurpose(message), verifierId, nonce, exporter, body)
+      return { bound: body, extraData: quoteBinding(quotePurpose(message), verifierId, nonce, exporter, body) }
+    })
+    // after the quote: a log that runs ahead of it can be judged, one that lags behind cannot
+    const machineLogs = await this.#machineLogs(known.machineLogs)
+    return {
+      frame: encodeMessage({ t: 'quoted', body, ...quote, machineLogs }),
+      more: piece.more || machineLogs.some((p) => p.more),
+    }
+  }
+
+  /**
+   * A quote for a file: bound to a nonce and to no connection, under a label of its own, so that no verifier takes it for a login.
+   *
+   * @param log held by the caller
+   */
+  async collected(
+    log: LogWriter,
+    nonce: Uint8Array,
+    selection: readonly PcrSelection[],
+  ): Promise<QuoteBytes & { readonly pcrs: readonly PcrValue[] }> {
+    const extraData = collectionBinding(nonce)
+    const { quote, bound: pcrs } = await this.#quote(log, selection, (pcrs) => ({ bound: pcrs, extraData }))
+    return { ...quote, pcrs }
+  }
+
+  /** Quotes until the quote covers the values that were read before it. `bind` says what goes into extraData with them. */
+  async #quote<T>(
+    log: LogWriter,
+    selection: readonly PcrSelection[],
+    bind: (pcrs: readonly PcrValue[]) => { readonly bound: T; readonly extraData: Uint8Array },
+  ): Promise<{ readonly quote: QuoteBytes; readonly bound: T }> {
+    for (let attempt = 0; attempt < MAX_QUOTES; attempt++) {
+      const pcrs = await this.#values(log, selection)
+      const { bound, extraData } = bind(pcrs)
       const quote = await this.#tpm.quote(extraData, selection)
-      if (this.#agrees(log, quote, pcrs)) {
-        // after the quote: a log that runs ahead of it can be judged, one that lags behind cannot
-        const machineLogs = await this.#machineLogs(known.machineLogs)
-        return {
-          frame: encodeMessage({ t: 'quoted', body, ...quote, machineLogs }),
-          more: piece.more || machineLogs.some((p) => p.more),
-        }
-      }
+      if (this.#agrees(log, quote, pcrs)) return { quote, bound }
       this.#lastRead.clear()
       await this.#checkOwnRegister(log)
     }

@@ -5,6 +5,7 @@ import { CodedError } from '../../attestation/base/index.ts'
  * API_SOCKET_FAILED: the socket cannot be made.
  * API_NOT_FOUND, API_METHOD: no such resource, or not with this method.
  * API_BODY_TOO_LARGE, API_BODY_NOT_JSON: a body that is not read.
+ * API_NONCE: evidence is asked for without a nonce, or with one of another form.
  */
 export type ApiErrorCode =
   | 'API_SOCKET_IN_USE'
@@ -13,4 +14,5 @@ export type ApiErrorCode =
   | 'API_METHOD'
   | 'API_BODY_TOO_LARGE'
   | 'API_BODY_NOT_JSON'
+  | 'API_NONCE'
 export class ApiError extends CodedError<ApiErrorCode> {}

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
-import { codeOf, messageOf } from '../../attestation/base/index.ts'
+import { codeOf, fromHex, messageOf } from '../../attestation/base/index.ts'
 import { decodeCelRecord, toCelJson } from '../../attestation/event-log/index.ts'
 import { describeFailure } from '../hints.ts'
 import type { LogView } from '../launch-log/index.ts'
@@ -25,6 +25,8 @@ export interface LocalApiOptions {
   readonly status: () => AgentStatus
   readonly log: () => LogView
   readonly launch: (body: unknown) => Promise<LaunchAllowed | LaunchDenied>
+  /** Bytes of an evidence file whose quote is over this nonce. */
+  readonly evidence: (nonce: Uint8Array) => Promise<Uint8Array>
   readonly logger: Logger
 }
 
@@ -113,6 +115,13 @@ export class LocalApi {
         const decision = await this.#options.launch(await readJson(request))
         return sendJson(response, decision.decision === 'allowed' ? 200 : 403, decision)
       }
+      case '/v1/evidence': {
+        expectMethod(request, response, 'POST')
+        const bytes = await this.#options.evidence(readNonce(await readJson(request)))
+        response.writeHead(200, { 'content-type': 'application/cbor', 'content-length': bytes.length })
+        response.end(bytes)
+        return
+      }
       default:
         throw new ApiError('API_NOT_FOUND', `there is no ${url.pathname.slice(0, 100)}`)
     }
@@ -136,6 +145,7 @@ function httpStatus(code: string): number {
     case 'LAUNCH_REQUEST_TOO_LARGE':
       return 413
     case 'API_BODY_NOT_JSON':
+    case 'API_NONCE':
     case 'LAUNCH_BODY_INVALID':
     case 'LAUNCH_REQUEST_INVALID':
       return 400
@@ -167,6 +177,15 @@ function sendJson(response: ServerResponse, status: number, body: unknown): void
   const text = `${JSON.stringify(body)}\n`
   response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
   response.end(text)
+}
+
+const MAX_NONCE_BYTES = 64
+
+/** Body of POST /v1/evidence. */
+function readNonce(body: unknown): Uint8Array {
+  const nonce = typeof body === 'object' && body !== null && 'nonce' in body ? body.nonce : undefined
+  if (typeof nonce === 'string' && /^([0-9a-f]{2}){16,64}$/.test(nonce)) return fromHex(nonce)
+  throw new ApiError('API_NONCE', `the body wants {"nonce": 16 to ${MAX_NONCE_BYTES} bytes in lowercase hex}`)
 }
 
 /** The log in pieces: it may be long, and is never whole in memory. */

@@ -1,7 +1,14 @@
 import { concatBytes, utf8 } from '../base/index.ts'
 import { digest } from '../crypto/index.ts'
 import { bindingDigest } from '../tpm2/index.ts'
-import { ACTIVATION_LABEL, QUOTE_LABELS, type QuotedBody, type QuotePurpose, TLS_EXPORTER_BYTES } from './messages.ts'
+import {
+  ACTIVATION_LABEL,
+  COLLECTION_LABEL,
+  QUOTE_LABELS,
+  type QuotedBody,
+  type QuotePurpose,
+  TLS_EXPORTER_BYTES,
+} from './messages.ts'
 
 const ZERO = new Uint8Array(1)
 
@@ -24,6 +31,14 @@ export function quoteBinding(
   body: Uint8Array,
 ): Uint8Array {
   return bindingDigest(QUOTE_LABELS[purpose], { verifierId, nonce, exporter, messageDigest: digest('sha256', body) })
+}
+
+/**
+ * The extraData of a quote for an evidence file: SHA-256('holdfast/quote/collect/1' ‖ 00 ‖ nonce). Whoever may use the agent's socket may
+ * choose the nonce, so it never becomes extraData itself: the quote of a login could be had that way.
+ */
+export function collectionBinding(nonce: Uint8Array): Uint8Array {
+  return digest('sha256', concatBytes(utf8(COLLECTION_LABEL), ZERO, nonce))
 }
 
 /** What a quote over this body is for; the verifier recomputes the binding with it. */

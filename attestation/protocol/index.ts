@@ -1,4 +1,4 @@
-export { ACTIVATION_SECRET_BYTES, activationProof, quoteBinding, quotePurpose } from './binding.ts'
+export { ACTIVATION_SECRET_BYTES, activationProof, collectionBinding, quoteBinding, quotePurpose } from './binding.ts'
 export { decodeCbor, encodeCbor } from './cbor.ts'
 export { decodeAgentMessage, decodeQuotedBody, decodeVerifierMessage, encodeMessage } from './codec.ts'
 export { ProtocolError, type ProtocolErrorCode } from './errors.ts'

@@ -25,6 +25,7 @@ export const QUOTE_LABELS = {
   launch: 'holdfast/quote/launch/1',
 } as const
 export type QuotePurpose = keyof typeof QUOTE_LABELS
+export const COLLECTION_LABEL = 'holdfast/quote/collect/1'
 export const ACTIVATION_LABEL = 'holdfast/activation/1'
 /** RFC 9266 §3: label, no context, 32 bytes. */
 export const TLS_EXPORTER_LABEL = 'EXPORTER-Channel-Binding'

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { AgentStatus } from '../../agent/local-api/index.ts'
+import { toHex } from '../../attestation/base/index.ts'
 import {
   type BankRegisters,
   decodeCel,
@@ -10,6 +11,10 @@ import {
   replayStart,
   toBankValues,
 } from '../../attestation/event-log/index.ts'
+import { decodeEvidenceFile } from '../../attestation/evidence-file/index.ts'
+import { collectionBinding, pcrValuesFromWire } from '../../attestation/protocol/index.ts'
+import { pcrIndex, verifyAkPublic, verifyQuoteInPool } from '../../attestation/tpm2/index.ts'
+import { random } from '../support/soft-tpm.ts'
 import { swtpmMissing } from '../support/swtpm.ts'
 import { type ProxyAction, TPM_CC, type TpmCommand, TpmProxy } from '../support/tpm-proxy.ts'
 import { AgentProcess } from './support/agent-process.ts'
@@ -67,6 +72,29 @@ describe('an agent with a TPM simulator and a verifier', () => {
     const status = agent.status()
     assert.equal(status.lastResult?.tier, 'affirming')
     assert.equal(status.nodeId, node.nodeId)
+    await agent.stop()
+  })
+
+  it('gives its evidence as a file: a quote for that nonce and no login, and every log', async () => {
+    const agent = await node.start()
+    const nonce = random(32)
+    const { bytes } = await localCall(node.socketPath, 'POST', '/v1/evidence', { nonce: toHex(nonce) })
+    const file = decodeEvidenceFile(new Uint8Array(bytes))
+    const ak = verifyAkPublic(file.akPublic, {})
+    const selection = (['sha256', 'sha384'] as const).map((bank) => ({
+      bank,
+      pcrs: Array.from({ length: 16 }, (_, i) => pcrIndex(i)),
+    }))
+    const claimedValues = pcrValuesFromWire(file.pcrs)
+    const quote = { attest: file.attest, signature: file.signature, ak, selection, required: selection, claimedValues }
+    await verifyQuoteInPool({ ...quote, expectedExtraData: collectionBinding(nonce) })
+    await assert.rejects(verifyQuoteInPool({ ...quote, expectedExtraData: nonce }), {
+      code: 'ATTEST_EXTRA_DATA_MISMATCH',
+    })
+    const log = await localCall(node.socketPath, 'GET', '/v1/log?format=tlv')
+    assert.deepEqual(Buffer.from(file.logs.launch?.bytes ?? []), log.bytes)
+    assert.equal(file.logs.launch?.resetCount, agent.status().log.resetCount)
+    assert.equal(file.logs.firmware, undefined) // this TPM simulator has no firmware before it
     await agent.stop()
   })
 

@@ -44,6 +44,7 @@ describe('the local API', () => {
         launched = body
         return { decision: 'denied', code: 'X', reasons: ['because'] }
       },
+      evidence: async (nonce) => nonce,
       logger: pino({ level: 'silent' }),
     }
   })
@@ -152,6 +153,12 @@ describe('the local API', () => {
     assert.deepEqual([status, body], [403, { decision: 'denied', code: 'X', reasons: ['because'] }])
   })
 
+  it('gives evidence over the nonce that was asked for', async () => {
+    const nonce = 'ab'.repeat(20)
+    const { status, bytes } = await localCall(socketPath, 'POST', '/v1/evidence', { nonce })
+    assert.deepEqual([status, bytes.toString('hex')], [200, nonce])
+  })
+
   const refused = [
     { name: 'an unknown path', method: 'GET', path: '/v1/secrets', status: 404, code: 'API_NOT_FOUND' },
     { name: 'an unknown format', method: 'GET', path: '/v1/log?format=xml', status: 404, code: 'API_NOT_FOUND' },
@@ -166,6 +173,10 @@ describe('the local API', () => {
       code: 'API_BODY_NOT_JSON',
     },
     { name: 'no body', method: 'POST', path: '/v1/launches', body: '', status: 400, code: 'API_BODY_NOT_JSON' },
+    ...[{}, { nonce: 'ab' }, { nonce: 'AB'.repeat(16) }, { nonce: 'ab'.repeat(65) }].map((body) => ({
+      ...{ name: `evidence for ${JSON.stringify(body).slice(0, 24)}`, method: 'POST', path: '/v1/evidence', body },
+      ...{ status: 400, code: 'API_NONCE' },
+    })),
     {
       ...{ name: 'a body of 3 MiB', method: 'POST', path: '/v1/launches', body: ' '.repeat(3 << 20) },
       ...{ status: 413, code: 'API_BODY_TOO_LARGE' },
