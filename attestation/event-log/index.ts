@@ -11,15 +11,30 @@ export {
   encodeCelRecord,
   MAX_CONTENT_BYTES,
 } from './cel/cel.ts'
-export { toCelJson } from './cel/cel-json.ts'
+export { type CelEncoding, type CelLog, celEncoding, decodeCelAny } from './cel/cel-any.ts'
+export { decodeCelCbor, encodeCelCbor } from './cel/cel-cbor.ts'
+export { encodeCelJson, toCelJson } from './cel/cel-json.ts'
+export type { CelJsonBytes } from './cel/cel-json-content.ts'
+export { type CelJsonOptions, celRecordFromJson, decodeCelJson } from './cel/cel-json-read.ts'
 export {
+  celCoverage,
   checkContentDigests,
   checkContentForm,
   decodePcClientEvent,
   digestedBytes,
   type PcClientEvent,
 } from './cel/content.ts'
+export { type FirmwareEventFields, type ImaEntryFields, imaCelRecord, pcClientCelRecord } from './cel/convert.ts'
+export { celEvents, celRegister, describeCelContent } from './cel/describe.ts'
+export type { CelNumbering } from './cel/numbering.ts'
 export { type ReplayedRecord, type ReplayState, replayRecords, replayStart } from './cel/replay.ts'
+export {
+  type CelContent,
+  type CelManagement,
+  type CelSystemd,
+  decodeCelContent,
+  encodeCelContent,
+} from './cel/typed-content.ts'
 export { EventLogError, type EventLogErrorCode, type LogPosition } from './errors.ts'
 export type { Coverage, EventDigests, LogEvent, LogSource, Proof, Register } from './event.ts'
 export { type FirmwareEventCoverage, firmwareEventCoverage } from './firmware/coverage.ts'
@@ -54,6 +69,7 @@ export type { FirmwareEvent, FirmwareLog, FirmwareLogAlgorithm } from './firmwar
 export { type FirmwareLogOptions, MAX_FIRMWARE_LOG_BYTES, readFirmwareLog } from './firmware/read-firmware-log.ts'
 export { separatorOf } from './firmware/separator.ts'
 export type { SignatureEntry, SignatureList, SignatureTypeName } from './firmware/signature-list.ts'
+export { type ImaList, readImaList } from './ima/ascii.ts'
 export { type ImaCursor, isViolation } from './ima/cursor.ts'
 export { type ImaEventOptions, imaEvents } from './ima/describe.ts'
 export { type ImaEntry, type ImaFieldValue, imaEntries, imaFields } from './ima/entry.ts'
