@@ -37,6 +37,7 @@ export {
 } from './cel/typed-content.ts'
 export { EventLogError, type EventLogErrorCode, type LogPosition } from './errors.ts'
 export type { Coverage, EventDigests, LogEvent, LogSource, Proof, Register } from './event.ts'
+export { certificateName } from './firmware/certificate-name.ts'
 export { type FirmwareEventCoverage, firmwareEventCoverage } from './firmware/coverage.ts'
 export { decodeFirmwareEventData } from './firmware/decode-event-data.ts'
 export { describeFirmwareEvent } from './firmware/describe.ts'
@@ -66,9 +67,22 @@ export type {
 } from './firmware/event-data.ts'
 export { EV, eventTypeName } from './firmware/event-types.ts'
 export type { FirmwareEvent, FirmwareLog, FirmwareLogAlgorithm } from './firmware/firmware-log.ts'
+export {
+  authenticodeDigest,
+  PeImageError,
+  type PeImageErrorCode,
+  type PeSection,
+  peSections,
+  ukiSections,
+} from './firmware/pe-image.ts'
 export { type FirmwareLogOptions, MAX_FIRMWARE_LOG_BYTES, readFirmwareLog } from './firmware/read-firmware-log.ts'
 export { separatorOf } from './firmware/separator.ts'
-export type { SignatureEntry, SignatureList, SignatureTypeName } from './firmware/signature-list.ts'
+export {
+  decodeSignatureLists,
+  type SignatureEntry,
+  type SignatureList,
+  type SignatureTypeName,
+} from './firmware/signature-list.ts'
 export { type ImaList, readImaList } from './ima/ascii.ts'
 export { type ImaCursor, isViolation } from './ima/cursor.ts'
 export { type ImaEventOptions, imaEvents } from './ima/describe.ts'

@@ -143,18 +143,25 @@ function describeTag(tag: TaggedEvent): string {
   return `${tag.name ?? id}: ${tag.text ?? bytesText(tag.data)}`
 }
 
-/** Modules by their paths, everything else that is not inside one by its value. */
+/** High half of the identifiers of what is inside a loaded module. */
+const MODULE_GROUP = 0x0007
+
+/** Modules by their paths, then what is said of the boot itself. */
 function describeWindows(events: readonly WindowsEvent[]): string {
-  const modules: string[] = []
+  let modules = 0
+  const paths: string[] = []
   const facts: string[] = []
   for (const { id, name, value } of flatWindowsEvents(events)) {
-    if (name === 'FILEPATH' && value.form === 'text') modules.push(value.text)
+    if (name === 'LOADEDMODULE_AGGREGATION') modules++
+    else if (name === 'FILEPATH' && value.form === 'text') paths.push(value.text)
+    else if (id >>> 16 === MODULE_GROUP || value.form === 'container') continue
     else if (value.form === 'switch') facts.push(`${name} ${value.on ? 'on' : 'off'}`)
     else if (value.form === 'number') facts.push(`${name} ${value.number}`)
     else if (value.form === 'text') facts.push(`${name} ${value.text}`)
-    else if (value.form === 'bytes') facts.push(name ?? `0x${id.toString(16).padStart(8, '0')}`)
+    else facts.push(name ?? `0x${id.toString(16).padStart(8, '0')}`)
   }
-  const parts = [...(modules.length > 0 ? [`${counted(modules.length, 'module')}: ${listed(modules, 3)}`] : [])]
+  const parts: string[] = []
+  if (modules > 0) parts.push(`${counted(modules, 'module')}${paths.length > 0 ? `: ${listed(paths, 3)}` : ''}`)
   if (facts.length > 0) parts.push(listed([...new Set(facts)], 8))
   return `Windows: ${parts.join('; ')}`
 }

@@ -17,10 +17,10 @@ const SHIM_VARIABLES = new Set([
   ...['MokList', 'MokListX', 'MokListTrusted', 'MokSBState', 'MokDBState', 'MokIgnoreDB', 'MokPolicy', 'HSIStatus'],
   ...['SbatLevel', 'Shim'],
 ])
-/** UAPI.5 Unified Kernel Image: sections that systemd-stub measures, and those that it may meet. */
+/** Sections of UAPI.5 Unified Kernel Image, in the order in which systemd-stub measures them (version 257). */
 export const UKI_SECTIONS: readonly string[] = [
-  ...['.linux', '.osrel', '.cmdline', '.initrd', '.ucode', '.splash', '.dtb', '.dtbauto', '.hwids', '.efifw'],
-  ...['.uname', '.sbat', '.pcrpkey', '.pcrsig', '.profile'],
+  ...['.linux', '.osrel', '.cmdline', '.initrd', '.ucode', '.splash', '.dtb', '.uname', '.sbat', '.pcrsig', '.pcrpkey'],
+  ...['.profile', '.dtbauto', '.hwids', '.efifw'],
 ]
 /** Names, in UTF-16, of archives that systemd-stub makes and measures. */
 const SYSTEMD_ARCHIVE = /^(Global credentials|Credentials|System extension|Configuration extension) initrd$/

@@ -16,7 +16,7 @@ const REFERENCE_MANIFEST = /^SP800-155 Event[23\0]$/
  */
 export function decodeNoAction(bytes: Uint8Array): FirmwareEventData {
   const signature = asciiText(bytes, 0, Math.min(SIGNATURE_BYTES, bytes.length))
-  if (isSpecId(bytes)) return decodeSpecId(bytes, new Uint8Array(0)).data
+  if (isSpecId(bytes)) return decodeSpecId(bytes).data
   if (signature === STARTUP_LOCALITY) {
     const r = new DataReader(bytes.subarray(SIGNATURE_BYTES), 'TCG_EfiStartupLocalityEvent')
     const locality = r.u8('StartupLocality')

@@ -3,6 +3,9 @@ import { decodeDevicePath } from './device-path.ts'
 import type { FirmwareBlobData, HandoffTablesData, ImageLoadData } from './event-data.ts'
 import { asciiText, withoutNuls } from './text.ts'
 
+/** shim took the size of the structure, one byte of path and its alignment with it, for that of its head, and so logs up to nine bytes of no meaning. */
+const MAX_SHIM_BYTES = 16
+
 /**
  * UEFI_IMAGE_LOAD_EVENT, little-endian: address u64, length, link-time address, length of the path, device path.
  * Source: PC Client Platform Firmware Profile r1.06 §10.2.3.
@@ -16,7 +19,7 @@ export function decodeImageLoad(bytes: Uint8Array, bits: 32 | 64 = 64): ImageLoa
   const length = r.uintn('ImageLengthInMemory', bits)
   const linkTimeAddress = r.uintn('ImageLinkTimeAddress', bits)
   const path = r.bytesOfLength('DevicePath', r.uintn('LengthOfDevicePath', bits))
-  r.end()
+  if (r.remaining > MAX_SHIM_BYTES) r.end()
   return { kind: 'image-load', base, length, linkTimeAddress, path: decodeDevicePath(path) }
 }
 

@@ -53,9 +53,9 @@ export function readFirmwareLog(bytes: Uint8Array, options: FirmwareLogOptions =
   const first = reader.sha1Event(0)
   const registers = kind === 'ccel' ? 'rtmr' : 'pcr'
   if (first.type === EV.NO_ACTION && isSpecId(first.data)) {
-    const { algorithms, vendorBytesBehind } = decodeSpecId(first.data, reader.bytes.subarray(reader.at))
-    reader.at += vendorBytesBehind
-    const rest = readRest(reader, first, AGILE_HEADER_BYTES + 4, (index) => reader.agileEvent(index, algorithms))
+    const { algorithms, missingVendorBytes } = decodeSpecId(first.data)
+    const head = missingVendorBytes === 0 ? first : reader.withMore(first, missingVendorBytes)
+    const rest = readRest(reader, head, AGILE_HEADER_BYTES + 4, (index) => reader.agileEvent(index, algorithms))
     return { format: 'crypto-agile', registers, algorithms, ...rest }
   }
   if (kind === 'ccel') {
@@ -139,6 +139,13 @@ class RecordReader {
     this.at = offset + AGILE_HEADER_BYTES
     const digests = this.#digests(index, count, algorithms, offset)
     return { index, offset, register, type, digests, data: this.#data(index, offset) }
+  }
+
+  /** An event with bytes that its writer left out of its size. */
+  withMore(event: FirmwareEvent, size: number): FirmwareEvent {
+    this.#need(event.index, size, 'vendorInfo', event.offset)
+    this.at += size
+    return { ...event, data: this.bytes.subarray(this.at - size - event.data.length, this.at) }
   }
 
   /** True when all that remains is 0xFF, or is 0x00 and as long as an event of nothing. */

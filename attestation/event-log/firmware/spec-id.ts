@@ -23,8 +23,8 @@ const BANKS: ReadonlyMap<number, HashAlgorithm> = new Map([
 export interface SpecId {
   readonly data: SpecIdData
   readonly algorithms: readonly FirmwareLogAlgorithm[]
-  /** Vendor bytes that stand behind the event, not in it. */
-  readonly vendorBytesBehind: number
+  /** Vendor bytes that the event says it has and its size leaves out: they stand behind it. */
+  readonly missingVendorBytes: number
 }
 
 /** True for the data of a first event that heads a crypto-agile log. */
@@ -36,11 +36,9 @@ export function isSpecId(data: Uint8Array): boolean {
  * TCG_EfiSpecIDEvent, little-endian: signature[16], platformClass u32, minor u8, major u8, errata u8, uintnSize u8, numberOfAlgorithms
  * u32, as many of (id u16, digestSize u16), vendorInfoSize u8, vendorInfo. Source: PC Client Platform Firmware Profile r1.06 §10.4.5.1.
  *
- * @param data of the first event
- * @param behind what follows the event: some writers leave the vendor's bytes out of the event's size
  * @throws EventLogError EVENT_LOG_UNKNOWN_FORMAT, EVENT_LOG_TOO_LONG, EVENT_LOG_BAD_DIGEST, EVENT_LOG_DUPLICATE_DIGEST
  */
-export function decodeSpecId(data: Uint8Array, behind: Uint8Array): SpecId {
+export function decodeSpecId(data: Uint8Array): SpecId {
   const view = new DataView(data.buffer, data.byteOffset, data.length)
   if (data.length < HEAD_BYTES + 1) throw badSpecId(`has ${data.length} bytes, at least ${HEAD_BYTES + 1} are needed`)
   const count = view.getUint32(24, true)
@@ -54,11 +52,12 @@ export function decodeSpecId(data: Uint8Array, behind: Uint8Array): SpecId {
   if (data.length < vendorAt + 1) throw badSpecId(`ends inside its ${count} algorithms`)
   const vendorSize = view.getUint8(vendorAt)
   const left = data.length - vendorAt - 1
-  const vendorBytesBehind = left === 0 ? vendorSize : 0
   if (left !== 0 && left !== vendorSize) throw badSpecId(`says ${vendorSize} vendor bytes and has ${left}`)
-  if (vendorBytesBehind > behind.length) throw badSpecId(`says ${vendorSize} vendor bytes, ${behind.length} follow`)
-  const vendorInfo = vendorBytesBehind > 0 ? behind.subarray(0, vendorSize) : data.subarray(vendorAt + 1)
-  return { data: fieldsOf(view, vendorInfo), algorithms: algorithmsOf(view, count), vendorBytesBehind }
+  return {
+    data: fieldsOf(view, data.subarray(vendorAt + 1)),
+    algorithms: algorithmsOf(view, count),
+    missingVendorBytes: vendorSize - left,
+  }
 }
 
 function fieldsOf(view: DataView, vendorInfo: Uint8Array): SpecIdData {
