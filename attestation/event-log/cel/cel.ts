@@ -5,15 +5,15 @@ import { TLV_HEADER_BYTES, type Tlv, TlvReader, writeTlv } from './tlv.ts'
 /** Longest content that is read; firmware events are the longest known, and stay far below. */
 export const MAX_CONTENT_BYTES = 1 << 20
 /** More banks than any TPM allocates. */
-const MAX_DIGESTS = 8
-const MAX_DIGEST_BYTES = 64
+export const MAX_DIGESTS = 8
+export const MAX_DIGEST_BYTES = 64
 const MAX_DIGESTS_BYTES = MAX_DIGESTS * (TLV_HEADER_BYTES + MAX_DIGEST_BYTES)
 
-const T_RECNUM = 0
-const T_DIGESTS = 3
+export const T_RECNUM = 0
+export const T_DIGESTS = 3
 /** Types of the index field. 108 is not of the specification: Google's confidential VMs number their CCMRs with it. */
-const INDEX_TYPES = { pcr: 1, nv: 2, ccmr: 108 } as const
-const INDEX_MAX = { pcr: 255, nv: 0xffffffff, ccmr: 255 } as const
+export const INDEX_TYPES = { pcr: 1, nv: 2, ccmr: 108 } as const
+export const INDEX_MAX = { pcr: 255, nv: 0xffffffff, ccmr: 255 } as const
 const INDEX_BYTES = { pcr: 1, nv: 4, ccmr: 1 } as const
 
 /** CEL content type of Holdfast's records: unassigned in the CEL specification 1.0 and unused by other known writers ('H'). */
@@ -24,6 +24,10 @@ export const CEL_CONTENT = {
   pcclientStd: 5,
   imaTemplate: 7,
   imaTlv: 8,
+  /** Of cel_util: systemd's measured string, and nothing else. */
+  systemdString: 9,
+  /** Of libcel: systemd's event type, time, boot id and string. */
+  systemd: 11,
   holdfast: CEL_CONTENT_HOLDFAST,
   cos: 80,
 } as const
@@ -58,6 +62,8 @@ export interface CelRecord {
   readonly contentType: number
   /** The content's value, without its type and length; a view of the bytes that were read. */
   readonly content: Uint8Array
+  /** Present when `content` was built from JSON or CBOR: integers in it may have had another width when it was measured. */
+  readonly rebuilt?: true
 }
 
 /** @returns the bank that an algorithm number of CEL names; undefined for one that is not known here */

@@ -1,14 +1,20 @@
-import { equalBytes, toHex } from '../../base/index.ts'
+import { concatBytes, equalBytes, toHex, utf8 } from '../../base/index.ts'
 import { digest } from '../../crypto/index.ts'
 import { EventLogError, type LogPosition } from '../errors.ts'
-import { CEL_CONTENT, type CelRecord } from './cel.ts'
-import { TLV_HEADER_BYTES, type Tlv, TlvReader, writeTlv } from './tlv.ts'
+import type { Coverage } from '../event.ts'
+import { EV } from '../firmware/event-types.ts'
+import type { CelRecord } from './cel.ts'
+import { SYSTEMD_TYPES } from './names.ts'
+import { TLV_HEADER_BYTES, writeTlv } from './tlv.ts'
+import { type CelContent, decodeCelContent } from './typed-content.ts'
 
 /**
  * TCG PC Client event types whose digest is the hash of the event data. Others have rules of their own (an image's
  * Authenticode hash, a separator's error value, the known exceptions of some shims) and are left to their reader.
  */
-const HASH_OF_DATA = new Set([0x05, 0x06, 0x08, 0x80000001, 0x80000006, 0x80000007])
+const HASH_OF_DATA = new Set<number>([0x05, 0x06, 0x08, 0x80000001, 0x80000006, 0x80000007])
+/** systemd measures these by their string; keys are measured with a secret, and newer types may follow another rule. */
+const HASH_OF_STRING = new Set(['phase', 'filesystem', 'machine-id', 'product-id'].map((t) => SYSTEMD_TYPES.indexOf(t)))
 
 /** Fields of `pcclient_std` content; they stay claims where no digest covers them. */
 export interface PcClientEvent {
@@ -16,16 +22,21 @@ export interface PcClientEvent {
   readonly eventData: Uint8Array
 }
 
+/** How a record's digests come about, where that is known. */
+type DigestRule =
+  /** Hash of these bytes; `sure` when any other digest means that the content is not what was measured. */
+  | { readonly kind: 'hash'; readonly of: Uint8Array; readonly sure: boolean }
+  | { readonly kind: 'unknown'; readonly why: string }
+  | { readonly kind: 'not-extended'; readonly why: string }
+
 /**
  * @param record of content type `pcclient_std`
  * @throws EventLogError EVENT_LOG_BAD_CONTENT
  */
 export function decodePcClientEvent(record: CelRecord, position?: LogPosition): PcClientEvent {
-  const r = new TlvReader(record.content, position)
-  const claimedEventType = r.number('event_type', nested(r, 'event_type', 0).value, 0xffffffff)
-  const eventData = nested(r, 'event_data', 1).value
-  endContent(r)
-  return { claimedEventType, eventData }
+  const content = decodeCelContent(record, position)
+  if (content.kind !== 'pcclient_std') throw new TypeError(`content type ${record.contentType} is not pcclient_std`)
+  return { claimedEventType: content.claimedEventType, eventData: content.eventData }
 }
 
 /**
@@ -33,31 +44,7 @@ export function decodePcClientEvent(record: CelRecord, position?: LogPosition): 
  * @throws EventLogError EVENT_LOG_BAD_CONTENT, or of the TLV reader
  */
 export function checkContentForm(record: CelRecord, position?: LogPosition): void {
-  switch (record.contentType) {
-    case CEL_CONTENT.pcclientStd:
-      decodePcClientEvent(record, position)
-      return
-    case CEL_CONTENT.imaTemplate: {
-      const r = new TlvReader(record.content, position)
-      nested(r, 'template_name', 0)
-      nested(r, 'template_data', 1)
-      endContent(r)
-      return
-    }
-    case CEL_CONTENT.mgmt: {
-      const r = new TlvReader(record.content, position)
-      const event = r.next('mgmt event', record.content.length)
-      endContent(r)
-      if (event.type === 1) checkCelVersion(event.value, position)
-      return
-    }
-    case CEL_CONTENT.cos: {
-      const r = new TlvReader(record.content, position)
-      r.next('event', record.content.length)
-      endContent(r)
-      return
-    }
-  }
+  decodeCelContent(record, position)
 }
 
 /**
@@ -65,22 +52,8 @@ export function checkContentForm(record: CelRecord, position?: LogPosition): voi
  * @throws EventLogError when the content has not the form of its type
  */
 export function digestedBytes(record: CelRecord, position?: LogPosition): Uint8Array | undefined {
-  switch (record.contentType) {
-    case CEL_CONTENT.holdfast:
-      return record.content
-    case CEL_CONTENT.mgmt:
-    case CEL_CONTENT.cos: {
-      const whole = new Uint8Array(TLV_HEADER_BYTES + record.content.length)
-      writeTlv(whole, 0, record.contentType, record.content)
-      return whole
-    }
-    case CEL_CONTENT.pcclientStd: {
-      const event = decodePcClientEvent(record, position)
-      return HASH_OF_DATA.has(event.claimedEventType) ? event.eventData : undefined
-    }
-    default:
-      return undefined
-  }
+  const rule = digestRule(record, decodeCelContent(record, position))
+  return rule.kind === 'hash' && rule.sure ? rule.of : undefined
 }
 
 /**
@@ -104,23 +77,82 @@ export function checkContentDigests(record: CelRecord, position?: LogPosition): 
   return 'checked'
 }
 
-function checkCelVersion(bytes: Uint8Array, position?: LogPosition): void {
-  const r = new TlvReader(bytes, position)
-  const seen = new Set<number>()
-  while (!r.done) {
-    const { type } = r.next('cel_version', bytes.length)
-    if (type > 1 || seen.has(type)) throw r.error('EVENT_LOG_BAD_CONTENT', `cel_version has a field ${type} too many`)
-    seen.add(type)
+/**
+ * What the record's digests say of its content, and why, in words.
+ * @throws EventLogError when the content has not the form of its type
+ */
+export function celCoverage(
+  record: CelRecord,
+  content: CelContent = decodeCelContent(record),
+): { readonly coverage: Coverage; readonly why: string } {
+  const known = record.digests.flatMap((d) => (d.bank === undefined ? [] : [{ bank: d.bank, bytes: d.bytes }]))
+  if (record.digests.length === 0) return { coverage: 'not-extended', why: 'the record has no digest' }
+  if (known.length === 0) return { coverage: 'digest', why: 'no digest is of an algorithm known here' }
+  const rule = digestRule(record, content)
+  if (rule.kind === 'not-extended') return { coverage: 'not-extended', why: rule.why }
+  if (rule.kind === 'unknown') return { coverage: 'digest', why: rule.why }
+  if (content.kind === 'ima_template') {
+    const special = imaSpecial(known, rule.of)
+    if (special !== undefined) return special
+  }
+  const other = known.find((d) => !equalBytes(digest(d.bank, rule.of), d.bytes))
+  if (other === undefined) return { coverage: 'data', why: 'every digest is that of the content' }
+  if (rule.sure) return { coverage: 'mismatch', why: `the ${other.bank} digest is not that of the content` }
+  return { coverage: 'digest', why: `the ${other.bank} digest is of something that is not in the log` }
+}
+
+/** Violations, and banks that a kernel before 5.8 filled with the padded SHA-1 digest. */
+function imaSpecial(
+  known: readonly { bank: Parameters<typeof digest>[0]; bytes: Uint8Array }[],
+  data: Uint8Array,
+): { coverage: Coverage; why: string } | undefined {
+  if (known.every((d) => d.bytes.every((b) => b === 0xff)) || known.every((d) => d.bytes.every((b) => b === 0))) {
+    return { coverage: 'digest', why: 'IMA could not measure the file and says so (a violation)' }
+  }
+  const sha1 = digest('sha1', data)
+  const padded = known.every((d) => {
+    const bytes = new Uint8Array(d.bytes.length)
+    bytes.set(sha1.subarray(0, bytes.length))
+    return equalBytes(bytes, d.bytes)
+  })
+  return padded ? { coverage: 'data', why: 'every digest is the SHA-1 digest of the content, padded' } : undefined
+}
+
+function digestRule(record: CelRecord, content: CelContent): DigestRule {
+  switch (content.kind) {
+    case 'holdfast':
+    case 'systemd_string':
+      return { kind: 'hash', of: content.bytes, sure: true }
+    case 'mgmt':
+    case 'cos': {
+      const whole = new Uint8Array(TLV_HEADER_BYTES + record.content.length)
+      writeTlv(whole, 0, record.contentType, record.content)
+      return { kind: 'hash', of: whole, sure: record.rebuilt !== true }
+    }
+    case 'pcclient_std': {
+      const { claimedEventType: type, eventData } = content
+      if (type === EV.NO_ACTION) return { kind: 'not-extended', why: 'EV_NO_ACTION is not extended' }
+      return { kind: 'hash', of: eventData, sure: HASH_OF_DATA.has(type) }
+    }
+    case 'ima_template':
+      return { kind: 'hash', of: imaDigested(content.name, content.data), sure: false }
+    case 'systemd': {
+      const { string, eventType } = content.event
+      if (string === undefined) return { kind: 'unknown', why: 'a secret was measured, which the log does not hold' }
+      return { kind: 'hash', of: utf8(string), sure: HASH_OF_STRING.has(eventType) }
+    }
+    default:
+      return { kind: 'unknown', why: 'how this type of content is digested is not known here' }
   }
 }
 
-function nested(r: TlvReader, field: string, type: number): Tlv {
-  const tlv = r.next(field, r.bytes.length)
-  if (tlv.type !== type) throw r.error('EVENT_LOG_BAD_CONTENT', `field type ${tlv.type} where ${field} must be`)
-  return tlv
-}
-
-function endContent(r: TlvReader): void {
-  if (!r.done)
-    throw r.error('EVENT_LOG_BAD_CONTENT', `${r.bytes.length - r.offset} bytes after the content's last field`)
+/**
+ * What IMA hashes: the template data, but for the oldest template a 20-byte hash and the file's name padded to 256 bytes.
+ * Source: Linux security/integrity/ima/ima_template.c, ima_calc_field_array_hash.
+ */
+export function imaDigested(name: string, data: Uint8Array): Uint8Array {
+  if (name !== 'ima' || data.length < 24) return data
+  const size = new DataView(data.buffer, data.byteOffset + 20, 4).getUint32(0, true)
+  if (size !== data.length - 24 || size > 255) return data
+  return concatBytes(data.subarray(0, 20), data.subarray(24), new Uint8Array(256 - size))
 }

@@ -3,7 +3,6 @@ import fc from 'fast-check'
 import { fromHex, toHex, utf8 } from '../../../../attestation/base/index.ts'
 import {
   banksOf,
-  CEL_CONTENT,
   encodeCelRecord,
   equalRegisters,
   extendValue,
@@ -78,7 +77,7 @@ describe('replay', () => {
   })
 
   it('leaves content opaque whose digest rule is not known', () => {
-    const record = { ...launchLogRecord(0, PCR, BANKS, utf8('x')), contentType: CEL_CONTENT.imaTlv }
+    const record = { ...launchLogRecord(0, PCR, BANKS, utf8('x')), contentType: 200 }
     assert.equal(replayRecords(replayStart(zeroRegisters(BANKS)), encodeCelRecord(record), REGISTER).length, 1)
   })
 })
