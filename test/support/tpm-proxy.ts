@@ -6,6 +6,7 @@ export const TPM_CC = {
   PCR_Extend: 0x182,
   Quote: 0x158,
   GetRandom: 0x17b,
+  GetCapability: 0x17a,
   ReadClock: 0x181,
   PCR_Read: 0x17e,
   ActivateCredential: 0x147,
