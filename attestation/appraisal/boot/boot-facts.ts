@@ -1,0 +1,106 @@
+import type { LogEvent, Proof } from '../../event-log/index.ts'
+import type { BootLog } from './boot-log.ts'
+import { factSource } from './fact-source.ts'
+import type { BootFacts, Fact } from './facts.ts'
+import { firmwareFacts, imageFacts } from './firmware-facts.ts'
+import { exitBootServices } from './handover-rules.ts'
+import { loaderFacts } from './loader-facts.ts'
+import { hasHcrtm, type LaterLog, loggedLocality, type QuotedRegisters, type RegisterOutcome } from './replay-boot.ts'
+import { BOOT_PCRS } from './replay-rules.ts'
+import { secureBootFacts, shimFacts } from './secure-boot-facts.ts'
+import type { SecureBootVerdict } from './secure-boot-rules.ts'
+
+const DYNAMIC_PCRS = [17, 18, 19, 20, 21, 22] as const
+
+export interface BootFactsInput {
+  readonly boot: BootLog
+  readonly later: readonly LaterLog[]
+  readonly quoted: QuotedRegisters
+  readonly outcomes: ReadonlyMap<number, RegisterOutcome>
+  readonly secureBoot: SecureBootVerdict
+}
+
+/** The facts of one boot: what its logs say, each with what the quote proves of it. */
+export function bootFacts(input: BootFactsInput): BootFacts {
+  const { boot, outcomes } = input
+  const source = factSource(boot, outcomes)
+  const secureBoot = secureBootFacts(source, input.secureBoot)
+  const { sections, shimVariables, ...loaders } = loaderFacts(source)
+  const systemd = input.later
+    .filter((log) => log.source === 'systemd')
+    .flatMap((log) => systemdFacts(log, boot, outcomes))
+  const locality = startLocality(boot, outcomes.get(0))
+  return {
+    firmware: boot.uefi ? 'uefi' : 'bios',
+    ...(locality !== undefined && { startupLocality: locality }),
+    hcrtm: hasHcrtm(boot),
+    ...firmwareFacts(source),
+    secureBoot,
+    separators: separators(boot, source.proof),
+    exitBootServices: exitBootServices(boot, outcomes.get(boot.role.bootManager)),
+    debugMode: boot.events.some((entry) => entry.action === 'debug-mode'),
+    dmaProtectionDisabled: boot.events.some((entry) => entry.action === 'dma-protection-disabled'),
+    ...imageFacts(source, secureBoot.authorities),
+    bootAttempts: boot.events.filter((entry) => entry.action === 'calling-application').length,
+    ...loaders,
+    unifiedKernel: { sections, phases: systemd.filter((f) => f.value.type === 'phase').map(asText) },
+    shim: { ...shimFacts(source), variables: shimVariables },
+    systemd: systemd.filter((f) => f.value.type !== 'phase'),
+    dynamicLaunch: dynamicLaunch(input.quoted, outcomes),
+  }
+}
+
+function startLocality(boot: BootLog, pcr0: RegisterOutcome | undefined): BootFacts['startupLocality'] {
+  if (pcr0?.state !== 'replayed') return undefined
+  return pcr0.assumed?.kind === 'locality' ? pcr0.assumed.locality : (loggedLocality(boot) ?? 0)
+}
+
+function separators(boot: BootLog, proof: (entry: BootLog['events'][number]) => Proof): BootFacts['separators'] {
+  const found = boot.events.flatMap((entry) =>
+    entry.separator === undefined
+      ? []
+      : [{ register: entry.event.register, value: entry.separator, proof: proof(entry) }],
+  )
+  if (boot.log.registers !== 'pcr') return found
+  const absent = BOOT_PCRS.filter((pcr) => !found.some((s) => s.register === pcr))
+  return [...found, ...absent.map((register) => ({ register, value: 'absent' as const, proof: 'refuted' as const }))]
+}
+
+function systemdFacts(
+  { events }: LaterLog,
+  boot: BootLog,
+  outcomes: ReadonlyMap<number, RegisterOutcome>,
+): Fact<{ readonly type: string; readonly text: string }>[] {
+  const positions = new Map<number, number>()
+  return events.flatMap((event) => {
+    if (event.register.kind !== 'pcr' || event.coverage === 'not-extended') return []
+    const register = event.register.index
+    const position = positions.get(register) ?? boot.of(register).length
+    positions.set(register, position + 1)
+    const proof = laterProof(outcomes.get(register), position, event)
+    return [
+      { value: { type: event.type, text: event.text }, proof, source: event.source, register, event: event.index },
+    ]
+  })
+}
+
+function laterProof(outcome: RegisterOutcome | undefined, position: number, { coverage }: LogEvent): Proof {
+  if (outcome === undefined || outcome.state === 'not-quoted' || outcome.state === 'log-missing') return 'not-quoted'
+  if (outcome.state !== 'replayed' || coverage === 'mismatch') return 'refuted'
+  if (position >= outcome.proven) return 'not-yet'
+  return coverage === 'data' ? 'data' : 'digest'
+}
+
+function asText({ value, ...fact }: Fact<{ readonly text: string }>): Fact<string> {
+  return { ...fact, value: value.text }
+}
+
+function dynamicLaunch(
+  quoted: QuotedRegisters,
+  outcomes: ReadonlyMap<number, RegisterOutcome>,
+): BootFacts['dynamicLaunch'] {
+  if (!DYNAMIC_PCRS.some((pcr) => quoted.has(pcr))) return 'not-quoted'
+  return DYNAMIC_PCRS.every((pcr) => !quoted.has(pcr) || outcomes.get(pcr)?.state === 'untouched')
+    ? 'none'
+    : 'took-place'
+}

@@ -1,0 +1,291 @@
+import type { HashAlgorithm } from '../../crypto/index.ts'
+import {
+  BANK_ORDER,
+  type BankRegisters,
+  banksOf,
+  EV,
+  type EventDigests,
+  fromBankValues,
+  type LogEvent,
+  type LogSource,
+  pcrAfterStart,
+  type RegisterReplay,
+  replayRegister,
+  STARTUP_LOCALITIES,
+  type StartupLocality,
+} from '../../event-log/index.ts'
+import { actionDigests } from './actions.ts'
+import type { BootLog } from './boot-log.ts'
+import type { BootState, RegisterState } from './state.ts'
+
+/** The quoted registers by number, each in every bank of a verified quote. */
+export type QuotedRegisters = ReadonlyMap<number, BankRegisters>
+
+/** What the logs and the quote say together of one register. */
+export type RegisterOutcome = {
+  /** Banks that the log speaks for, of those quoted. */
+  readonly banks: readonly HashAlgorithm[]
+  /** Banks that were quoted, and that the log has no digest of. */
+  readonly unlogged: readonly HashAlgorithm[]
+} & (
+  | {
+      readonly state: 'replayed'
+      readonly replay: RegisterReplay
+      /** Banks that lack the digest of an event, so that they prove nothing; the others replay. */
+      readonly incomplete: readonly HashAlgorithm[]
+      /** Events of this register, of those in the logs given, that this quote or an earlier one proves: the first so many. */
+      readonly proven: number
+      /** What had to be taken for given to make the register replay. */
+      readonly assumed?:
+        | { readonly kind: 'locality'; readonly locality: StartupLocality }
+        | { readonly kind: 'exit-boot-services' }
+    }
+  | {
+      readonly state: 'refuted'
+      readonly replay: RegisterReplay
+      /** A start value from which the register would replay, although the log says another. */
+      readonly locality?: StartupLocality
+    }
+  | { readonly state: 'not-quoted' }
+  /** No event, and the value that a TPM start leaves. */
+  | { readonly state: 'untouched' }
+  /** No event, and another value. */
+  | { readonly state: 'unexplained' }
+  /** The firmware log was not sent, and nothing is kept of this register. */
+  | { readonly state: 'log-missing' }
+)
+
+/** A further log that extends registers after the firmware; its events in order. */
+export interface LaterLog {
+  readonly source: LogSource
+  readonly events: readonly LogEvent[]
+}
+
+export interface ReplayInput {
+  readonly boot: BootLog | undefined
+  readonly later: readonly LaterLog[]
+  readonly quoted: QuotedRegisters
+  /** Where an earlier replay of the same TPM start ended. */
+  readonly previous: BootState | undefined
+  /** Registers that others appraise: the launch log's, IMA's. */
+  readonly elsewhere: ReadonlySet<number>
+}
+
+/** Anybody may set these back at any time: they carry no claim of a boot. */
+export const RESETTABLE_PCRS: ReadonlySet<number> = new Set([16, 23])
+const LAST_PCR = 23
+
+/**
+ * Replays every register that is quoted or logged, merged by register: the firmware's events, then those of later logs in the order given.
+ * Pure; nothing in it depends on what events say, but for StartupLocality.
+ */
+export function replayBoot(input: ReplayInput): ReadonlyMap<number, RegisterOutcome> {
+  const outcomes = new Map<number, RegisterOutcome>()
+  const loggedLater = laterByRegister(input.later)
+  for (let register = 0; register <= LAST_PCR; register++) {
+    if (input.elsewhere.has(register) || RESETTABLE_PCRS.has(register)) continue
+    const quoted = input.quoted.get(register)
+    const events = eventsOf(input, register, loggedLater)
+    if (quoted === undefined) {
+      if (events.firmware.length + events.later.length > 0)
+        outcomes.set(register, { state: 'not-quoted', banks: [], unlogged: [] })
+      continue
+    }
+    outcomes.set(register, replayOne(input, register, quoted, events))
+  }
+  return outcomes
+}
+
+interface RegisterEvents {
+  /** Events in the logs given that an earlier quote proved. */
+  readonly skipped: number
+  readonly firmware: readonly EventDigests[]
+  readonly later: readonly EventDigests[]
+}
+
+function eventsOf(
+  { boot, previous }: ReplayInput,
+  register: number,
+  later: ReadonlyMap<number, readonly { source: LogSource; event: LogEvent }[]>,
+): RegisterEvents {
+  const next = previous?.registers[register]?.next ?? {}
+  const after = (source: LogSource, index: number): boolean => index >= (next[source] ?? 0)
+  const firmware = boot?.of(register) ?? []
+  const others = later.get(register) ?? []
+  const out = {
+    firmware: firmware.filter((e) => after('firmware', e.event.index)).map((e) => e.event.digests),
+    later: others.filter((e) => after(e.source, e.event.index)).map((e) => e.event.digests),
+  }
+  return { ...out, skipped: firmware.length + others.length - out.firmware.length - out.later.length }
+}
+
+function laterByRegister(
+  logs: readonly LaterLog[],
+): ReadonlyMap<number, readonly { source: LogSource; event: LogEvent }[]> {
+  const out = new Map<number, { source: LogSource; event: LogEvent }[]>()
+  for (const { source, events } of logs) {
+    for (const event of events) {
+      if (event.register.kind !== 'pcr' || event.coverage === 'not-extended') continue
+      const list = out.get(event.register.index)
+      if (list === undefined) out.set(event.register.index, [{ source, event }])
+      else list.push({ source, event })
+    }
+  }
+  return out
+}
+
+function replayOne(
+  input: ReplayInput,
+  register: number,
+  quoted: BankRegisters,
+  events: RegisterEvents,
+): RegisterOutcome {
+  const kept = input.previous?.registers[register]
+  const all = [...events.firmware, ...events.later]
+  if (kept === undefined && isLogMissing(input, register)) return { state: 'log-missing', banks: [], unlogged: [] }
+  if (all.length === 0 && kept === undefined) return untouched(register, quoted)
+
+  const { banks, unlogged, lost } = splitBanks(input, quoted, all, kept)
+  const wanted = pick(quoted, banks)
+  const common = { banks, unlogged }
+  const starts = startValues(input, register, banks, kept)
+  let first: RegisterReplay | undefined
+  for (const { value, assumed } of starts.candidates) {
+    const replay = replayRegister(value, all, wanted)
+    first ??= replay
+    const agreed = agreement(replay)
+    if (agreed === undefined) continue
+    const proven = events.skipped + agreed.proven
+    const incomplete = [...lost, ...agreed.incomplete]
+    return { ...common, state: 'replayed', replay, proven, incomplete, ...(assumed !== undefined && { assumed }) }
+  }
+  const start = starts.candidates[0]?.value ?? pcrAfterStart(register, banks)
+  const replay = first ?? replayRegister(start, all, wanted)
+  if (register === input.boot?.role.bootManager && banks.length > 0) {
+    const ended = replayWithExit(start, events, wanted)
+    if (ended?.proven !== undefined) {
+      const proven = events.skipped + ended.proven - EXIT_EVENTS
+      const assumed = { kind: 'exit-boot-services' } as const
+      return { ...common, state: 'replayed', replay: ended, proven, incomplete: lost, assumed }
+    }
+  }
+  const locality = starts.refused.find((c) => agreement(replayRegister(c.value, all, wanted)) !== undefined)?.locality
+  return { ...common, state: 'refuted', replay, ...(locality !== undefined && { locality }) }
+}
+
+function isLogMissing({ boot, previous }: ReplayInput, register: number): boolean {
+  return boot === undefined && (previous === undefined || previous.unproved.includes(register))
+}
+
+/**
+ * Every bank that has all digests must prove the same events. One that lacks some cannot be replayed (Windows logs its own events in one bank only): it proves
+ * nothing and does not speak against the others, and a bank of its own must do.
+ */
+function agreement({ banks }: RegisterReplay): { proven: number; incomplete: readonly HashAlgorithm[] } | undefined {
+  const whole = banks.filter((bank) => bank.missing === undefined)
+  const proven = whole[0]?.proven
+  if (proven === undefined || whole.some((bank) => bank.proven !== proven)) return undefined
+  return { proven, incomplete: banks.filter((bank) => bank.missing !== undefined).map((bank) => bank.bank) }
+}
+
+/** No event of this register: then it must be as a TPM start leaves it, in every bank. */
+function untouched(register: number, quoted: BankRegisters): RegisterOutcome {
+  const banks = banksOf(quoted)
+  const localities = register === 0 ? STARTUP_LOCALITIES : ([0] as const)
+  const reset = localities.some((locality) => {
+    const replay = replayRegister(pcrAfterStart(register, banks, locality), [], quoted)
+    return replay.proven === 0
+  })
+  return { state: reset ? 'untouched' : 'unexplained', banks, unlogged: [] }
+}
+
+/**
+ * Banks that the log can speak for. One that it has no digest of at all was not used by the firmware, which is a finding of its own; one that only
+ * some events lack stays, and does not replay.
+ */
+function splitBanks(
+  { boot }: ReplayInput,
+  quoted: BankRegisters,
+  events: readonly EventDigests[],
+  kept: RegisterState | undefined,
+): Record<'banks' | 'unlogged' | 'lost', readonly HashAlgorithm[]> {
+  const listed = new Set(boot?.log.algorithms.map((a) => a.bank))
+  const known = (bank: HashAlgorithm): boolean =>
+    kept !== undefined ? kept.values[bank] !== undefined : listed.has(bank) || events.some((d) => d[bank] !== undefined)
+  const banks = banksOf(quoted)
+  const lost = banks.filter((bank) => kept?.incomplete?.includes(bank))
+  return { banks: banks.filter(known), unlogged: banks.filter((bank) => !known(bank) && !lost.includes(bank)), lost }
+}
+
+interface StartValue {
+  readonly value: BankRegisters
+  readonly locality?: StartupLocality
+  readonly assumed?: { readonly kind: 'locality'; readonly locality: StartupLocality }
+}
+
+/** Where the replay may begin; `refused` are starts that the log itself excludes, tried only to say what is wrong. */
+function startValues(
+  { boot }: ReplayInput,
+  register: number,
+  banks: readonly HashAlgorithm[],
+  kept: RegisterState | undefined,
+): {
+  readonly candidates: readonly StartValue[]
+  readonly refused: readonly Required<Pick<StartValue, 'value' | 'locality'>>[]
+} {
+  if (kept !== undefined) return { candidates: [{ value: pick(fromBankValues(kept.values), banks) }], refused: [] }
+  if (register !== 0 || boot === undefined)
+    return { candidates: [{ value: pcrAfterStart(register, banks) }], refused: [] }
+  const at = (locality: StartupLocality) => ({ value: pcrAfterStart(0, banks, locality), locality })
+  const logged = loggedLocality(boot)
+  if (logged !== undefined) {
+    const refused = STARTUP_LOCALITIES.filter((l) => l !== logged).map(at)
+    return { candidates: [at(logged)], refused }
+  }
+  // Firmware that measured through H-CRTM started at locality 4 by definition; other firmware may have left the event out.
+  const order = hasHcrtm(boot) ? ([4, 0, 3] as const) : STARTUP_LOCALITIES
+  const candidates = order.map((locality) => ({ ...at(locality), assumed: { kind: 'locality' as const, locality } }))
+  return { candidates, refused: [] }
+}
+
+/** The locality that the log states in due form; the rule boot.startup-locality judges the form. */
+export function loggedLocality(boot: BootLog): StartupLocality | undefined {
+  for (const entry of boot.events) {
+    if (entry.event.type !== EV.NO_ACTION) continue
+    const data = boot.data(entry)
+    if (data.kind !== 'startup-locality') continue
+    return STARTUP_LOCALITIES.find((known) => known === data.locality)
+  }
+  return undefined
+}
+
+export function hasHcrtm(boot: BootLog): boolean {
+  return boot.of(0).some((entry) => entry.event.type === EV.EFI_HCRTM_EVENT)
+}
+
+/**
+ * The kernel's copy of the log may lack what firmware measured after the loader had asked for the log: the end of boot services, which is in the
+ * final events table. The digests are known, so the register itself tells.
+ */
+function replayWithExit(
+  start: BankRegisters,
+  events: RegisterEvents,
+  quoted: BankRegisters,
+): RegisterReplay | undefined {
+  const banks = banksOf(quoted)
+  const exit = [actionDigests('exit-boot-services', banks), actionDigests('exit-boot-services-succeeded', banks)]
+  const replay = replayRegister(start, [...events.firmware, ...exit, ...events.later], quoted)
+  // a shorter prefix would have replayed without them
+  return replay.proven !== undefined && replay.proven >= events.firmware.length + exit.length ? replay : undefined
+}
+
+const EXIT_EVENTS = 2
+
+export function pick(values: BankRegisters, banks: readonly HashAlgorithm[]): BankRegisters {
+  const out: { [bank in HashAlgorithm]?: Uint8Array } = {}
+  for (const bank of BANK_ORDER) {
+    const value = values[bank]
+    if (value !== undefined && banks.includes(bank)) out[bank] = value
+  }
+  return out
+}
