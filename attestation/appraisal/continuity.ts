@@ -4,9 +4,10 @@ import { type Finding, finding } from './finding.ts'
 /**
  * How a quote follows the last one of the same AK.
  * first: nothing is known of this AK. same-boot: the same TPM start, so its log goes on. tpm-reset, tpm-restart: a new TPM start,
- * everything proved for the last one is void. rollback: counters or clock went back, which a TPM never does by itself.
+ * everything proved for the last one is void. tpm-clear: counters or clock went back and the AK is another one, as TPM2_Clear leaves it.
+ * rollback: they went back under the same AK, which a TPM never does by itself.
  */
-export type ContinuityKind = 'first' | 'same-boot' | 'tpm-reset' | 'tpm-restart' | 'rollback'
+export type ContinuityKind = 'first' | 'same-boot' | 'tpm-reset' | 'tpm-restart' | 'tpm-clear' | 'rollback'
 
 export interface Continuity {
   readonly kind: ContinuityKind
@@ -24,12 +25,18 @@ const CLOCK = 'continuity.clock'
  *
  * @param previous of the last verified quote; undefined at first contact
  * @param now of a verified quote by an AK whose counters are not obfuscated (endorsement hierarchy)
+ * @param anotherAk whether this AK of the same EK is new since the last quote: TPM2_Clear takes the AK and sets counters and clock to zero
+ *   (Part 3 r1.59 §24.6), and no other event does both
  */
-export function decideContinuity(previous: ClockInfo | undefined, now: ClockInfo): Continuity {
+export function decideContinuity(previous: ClockInfo | undefined, now: ClockInfo, anotherAk = false): Continuity {
   if (previous === undefined) {
     return { kind: 'first', findings: [affirming(COUNTERS, `first quote of this AK, at ${start(now)}`)] }
   }
   const kind = compareCounters(previous, now)
+  if (anotherAk && (kind === 'rollback' || (kind === 'same-boot' && now.safe && now.clockMs < previous.clockMs))) {
+    const message = `TPM start ${start(now)} after ${start(previous)}, with another AK of the same EK: the TPM was cleared; what was proved before is void`
+    return { kind: 'tpm-clear', findings: [finding(COUNTERS, 'warning', 'instance-identity', message)] }
+  }
   if (kind === 'rollback') {
     const message = `TPM start ${start(now)} after ${start(previous)}: the TPM was cleared, replaced, or its state rolled back`
     return { kind, findings: [finding(COUNTERS, 'contraindicated', 'instance-identity', message)] }

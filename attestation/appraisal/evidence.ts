@@ -45,7 +45,7 @@ export function appraiseEvidence(
   now: Date,
 ): EvidenceAppraisal {
   const { clock, pcr } = evidence
-  const continuity = decideContinuity(previous?.clock, clock)
+  const continuity = decideContinuity(previous?.clock, clock, previous?.anotherAk)
   if (previous !== undefined && (previous.quarantine !== undefined || continuity.kind === 'rollback')) {
     return quarantined(previous, continuity, now)
   }

@@ -1,6 +1,6 @@
-export { type Tier, type TrustworthinessVector, type VectorClaim, worstTier } from '../results/index.ts'
+export { signEar, type Tier, type TrustworthinessVector, type VectorClaim, worstTier } from '../results/index.ts'
 export { type Continuity, type ContinuityKind, decideContinuity } from './continuity.ts'
-export { EAR_PROFILE, EAR_SUBMOD, EAR_TYPE, type EarClaims, type EarContext, earClaims, signEar } from './ear.ts'
+export { EAR_SUBMOD, type EarContext, earClaims } from './ear.ts'
 export { appraiseEvidence, appraiseSilence, type Evidence, type EvidenceAppraisal } from './evidence.ts'
 export { type Finding, type FindingDetails, type FindingEvent, finding } from './finding.ts'
 export {
@@ -12,7 +12,15 @@ export {
 } from './launch-log.ts'
 export type { LaunchLogPolicy } from './launch-log-rules.ts'
 export { imageKey, type LaunchLogState, type OpenPod } from './launch-log-state.ts'
-export { type NodeState, type Quarantine, releaseNode, wantedLog, wantedMachineLogs, withTicket } from './node-state.ts'
+export {
+  type NodeState,
+  type Quarantine,
+  releaseNode,
+  wantedLog,
+  wantedMachineLogs,
+  withAnotherAk,
+  withTicket,
+} from './node-state.ts'
 export { NodeStateError, type NodeStateErrorCode, parseNodeState, serialiseNodeState } from './node-state-text.ts'
 export { appraiseRequest, type RequestInput, ticketSubject } from './request.ts'
 export { type AppraisalResult, appraisalResult, REQUIRED_CLAIMS } from './result.ts'

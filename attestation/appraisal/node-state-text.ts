@@ -145,6 +145,7 @@ const Stored = Type.Object(
       ),
     ),
     firstContact: Type.Boolean(),
+    anotherAk: Type.Optional(Type.Literal(true)),
     quarantine: Type.Optional(Type.Object({ rule: Type.String(), reason: Type.String(), at: Type.String() }, closed)),
   },
   closed,
@@ -153,7 +154,7 @@ type Stored = Static<typeof Stored>
 
 /** The state as text for the store; what a node sent ahead of any proof is left out. */
 export function serialiseNodeState(state: NodeState): string {
-  const { clock, boot, pcr, tickets, firstContact, quarantine } = state
+  const { clock, boot, pcr, tickets, firstContact, quarantine, anotherAk } = state
   return canonicalJson({
     v: 1,
     clock: { ...clock, clockMs: clock.clockMs.toString() },
@@ -162,6 +163,7 @@ export function serialiseNodeState(state: NodeState): string {
     tickets,
     firstContact,
     quarantine,
+    anotherAk,
   })
 }
 

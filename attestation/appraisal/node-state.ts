@@ -24,6 +24,8 @@ export interface NodeState {
   /** True until a log has been proved for the first time: tickets of before are not known here. */
   readonly firstContact: boolean
   readonly quarantine?: Quarantine
+  /** The node has another AK than the quotes that this state is of; until its first quote. */
+  readonly anotherAk?: true
 }
 
 /** Where this node's log is wanted from: for `challenge`, and for the log offset of every answer. */
@@ -41,6 +43,11 @@ export function wantedMachineLogs(_state: NodeState | undefined): WantedMachineL
 /** The state with a ticket that is about to be handed out; it must be stored before the ticket is sent. */
 export function withTicket(state: NodeState, ticket: PendingTicket): NodeState {
   return { ...state, tickets: [...state.tickets, ticket] }
+}
+
+/** The state when the node has proved another AK of its EK. Whatever stood against it stands. */
+export function withAnotherAk(state: NodeState): NodeState {
+  return { ...state, anotherAk: true }
 }
 
 /**

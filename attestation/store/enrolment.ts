@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { parseNodeState, serialiseNodeState, withAnotherAk } from '../appraisal/index.ts'
 import { blob } from './blob.ts'
 import { StoreError } from './errors.ts'
 import type { NodeEndorsement } from './node-endorsement.ts'
@@ -94,6 +95,43 @@ export async function updateAk(
   if (done.numUpdatedRows !== 1n) {
     throw new StoreError('STORE_CONFLICT', `node ${nodeId} has an attestation key already`)
   }
+  return await theNode(tx, nodeId)
+}
+
+/**
+ * Within a transaction: a node's AK is exchanged for another one of its EK. What is known of the node stays, and with it what stands against it; that it has
+ * another AK is part of it until the next quote.
+ *
+ * @throws StoreError STORE_CONFLICT when its AK is not `oldAkName`
+ */
+export async function exchangeAk(
+  tx: Kysely<Database>,
+  at: string,
+  nodeId: string,
+  ak: BoundAk,
+  oldAkName: string,
+  endorsed: Endorsed,
+): Promise<NodeRecord> {
+  const endorsement = await endorsementColumn(tx, at, endorsed)
+  const taken = await tx
+    .updateTable('nodes')
+    .set((eb) => ({ ak_public: null, ak_name: null, ak_certificate: null, generation: eb('generation', '+', 1) }))
+    .where('node_id', '=', nodeId)
+    .where('ak_name', '=', oldAkName)
+    .returning('state')
+    .executeTakeFirst()
+  if (taken === undefined) throw new StoreError('STORE_CONFLICT', `the attestation key of node ${nodeId} was changed`)
+  const state = taken.state === null ? null : serialiseNodeState(withAnotherAk(parseNodeState(taken.state)))
+  await tx
+    .updateTable('nodes')
+    .set({ ...akColumns(ak), endorsement, state, updated_at: at })
+    .where('node_id', '=', nodeId)
+    .execute()
+  const detail = JSON.stringify({ from: oldAkName, to: ak.name })
+  await tx
+    .insertInto('operator_acts')
+    .values({ at, operator: 'verifier', act: 'replace-ak', node_id: nodeId, detail })
+    .execute()
   return await theNode(tx, nodeId)
 }
 

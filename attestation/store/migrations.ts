@@ -125,7 +125,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   },
 }
 
-/** EK and node never part, and an AK goes only by being taken away first, which is an operator's act (`nodes rebind`). */
+/** EK and node never part, and an AK goes only by being taken away first: by an operator (`nodes rebind`), or when its successor is proved. */
 async function keepBinding(db: Kysely<unknown>): Promise<void> {
   await sql`create trigger nodes_binding before update on nodes
     when new.node_id <> old.node_id or new.ek_public <> old.ek_public

@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely'
-import { type Endorsed, type Enrolment, insertNode, redeemToken, updateAk } from './enrolment.ts'
+import { type Endorsed, type Enrolment, exchangeAk, insertNode, redeemToken, updateAk } from './enrolment.ts'
 import { asStoreError, StoreError } from './errors.ts'
 import { readDecisions, readVerdicts, type StoredDecision, type StoredVerdict } from './history.ts'
 import { eventCursor, moveEventCursor, type NodeEvent, readNodeEvents } from './node-events.ts'
@@ -95,6 +95,11 @@ export class Store {
   /** Binds an AK to a known node that has none: after `nodes rebind`. Its history starts anew. */
   async bindAk(nodeId: string, ak: BoundAk, endorsed?: Endorsed): Promise<NodeRecord> {
     return await this.#write((tx, at) => updateAk(tx, at, nodeId, ak, endorsed))
+  }
+
+  /** Binds another AK of the same EK to a node in place of the one it had, if that is still this one. Its history goes on. */
+  async replaceAk(nodeId: string, ak: BoundAk, oldAkName: string, endorsed: Endorsed): Promise<NodeRecord> {
+    return await this.#write((tx, at) => exchangeAk(tx, at, nodeId, ak, oldAkName, endorsed))
   }
 
   /** Admits a pending node with its one-time token. */

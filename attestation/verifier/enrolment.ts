@@ -83,7 +83,8 @@ export async function beginEnrolment(
       `attestation key ${akName} belongs to node ${owner}; one key is one node's`,
     )
   }
-  if (known?.ak !== undefined && known.ak.name !== akName) {
+  const replaced = known?.ak !== undefined && known.ak.name !== akName ? known.ak.name : undefined
+  if (replaced !== undefined && config.enrolment.akReplacement === 'operator') {
     throw new SessionError(
       'AK_NOT_BOUND',
       `node ${nodeId} is bound to another attestation key; if its TPM lost that one: holdfast nodes rebind ${nodeId.slice(0, 12)}`,
@@ -91,7 +92,7 @@ export async function beginEnrolment(
   }
   const redeems = known?.admission === 'pending' && hello.token !== undefined && config.enrolment.admission === 'token'
   const trust = endorsementTrust(ports)
-  if (known?.ak !== undefined && !redeems) {
+  if (known?.ak !== undefined && replaced === undefined && !redeems) {
     await endorseAgain(known, store, trust)
     return { node: known, ak }
   }
@@ -129,6 +130,14 @@ export async function completeEnrolment(
   }
   const token = admissionToken(hello, ports.config)
   try {
+    if (known?.ak !== undefined && known.ak.name !== toHex(ak.name)) {
+      const endorsed = endorsementRecord(
+        challenge.endorsement,
+        ports.config.enrolment.ekCertificateValidity,
+        ports.now(),
+      )
+      return { node: await ports.store.replaceAk(nodeId, bind(challenge, ports), known.ak.name, endorsed), ak }
+    }
     if (known?.ak !== undefined) {
       if (token === undefined) throw new TypeError('a bound node is activated again only to redeem a token')
       return { node: await ports.store.admitByToken(nodeId, token), ak }

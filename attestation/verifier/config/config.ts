@@ -60,6 +60,7 @@ const ConfigSchema = Type.Object(
           roots: Type.Optional(path('of the directory that holds TPM makers’ certificates')),
           ekCertificateValidity: Type.Optional(choice('ignore-expiry', 'at-issue', 'strict')),
           ekSha1Signatures: Type.Optional(choice('warn', 'refuse')),
+          akReplacement: Type.Optional(choice('automatic', 'operator')),
           listed: Type.Optional(Type.Array(NodeId, { maxItems: 100_000, description: 'a list of node IDs' })),
         },
         block('admission, roots, listed'),
@@ -153,6 +154,7 @@ export interface VerifierConfig {
     readonly roots: string
     readonly ekCertificateValidity: 'ignore-expiry' | 'at-issue' | 'strict'
     readonly ekSha1Signatures: 'warn' | 'refuse'
+    readonly akReplacement: 'automatic' | 'operator'
     readonly listed: ReadonlySet<string>
   }
   readonly attestation: {
@@ -218,6 +220,7 @@ function withDefaults(c: Static<typeof ConfigSchema>): VerifierConfig {
       roots: c.enrolment?.roots ?? join(dataDirectory, 'roots'),
       ekCertificateValidity: c.enrolment?.ekCertificateValidity ?? 'ignore-expiry',
       ekSha1Signatures: c.enrolment?.ekSha1Signatures ?? 'warn',
+      akReplacement: c.enrolment?.akReplacement ?? 'automatic',
       listed: new Set(c.enrolment?.listed ?? []),
     },
     attestation: {

@@ -14,7 +14,7 @@ describe('enrolment', () => {
   let used = 0
   const nextNode = () => fleet.node(used++)
   before(async () => {
-    fleet = await startFleet(14)
+    fleet = await startFleet(18)
   })
   afterEach(async () => await fleet.disconnect())
   after(async () => await fleet.stop())
@@ -135,19 +135,75 @@ describe('enrolment', () => {
     }
   })
 
-  it('refuses another AK for a known node until an operator says so', async () => {
+  /** A node that is known by the AK it had when it proved itself `seconds` into its fifth boot. */
+  const provedOnce = async (seconds: number): Promise<SoftNode> => {
     const node = nextNode()
+    node.tpm.clock = { ...node.tpm.clock, clockMs: BigInt(seconds) * 1000n, resetCount: 5 }
     const first = await fleet.connect(node)
     await first.enrol()
-    await first.prove()
+    assert.equal((await first.prove()).tier, 'affirming')
+    return node
+  }
+
+  /** TPM2_Clear and the boot after it: counters and clock at zero, the AK gone. */
+  const clear = (node: SoftNode): void => {
+    node.tpm.reset()
+    node.tpm.clock = { clockMs: 0n, resetCount: 0, restartCount: 0, safe: true }
     node.tpm.ak = newAk()
+    node.newBoot()
+  }
+
+  it('takes another AK of the same EK after TPM2_Clear, with a warning, and goes on', async () => {
+    const node = await provedOnce(1000)
+    clear(node)
     const second = await fleet.connect(node)
-    second.hello()
-    assert.equal(await second.refused(), 'AK_NOT_BOUND')
-    await act(node.nodeId, 'rebind')
+    await second.enrol()
+    const result = await second.prove()
+    assert.equal(result.tier, 'warning')
+    assert.match(result.findings.find((f) => f.rule === 'continuity.counters')?.message ?? '', /the TPM was cleared/)
+    second.quote({ t: 'evidence', purpose: 'periodic' })
+    assert.equal((await second.next('result')).tier, 'affirming')
+  })
+
+  it('does not forget a quarantine with the AK', async () => {
+    const node = await provedOnce(1000)
+    node.tpm.clock = { ...node.tpm.clock, resetCount: 4 } // rolled back, same AK
+    const second = await fleet.connect(node)
+    assert.equal((await second.login()).tier, 'contraindicated')
+    clear(node)
     const third = await fleet.connect(node)
     await third.enrol()
-    assert.equal((await third.prove()).tier, 'affirming')
+    assert.equal((await third.prove()).tier, 'contraindicated')
+  })
+
+  it('goes on with the log where the TPM was not cleared', async () => {
+    const node = await provedOnce(1000)
+    node.tpm.ak = newAk()
+    const second = await fleet.connect(node)
+    await second.enrol()
+    const { tier, findings } = await second.prove()
+    assert.equal(tier, 'affirming')
+    assert.match(findings.find((f) => f.rule === 'continuity.counters')?.message ?? '', /same-boot/)
+  })
+
+  it('leaves another AK to an operator where it is told to', async () => {
+    const strict = await startFleet(1, { enrolment: 'admission: listed\n  akReplacement: operator' })
+    try {
+      const node = strict.node(0)
+      const first = await strict.connect(node)
+      await first.enrol()
+      await first.prove()
+      node.tpm.ak = newAk()
+      const second = await strict.connect(node)
+      second.hello()
+      assert.equal(await second.refused(), 'AK_NOT_BOUND')
+      await strict.verifier.withStore(async (store) => await operate(store, node.nodeId, { act: 'rebind' }, 'anna'))
+      const third = await strict.connect(node)
+      await third.enrol()
+      assert.equal((await third.prove()).tier, 'affirming')
+    } finally {
+      await strict.stop()
+    }
   })
 
   it('refuses the AK of another node', async () => {
