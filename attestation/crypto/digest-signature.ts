@@ -1,12 +1,16 @@
 import { constants, createPublicKey, type KeyObject, publicDecrypt } from 'node:crypto'
 import { CURVES, type Curve, verifyEcdsaDigest } from './ecdsa-digest.ts'
-import type { HashAlgorithm } from './hash.ts'
+import { digest, type HashAlgorithm } from './hash.ts'
 import { KeyError } from './public-key.ts'
 
 /** A key that signs digests of files: other curves than a TPM's may occur. Parsed once; keep it. */
-export type FileKey =
+export type FileKey = {
+  /** SHA-1 of the subjectPublicKey's bits: RFC 5280 §4.2.1.2 method 1. Names the key, proves nothing. */
+  readonly identifier: Uint8Array
+} & (
   | { readonly kind: 'rsa'; readonly bits: number; readonly keyObject: KeyObject }
   | { readonly kind: 'ec'; readonly curve: Curve; readonly q: readonly [bigint, bigint] }
+)
 
 /** Hashes whose signatures are accepted; SHA-1 is none of them. */
 export type FileHash = Exclude<HashAlgorithm, 'sha1'> | 'sha224'
@@ -35,7 +39,12 @@ export function importFileKey(der: Uint8Array): FileKey {
   const bits = keyObject.asymmetricKeyDetails?.modulusLength
   if (keyObject.asymmetricKeyType === 'rsa' && bits !== undefined) {
     if (bits < MIN_RSA_BITS) throw new KeyError('KEY_UNSUPPORTED', `RSA-${bits} is too short to sign anything`)
-    return { kind: 'rsa', bits, keyObject }
+    return {
+      kind: 'rsa',
+      bits,
+      keyObject,
+      identifier: digest('sha1', keyObject.export({ format: 'der', type: 'pkcs1' })),
+    }
   }
   const jwk = ecJwk(keyObject)
   const curve = jwk === undefined || !Object.hasOwn(CURVES, jwk.crv) ? undefined : CURVES[jwk.crv]
@@ -45,7 +54,13 @@ export function importFileKey(der: Uint8Array): FileKey {
       `a ${keyObject.asymmetricKeyType} key that is neither RSA nor on ${Object.keys(CURVES).join(', ')}`,
     )
   }
-  return { kind: 'ec', curve, q: [base64urlNumber(jwk.x), base64urlNumber(jwk.y)] }
+  const point = Buffer.concat([Uint8Array.of(4), Buffer.from(jwk.x, 'base64url'), Buffer.from(jwk.y, 'base64url')])
+  return {
+    kind: 'ec',
+    curve,
+    q: [base64urlNumber(jwk.x), base64urlNumber(jwk.y)],
+    identifier: digest('sha1', point),
+  }
 }
 
 /**
@@ -55,19 +70,19 @@ export function importFileKey(der: Uint8Array): FileKey {
 export function verifyDigestSignature(
   key: FileKey,
   hash: FileHash,
-  digest: Uint8Array,
+  signed: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  if (digest.length !== DIGEST_BYTES[hash]) return false
+  if (signed.length !== DIGEST_BYTES[hash]) return false
   if (key.kind === 'ec') {
     const numbers = ecdsaNumbers(signature)
-    return numbers !== undefined && verifyEcdsaDigest(key.curve, key.q, digest, ...numbers)
+    return numbers !== undefined && verifyEcdsaDigest(key.curve, key.q, signed, ...numbers)
   }
   if (signature.length !== Math.ceil(key.bits / 8)) return false
   try {
     // the platform checks and strips the padding; the whole DigestInfo is compared, so no other encoding of it passes
     const info = publicDecrypt({ key: key.keyObject, padding: constants.RSA_PKCS1_PADDING }, signature)
-    return info.equals(Buffer.concat([Buffer.from(DIGEST_INFO[hash], 'hex'), digest]))
+    return info.equals(Buffer.concat([Buffer.from(DIGEST_INFO[hash], 'hex'), signed]))
   } catch {
     return false // no signature of this key
   }
