@@ -61,6 +61,26 @@ describe("the verifier's configuration", () => {
     ['a setting given twice', `${good}${good}`, /:2:1: .*unique/],
     ['an alias', 'policies: &a /x\ndataDirectory: *a\n', /aliases are not read/],
     ['a list instead of settings', '- a\n', /wants a map of settings/],
+    [
+      'a webhook in clear text',
+      `${good}webhooks: [{url: "http://alerts.example/x", secretFile: /s}]\n`,
+      /:2:\d+: .*clear text; use https/,
+    ],
+    [
+      'a webhook without its secret',
+      `${good}webhooks: [{url: "https://alerts.example/x"}]\n`,
+      /'secretFile' is missing/,
+    ],
+    [
+      'a webhook named twice',
+      `${good}webhooks: [{url: "https://a.example", secretFile: /s}, {url: "https://a.example", secretFile: /s}]\n`,
+      /named twice/,
+    ],
+    [
+      'a standing that does not exist',
+      `${good}webhooks: [{url: "https://a.example", secretFile: /s, standings: [angry]}]\n`,
+      /trusted, warning, failed, stale, pending, quarantined/,
+    ],
   ]
   for (const [what, text, message] of wrong) {
     it(`refuses ${what}`, () => {
