@@ -69,7 +69,7 @@ describe("the verifier's configuration", () => {
     [
       'a webhook without its secret',
       `${good}webhooks: [{url: "https://alerts.example/x"}]\n`,
-      /'secretFile' is missing/,
+      /'webhooks.0.secretFile' is missing/,
     ],
     [
       'a webhook named twice',
