@@ -53,6 +53,8 @@ export interface Extensions {
 export interface SubjectAltName {
   readonly directoryNames: readonly DistinguishedName[]
   readonly others: number
+  /** One of the others is a HardwareModuleName (RFC 4108 §5), as in IDevID certificates. */
+  readonly hardwareModule: boolean
 }
 
 export const NO_EXTENSIONS: Extensions = { present: [], critical: new Set(), values: new Map() }
@@ -160,19 +162,28 @@ export function readAuthorityKeyId(value: Uint8Array): Uint8Array | undefined {
   return r.optional('keyIdentifier', contextTagPrimitive(0))?.content
 }
 
+const HARDWARE_MODULE_NAME = '1.3.6.1.5.5.7.8.4'
+
 function readSubjectAltName(value: Uint8Array): SubjectAltName {
   const outer = new DerReader(value, 'subjectAltName')
   const r = outer.sequence('value')
   outer.end()
   const directoryNames: DistinguishedName[] = []
   let others = 0
+  let hardwareModule = false
   while (!r.done) {
     if (directoryNames.length + others === MAX_GENERAL_NAMES) {
       throw new EndorsementError('CERT_TOO_LARGE', `subjectAltName has more than ${MAX_GENERAL_NAMES} names`)
     }
     const { tag, content } = r.read('generalName')
     if (tag === contextTag(4)) directoryNames.push(decodeName(content, 'subjectAltName.directoryName'))
-    else others++
+    else {
+      others++
+      if (tag === contextTag(0)) {
+        const type = oidText(new DerReader(content, 'otherName').expect('type-id', TAG.oid).content)
+        hardwareModule ||= type === HARDWARE_MODULE_NAME
+      }
+    }
   }
-  return { directoryNames, others }
+  return { directoryNames, others, hardwareModule }
 }

@@ -36,6 +36,7 @@ export {
   type PathRule,
   type TpmIdentity,
 } from './ek-certificate.ts'
+export { ENCODING_ODDITIES, type EncodingOddity, encodingOddities } from './encoding.ts'
 export { EndorsementError, type EndorsementErrorCode } from './errors.ts'
 export { type Extensions, KEY_USAGE, type KeyUsageBit, type SubjectAltName } from './extensions.ts'
 export { issuerKeyFault } from './issuer-rules.ts'
@@ -50,6 +51,7 @@ export {
   verifyPlatform,
 } from './platform.ts'
 export { modulusBits, type SubjectPublicKey } from './public-key.ts'
+export { type CertificatePurpose, certificatePurpose, isSelfSigned } from './purpose.ts'
 export { isRocaModulus } from './roca.ts'
 export { makeRootStore, makeRootStoreOfBundle, type RootStore } from './roots.ts'
 export { signatureName } from './signature-algorithm.ts'

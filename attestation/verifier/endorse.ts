@@ -5,10 +5,11 @@ import {
   type PlatformResult,
   verifyEndorsement,
 } from '../endorsement/index.ts'
+import type { AgentMessage } from '../protocol/index.ts'
 import type { EvidenceItem, NodeEndorsement, NodePlatform, NodeRecord, Store } from '../store/index.ts'
-import type { Hello } from './enrolment.ts'
 import { SessionError } from './errors.ts'
 
+type Hello = Extract<AgentMessage, { t: 'hello' }>
 export type Endorsement = Exclude<EndorsementResult, { kind: 'refused' }>
 
 /**

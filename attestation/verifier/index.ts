@@ -8,5 +8,19 @@ export {
 } from './config/index.ts'
 export { SessionError, type SessionErrorCode } from './errors.ts'
 export type { TrustFile } from './identity.ts'
-export { importRoots, type ListedRoot, listRoots, readRootStore } from './roots.ts'
+export {
+  CabinetError,
+  type CabinetErrorCode,
+  findRoot,
+  type ImportedItem,
+  type ImportReport,
+  importRoots,
+  type ListedRoot,
+  type RootFlag,
+  type RootKind,
+  readRootStore,
+  removeRoot,
+  reportRoots,
+  type ShownRoot,
+} from './roots/index.ts'
 export { type RunningVerifier, runVerifier, type StartOptions, startVerifier } from './run.ts'

@@ -8,7 +8,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { codeOf, messageOf } from '../base/index.ts'
@@ -107,12 +107,12 @@ function createKey(file: string): string {
 }
 
 /** Writes a file so that it is either whole or absent after a crash. */
-export function writeFileDurably(file: string, content: string, mode: number): void {
+export function writeFileDurably(file: string, content: string | Uint8Array, mode: number): void {
   const temporary = `${file}.${process.pid}.new`
   const fd = openSync(temporary, 'w', mode)
   try {
     fchmodSync(fd, mode) // whatever the umask
-    writeSync(fd, content)
+    writeFileSync(fd, content)
     fsyncSync(fd)
   } finally {
     closeSync(fd)

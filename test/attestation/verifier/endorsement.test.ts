@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { importRoots, listRoots } from '../../../attestation/verifier/index.ts'
+import { importRoots, reportRoots } from '../../../attestation/verifier/index.ts'
 import { SoftNode } from '../../support/agent-peer.ts'
 import {
   caExtensions,
@@ -58,7 +58,7 @@ describe('an EK certificate', () => {
     assert.match(error.message, /EK_CHAIN_ISSUER_UNKNOWN/)
     importRoots(fleet.verifier.config.enrolment.roots, [rootFile])
     assert.deepEqual(
-      listRoots(fleet.verifier.config.enrolment.roots).map((r) => r.kind),
+      reportRoots(fleet.verifier.config.enrolment.roots, undefined, new Date()).map((r) => r.kind),
       ['root'],
     )
     await fleet.verifier.reload()

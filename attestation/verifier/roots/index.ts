@@ -1,0 +1,6 @@
+export { CabinetError, type CabinetErrorCode } from './cabinet.ts'
+export { readRootStore } from './directory.ts'
+export { findRoot, removeRoot } from './find.ts'
+export { type ImportedItem, type ImportReport, importRoots, type RootKind } from './import.ts'
+export { type ListedRoot, type RootFlag, reportRoots, type ShownRoot } from './report.ts'
+export { unpackWithProgram } from './unpack.ts'
