@@ -10,3 +10,21 @@ export {
   type VectorClaim,
   worstTier,
 } from './ar4si.ts'
+export { type ClaimsEncoding, fromBase64url, type Nonce, toBase64url } from './claims.ts'
+export {
+  checkEar,
+  EAR_PROFILE,
+  EAR_PROFILE_TRUSTEE,
+  EAR_PROFILE_VERAISON,
+  EAR_TYPE,
+  type Ear,
+  type EarAppraisal,
+  type EarDialect,
+  earDialect,
+  earTier,
+} from './ear.ts'
+export { signEar, verifyEarJwt } from './ear-jwt.ts'
+export { readEarCbor, readEarJson } from './ear-read.ts'
+export { writeEarCbor, writeEarJson } from './ear-write.ts'
+export { ResultError, type ResultErrorCode } from './errors.ts'
+export type { EarFinding } from './findings.ts'

@@ -4,17 +4,24 @@ import fc from 'fast-check'
 import { jwtVerify } from 'jose'
 import {
   appraisalResult,
-  EAR_PROFILE,
   EAR_SUBMOD,
   type EarContext,
   earClaims,
   type Finding,
   finding,
   REQUIRED_CLAIMS,
+} from '../../../attestation/appraisal/index.ts'
+import {
+  AR4SI,
+  AR4SI_ANY,
+  earTier,
+  readEarJson,
   signEar,
   type Tier,
+  tierOfValue,
   worstTier,
-} from '../../../attestation/appraisal/index.ts'
+  writeEarJson,
+} from '../../../attestation/results/index.ts'
 
 const TIERS: Tier[] = ['affirming', 'none', 'warning', 'contraindicated']
 const good = REQUIRED_CLAIMS.map((claim) => finding(`rule.${claim}`, 'affirming', claim, 'as it should be'))
@@ -72,6 +79,37 @@ describe('an appraisal result', () => {
   })
 })
 
+describe('a finding', () => {
+  it('names its entry of the vector by the AR4SI value it was given, and the graver one stays', () => {
+    const say = (...values: number[]) =>
+      appraisalResult([
+        ...good,
+        ...values.map((value) => finding('r', tierOfValue(value), 'executables', '', { value })),
+      ]).vector.executables
+    assert.equal(say(AR4SI.executables.approvedAtBoot), 3)
+    assert.equal(say(AR4SI.executables.knownBug, AR4SI.executables.unrecognised), 33)
+    assert.equal(say(AR4SI.executables.contraindicated, AR4SI_ANY.cryptoFailed, AR4SI.executables.unrecognised), 99)
+    assert.equal(say(AR4SI_ANY.unexpectedEvidence), 1)
+    assert.equal(say(AR4SI_ANY.verifierMalfunction, 2), -1)
+    assert.equal(say(), 2)
+  })
+
+  it('cannot have a value of another tier', () => {
+    assert.throws(() => finding('r', 'affirming', 'hardware', '', { value: AR4SI.hardware.unrecognised }), RangeError)
+    assert.throws(() => finding('r', 'warning', 'hardware', '', { value: 300 }), RangeError)
+  })
+
+  it('bounds what it says beside its message', () => {
+    const long = 'x'.repeat(10_000)
+    const { expected, seen, changed } = finding('r', 'none', 'hardware', '', {
+      expected: long,
+      seen: long,
+      changed: long,
+    })
+    assert.deepEqual([expected?.length, seen?.length, changed?.length], [512, 512, 512])
+  })
+})
+
 describe('an attestation result as EAR', () => {
   const context: EarContext = {
     verifierId: 'ab'.repeat(32),
@@ -82,11 +120,12 @@ describe('an attestation result as EAR', () => {
     verifier: { developer: 'https://holdfast.example', build: '0.1.0' },
     policyIds: ['sha256:00'],
   }
-  const claims = earClaims(appraisalResult(good), context)
+  const ear = earClaims(appraisalResult(good), context)
 
-  it('has the names of draft-03, whole seconds and the profile', () => {
-    assert.deepEqual(claims, {
-      eat_profile: EAR_PROFILE,
+  it('has the names of draft-03, whole seconds, the profile, and what each rule said', () => {
+    const findings = good.map(({ rule, tier, claim, message }) => ({ rule, tier, claim, message }))
+    assert.deepEqual(JSON.parse(writeEarJson(ear)), {
+      eat_profile: 'tag:ietf.org,2026:rats/ear#03',
       iat: 1772366400,
       exp: 1772366700,
       iss: context.verifierId,
@@ -98,9 +137,36 @@ describe('an attestation result as EAR', () => {
           ear_status: 'affirming',
           ear_trustworthiness_vector: { 'instance-identity': 2, hardware: 2, executables: 2, configuration: 2 },
           ear_appraisal_policy_ids: ['sha256:00'],
+          ear_holdfast_findings: { findings, omitted: 0 },
         },
       },
     })
+  })
+
+  it('has the older names on request', () => {
+    const claims = JSON.parse(writeEarJson(earClaims(appraisalResult(good), { ...context, dialect: 'dotted' })))
+    assert.equal(claims.eat_profile, 'tag:github.com,2023:veraison/ear')
+    assert.equal(claims.submods[EAR_SUBMOD]['ear.status'], 'affirming')
+    assert.equal(claims.submods[EAR_SUBMOD]['ear.appraisal-policy-id'], 'sha256:00')
+    assert.deepEqual(claims['ear.verifier-id'], context.verifier)
+  })
+
+  it('is none when a required claim is missing, for whoever reads it', () => {
+    const part = earClaims(appraisalResult(good.slice(1)), context)
+    const read = readEarJson(writeEarJson(part)).submods.get(EAR_SUBMOD)
+    assert.ok(read)
+    assert.deepEqual([read.status, earTier(read, REQUIRED_CLAIMS)], ['none', 'none'])
+  })
+
+  it('keeps to the room of a message, and says how many findings it left out', () => {
+    const many = Array.from({ length: 300 }, (_, i) =>
+      finding(`rule.${i}`, i === 299 ? 'contraindicated' : 'warning', 'executables', 'm'.repeat(500)),
+    )
+    const claims = JSON.parse(writeEarJson(earClaims(appraisalResult(many), context)))
+    const { findings, omitted } = claims.submods[EAR_SUBMOD].ear_holdfast_findings
+    assert.equal(findings.length + omitted, 300)
+    assert.equal(findings[0].rule, 'rule.299')
+    assert.ok(JSON.stringify(findings).length < 40_000)
   })
 
   it('is not made with a nonce that EAT cannot carry', () => {
@@ -111,10 +177,10 @@ describe('an attestation result as EAR', () => {
 
   it('is signed so that any JWT library verifies it, and not under another key', async () => {
     const key = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    const jwt = await signEar(claims, key.privateKey)
+    const jwt = await signEar(ear, key.privateKey)
     const options = { algorithms: ['ES256'], typ: 'eat+jwt', currentDate: context.issuedAt }
     const { payload } = await jwtVerify(jwt, key.publicKey, options)
-    assert.deepEqual(payload, claims)
+    assert.deepEqual(payload, JSON.parse(writeEarJson(ear)))
     const other = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     await assert.rejects(jwtVerify(jwt, other.publicKey, options))
   })
