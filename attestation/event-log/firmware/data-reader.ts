@@ -98,13 +98,15 @@ export class DataReader {
   }
 }
 
-/** RFC 4122 text of the 16 bytes of an EFI_GUID. */
+/** RFC 4122 text of the 16 bytes of an EFI_GUID: three integers and two byte fields. A dbx has hundreds of them. */
 export function guidText(bytes: Uint8Array): string {
   const hex = toHex(bytes)
-  const swapped = (from: number, to: number): string => {
-    let out = ''
-    for (let i = to - 2; i >= from; i -= 2) out += hex.slice(i, i + 2)
-    return out
-  }
-  return `${swapped(0, 8)}-${swapped(8, 12)}-${swapped(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+  let out = ''
+  for (const at of GUID_ORDER) out += at < 0 ? '-' : hex[at]
+  return out
 }
+
+/** Position in hex of each digit of the text; -1 for a dash. */
+const GUID_ORDER = [6, 7, 4, 5, 2, 3, 0, 1, -1, 10, 11, 8, 9, -1, 14, 15, 12, 13, -1, 16, 17, 18, 19, -1].concat(
+  Array.from({ length: 12 }, (_, i) => 20 + i),
+)

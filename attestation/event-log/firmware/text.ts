@@ -1,8 +1,8 @@
+import { bytesText } from '../../crypto/index.ts'
+
 /** Bytes as text, one character each: exact and total, so that what a log says can be compared and shown. */
 export function asciiText(bytes: Uint8Array, from = 0, to = bytes.length): string {
-  let text = ''
-  for (let i = from; i < to; i++) text += String.fromCharCode(bytes[i] as number) // i is inside
-  return text
+  return bytesText(bytes.subarray(from, to))
 }
 
 /** UTF-16LE code units as text, as they are; an odd byte at the end is left out. */
