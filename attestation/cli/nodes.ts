@@ -1,5 +1,6 @@
 import { Command } from 'commander'
-import { findNode, type NodeRecord, type OperatorAct, operate } from '../store/index.ts'
+import { findNode, type NodeEndorsement, type NodeRecord, type OperatorAct, operate } from '../store/index.ts'
+import { ekCheckCommand } from './ek-check.ts'
 import { configOption, formatOption, operatorName, parseLabels, withStore } from './options.ts'
 import { formatTable, printable } from './table.ts'
 
@@ -32,6 +33,7 @@ export function command(): Command {
   act(nodes, 'refuse', 'Let nodes do nothing any more.', { act: 'refuse' })
   act(nodes, 'release', 'End the quarantine of nodes, after you have looked at them.', { act: 'release' })
   act(nodes, 'rebind', 'Accept another attestation key of the same TPM, when the old one was lost.', { act: 'rebind' })
+  nodes.addCommand(ekCheckCommand())
   nodes
     .command('label')
     .argument('<node>', 'node ID, the beginning of one, or a host name')
@@ -50,6 +52,7 @@ Examples:
   holdfast nodes admit 3f9a
   holdfast nodes label 3f9a zone=a rack-
   holdfast nodes show web-7.example --format=json
+  holdfast nodes ek-check ek.der --roots /var/lib/holdfast-verifier/roots
 `
 
 function act(nodes: Command, name: string, description: string, what: OperatorAct): void {
@@ -109,6 +112,7 @@ async function show(name: string, options: ListOptions): Promise<void> {
     ...(node.quarantine === undefined ? [] : [['quarantine', node.quarantine]]),
     ['attestation key', node.ak?.name ?? 'none: waits for one (holdfast nodes rebind)'],
     ['EK certificate', node.ekCertificateSha256 ?? 'none: the EK is listed'],
+    ...endorsementFacts(node.endorsement),
     ['labels', labelText(node)],
     ['first seen', node.createdAt],
   ]
@@ -129,6 +133,26 @@ async function show(name: string, options: ListOptions): Promise<void> {
   )
 }
 
+function endorsementFacts(e: NodeEndorsement | undefined): string[][] {
+  if (e === undefined) return []
+  const { vendor, manufacturer, model, version } = e.tpm ?? {}
+  const root = e.path[e.path.length - 1]
+  const tpm = [vendor ?? manufacturer, model, version].filter((name) => name !== undefined)
+  const p = e.platform
+  const machine =
+    p?.state === 'bound' ? [p.manufacturer, p.model, p.version, p.serial].filter((n) => n !== undefined) : []
+  return [
+    ['endorsed', `${e.at} (${e.kind}, validity policy ${e.validity})`],
+    ...(tpm.length === 0 ? [] : [['TPM', tpm.join(' ')]]),
+    ...(root === undefined ? [] : [['root', `${root.subject} (${root.fingerprint.slice(0, 16)})`]]),
+    [
+      'platform',
+      p === undefined ? 'no certificate' : p.state === 'bound' ? machine.join(' ') : `${p.code}: ${p.message}`,
+    ],
+    ...e.findings.map((f) => ['note', `${f.message} (${f.rule})`]),
+  ]
+}
+
 /** Members that are always there; what is not known is null. */
 function toJson(n: NodeRecord) {
   return {
@@ -139,6 +163,7 @@ function toJson(n: NodeRecord) {
     quarantine: n.quarantine ?? null,
     akName: n.ak?.name ?? null,
     ekCertificateSha256: n.ekCertificateSha256 ?? null,
+    endorsement: n.endorsement ?? null,
     labels: n.labels,
     attributes: n.attributes,
     createdAt: n.createdAt,

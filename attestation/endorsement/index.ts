@@ -36,6 +36,14 @@ export {
   type PathRule,
   type TpmIdentity,
 } from './ek-certificate.ts'
+export {
+  type EkReport,
+  type EkReportInput,
+  type KnownEk,
+  type MissingCa,
+  type RuleOutcome,
+  reportEk,
+} from './ek-report.ts'
 export { ENCODING_ODDITIES, type EncodingOddity, encodingOddities } from './encoding.ts'
 export { EndorsementError, type EndorsementErrorCode } from './errors.ts'
 export { type Extensions, KEY_USAGE, type KeyUsageBit, type SubjectAltName } from './extensions.ts'
@@ -50,7 +58,7 @@ export {
   type PlatformTrust,
   verifyPlatform,
 } from './platform.ts'
-export { modulusBits, type SubjectPublicKey } from './public-key.ts'
+export { decodeSubjectPublicKey, modulusBits, type SubjectPublicKey } from './public-key.ts'
 export { type CertificatePurpose, certificatePurpose, isSelfSigned } from './purpose.ts'
 export { isRocaModulus } from './roca.ts'
 export { makeRootStore, makeRootStoreOfBundle, type RootStore } from './roots.ts'

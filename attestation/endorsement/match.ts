@@ -46,6 +46,12 @@ export function isOfEkTemplate(ek: TpmPublic): boolean {
   })
 }
 
+/** Are these two the same usable key? */
+export function sameKey(a: SubjectPublicKey, b: SubjectPublicKey): boolean {
+  if (a.kind === 'rsa') return b.kind === 'rsa' && a.exponent === b.exponent && sameNumber(a.modulus, b.modulus)
+  return a.kind === 'ec' && b.kind === 'ec' && a.curve === b.curve && sameNumber(a.x, b.x) && sameNumber(a.y, b.y)
+}
+
 /** TPMs may drop or keep leading zeros of a coordinate. */
 function sameNumber(a: Uint8Array, b: Uint8Array): boolean {
   return equalBytes(unsigned(a), unsigned(b))

@@ -19,6 +19,7 @@ export {
   type RootFlag,
   type RootKind,
   readRootStore,
+  readSources,
   removeRoot,
   reportRoots,
   type ShownRoot,
