@@ -52,21 +52,15 @@ export interface SessionResponse {
  */
 export function encodeCommand(command: TpmCommand, authorization?: CommandAuthorization): Uint8Array {
   const { code, handles, parameters } = command
-  const body = new WireWriter()
-  for (const { handle } of handles) body.u32(handle)
+  const areaBytes = authorization === undefined ? 0 : 9 + authorization.nonce.length + authorization.hmac.length
+  const w = new WireWriter().u16(authorization === undefined ? TPM_ST_NO_SESSIONS : TPM_ST_SESSIONS)
+  w.u32(HEADER_BYTES + 4 * handles.length + (areaBytes === 0 ? 0 : 4 + areaBytes) + parameters.length).u32(code)
+  for (const { handle } of handles) w.u32(handle)
   if (authorization !== undefined) {
     const { session, nonce, attributes, hmac } = authorization
-    body.u32(4 + 2 + nonce.length + 1 + 2 + hmac.length) // authorizationSize
-    body.u32(session).tpm2b(nonce).u8(attributes).tpm2b(hmac)
+    w.u32(areaBytes).u32(session).tpm2b(nonce).u8(attributes).tpm2b(hmac)
   }
-  const bytes = body.bytes(parameters).finish()
-  const tag = authorization === undefined ? TPM_ST_NO_SESSIONS : TPM_ST_SESSIONS
-  return new WireWriter()
-    .u16(tag)
-    .u32(HEADER_BYTES + bytes.length)
-    .u32(code)
-    .bytes(bytes)
-    .finish()
+  return w.bytes(parameters).finish()
 }
 
 /**

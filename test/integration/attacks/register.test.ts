@@ -76,8 +76,9 @@ describe('somebody else extends the register of the launch log', () => {
   function watchLaunch(hooks: {
     readonly quote?: () => void
     readonly launchRecord?: (command: Uint8Array) => ProxyAction
+    readonly launchAnswer?: () => ProxyAction
   }): void {
-    let stage: 'before' | 'measured' | 'quoted' | 'done' = 'before'
+    let stage: 'before' | 'measured' | 'quoted' | 'done' | 'over' = 'before'
     proxy.rules = {
       beforeCommand: ({ code, bytes }): ProxyAction => {
         if (code === TPM_CC.PCR_Extend && stage === 'quoted') {
@@ -91,6 +92,10 @@ describe('somebody else extends the register of the launch log', () => {
         if (code === TPM_CC.Quote && stage === 'measured') {
           stage = 'quoted'
           hooks.quote?.()
+        }
+        if (code === TPM_CC.PCR_Extend && stage === 'done') {
+          stage = 'over'
+          return hooks.launchAnswer?.() ?? 'pass'
         }
         return 'pass'
       },
@@ -120,20 +125,40 @@ describe('somebody else extends the register of the launch log', () => {
     await isContraindicated()
   })
 
-  it('on the bus, another digest in place of the launch record: nothing starts, for the register is read back', async () => {
-    let forged = 0
-    watchLaunch({
-      launchRecord: (command) => {
-        forged++
+  const tampered: { name: string; change(command: Uint8Array): ProxyAction; answer?: Uint8Array }[] = [
+    {
+      name: 'another digest in place of the launch record',
+      change: (command) => {
         const other = command.slice()
         other[other.length - 1] = (other.at(-1) ?? 0) ^ 1
         return { instead: other }
       },
+    },
+    {
+      name: 'no launch record at all, and success',
+      change: () => ({ instead: Uint8Array.of(0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x7b, 0, 1) }), // TPM2_GetRandom of a byte
+      answer: Uint8Array.of(0x80, 0x02, 0, 0, 0, 19, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0),
+    },
+  ]
+  for (const { name, change, answer } of tampered) {
+    it(`on the bus, ${name}: nothing starts, and log and register come to terms`, async () => {
+      let forged = 0
+      watchLaunch({
+        launchRecord: (command) => {
+          forged++
+          return change(command)
+        },
+        ...(answer === undefined ? {} : { launchAnswer: () => ({ instead: answer }) }),
+      })
+      await expectRefusal(node, ['AGENT_FAILED', 'TPM_TAMPERED'])
+      assert.equal(forged, 1)
+      await node.d.agent.waitUntil('a settled log', async () => {
+        const { log } = await node.d.status()
+        return log.settled && log.breaks === 0 ? true : undefined
+      })
+      await assertUsable(node)
     })
-    await expectRefusal(node, ['AGENT_FAILED', 'LAUNCH_LOG_REGISTER_MISMATCH'])
-    assert.equal(forged, 1)
-    await isContraindicated()
-  })
+  }
 
   it("while the agent is stopped: the next agent records the break, and an operator's release does not make up for it", async () => {
     const { d } = node
