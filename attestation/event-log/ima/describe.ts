@@ -92,7 +92,7 @@ function extended(violation: boolean, hashed: Uint8Array, { banks, rules }: ImaE
 /** One line for people: what was measured. Total. */
 export function describeImaMeasurement(measurement: ImaMeasurement, violation: boolean): string {
   const { digest, name, signature, buffer, appended, evmSignature, owner } = measurement
-  const parts = [shown(name ?? '(no name)')]
+  const parts = [printableName(name ?? '(no name)')]
   if (violation) parts.push('measured while it could be written: what was read may not be what the digest says')
   else if (digest !== undefined)
     parts.push(`${digest.of === 'verity' ? 'fs-verity ' : ''}${digest.algorithm}:${toHex(digest.bytes)}`)
@@ -123,7 +123,7 @@ function asText(buffer: Uint8Array): string | undefined {
 }
 
 /** A binary string as a line of text: what is not UTF-8 or would move the cursor is escaped. */
-export function shown(binary: string): string {
+export function printableName(binary: string): string {
   let text = binary
   try {
     text = fromUtf8(Uint8Array.from(binary, (character) => character.charCodeAt(0)))

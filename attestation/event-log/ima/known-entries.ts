@@ -1,4 +1,4 @@
-import { type DigestBuffer, type HashAlgorithm, hashSize } from '../../crypto/index.ts'
+import { type HashAlgorithm, hashSize } from '../../crypto/index.ts'
 import type { ImaCursor } from './cursor.ts'
 
 /** Entries that are remembered; a fleet of one operating system runs some ten thousand different files. */
@@ -21,10 +21,13 @@ export interface KnownImaEntries {
   readonly find: (c: ImaCursor) => number
   /** What was remembered with it: never 0. */
   readonly mark: (slot: number) => number
-  /** Writes the digest into `out` from `at` on, counted in 32 bit words. */
-  readonly digestInto: (slot: number, out: Int32Array, at: number) => void
-  /** @param mark 1 to 255 */
-  readonly add: (c: ImaCursor, mark: number, digest: DigestBuffer, at: number) => void
+  /** Writes the digest into `words` from `at` on. */
+  readonly digestInto: (slot: number, words: Int32Array, at: number) => void
+  /**
+   * @param mark 1 to 255
+   * @param words the digest from `at` on
+   */
+  readonly add: (c: ImaCursor, mark: number, words: Int32Array, at: number) => void
 }
 
 /** @param bank the bank whose digests are remembered */
@@ -73,11 +76,11 @@ export function knownImaEntries(bank: HashAlgorithm): KnownImaEntries {
       return -1
     },
     mark: (slot) => marks[slot] as number,
-    digestInto: (slot, out, at) => {
+    digestInto: (slot, to, at) => {
       const from = slot * words
-      for (let i = 0; i < words; i++) out[at + i] = digests[from + i] as number
+      for (let i = 0; i < words; i++) to[at + i] = digests[from + i] as number
     },
-    add: (c, mark, digest, at) => {
+    add: (c, mark, from, at) => {
       const size = c.end - c.digestAt
       if (size > MAX_ENTRY_BYTES) return
       if (used + size > ARENA_BYTES) {
@@ -91,7 +94,7 @@ export function knownImaEntries(bank: HashAlgorithm): KnownImaEntries {
       starts[slot] = used
       forms[slot] = formOf(c)
       marks[slot] = mark
-      for (let i = 0; i < words; i++) digests[slot * words + i] = digest.readInt32LE(at + 4 * i)
+      for (let i = 0; i < words; i++) digests[slot * words + i] = from[at + i] as number
       used += size
     },
   }

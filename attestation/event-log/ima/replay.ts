@@ -192,7 +192,7 @@ function walkEntries(
       } else {
         eventDigest(c, chain)
         const mark = visitor === undefined ? 0 : visitor.visit(c, false)
-        if (mark !== 0) remembered?.add(c, mark, chain.bytes, chain.size)
+        if (mark !== 0) remembered?.add(c, mark, chain.words, chain.size / 4)
       }
     }
     digestInto(chain.bank, chain.bytes, chain.bytes, 0)
