@@ -29,15 +29,12 @@ export interface ExtendChain {
 /** @throws RangeError for a start that is not of the bank's length */
 export function extendChain(alg: HashAlgorithm, start: Uint8Array): ExtendChain {
   const size = hashSize(alg)
-  const check = (bytes: Uint8Array): void => {
-    if (bytes.length !== size) throw new RangeError(`${bytes.length} bytes where a ${alg} value has ${size}`)
-  }
-  check(start)
+  if (start.length !== size) throw wrongSize(alg, start)
   const state = Buffer.alloc(2 * size)
   state.set(start)
   return {
     extend: (digest) => {
-      check(digest)
+      if (digest.length !== size) throw wrongSize(alg, digest)
       state.set(digest, size)
       const value = hash(alg, state, 'binary')
       state.write(value, 0, size, 'latin1')
@@ -45,6 +42,10 @@ export function extendChain(alg: HashAlgorithm, start: Uint8Array): ExtendChain 
     },
     value: () => new Uint8Array(state.subarray(0, size)),
   }
+}
+
+function wrongSize(alg: HashAlgorithm, bytes: Uint8Array): RangeError {
+  return new RangeError(`${bytes.length} bytes where a ${alg} value has ${hashSize(alg)}`)
 }
 
 function view(bytes: Uint8Array): Buffer {

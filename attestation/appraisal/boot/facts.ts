@@ -27,12 +27,11 @@ export interface KeyEntry {
   readonly subject?: string
 }
 
-/** A variable of signature lists. */
+/** A variable of signature lists. Each field is made when it is asked for: a dbx has hundreds of entries. */
 export interface KeyList {
   /** SHA-256 of the variable's content, lowercase hex: names this very revision. */
   readonly sha256: string
   readonly count: number
-  /** Made when asked for: a dbx has hundreds. */
   readonly entries: readonly KeyEntry[]
 }
 

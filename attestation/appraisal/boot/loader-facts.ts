@@ -1,7 +1,7 @@
 import { EV, type IplData, type TaggedEventData, type WindowsEvent } from '../../event-log/index.ts'
 import type { BootEvent } from './boot-log.ts'
 import { digestTexts, type FactSource } from './fact-source.ts'
-import type { BootFacts, CommandLine, Fact, MeasuredFile, WindowsFact } from './facts.ts'
+import type { BootFacts, CommandLine, DigestTexts, Fact, MeasuredFile, WindowsFact } from './facts.ts'
 
 /** Tags of Linux's EFI stub: it measures content into PCR 9 and logs its name only. Source: Linux 6.9, drivers/firmware/efi/libstub. */
 const LINUX_INITRD = 0x8f3b22ec
@@ -49,7 +49,6 @@ export function loaderFacts(source: FactSource): LoaderFacts {
 }
 
 function addIpl({ fact }: FactSource, entry: BootEvent, { writer, what, text }: IplData, found: Found): void {
-  const file = (): Fact<MeasuredFile> => fact(entry, { name: text, digests: digestTexts(entry.event.digests) })
   switch (what) {
     case 'command':
     case 'module-command-line':
@@ -62,22 +61,22 @@ function addIpl({ fact }: FactSource, entry: BootEvent, { writer, what, text }: 
       found.commandLines.push(fact(entry, { writer: 'systemd', text, digests: digestTexts(entry.event.digests) }))
       return
     case 'file':
-      if (writer === 'grub') found.files.push(file())
-      else found.initrds.push(file())
+      if (writer === 'grub') found.files.push(fact(entry, measuredFile(text, entry)))
+      else found.initrds.push(fact(entry, measuredFile(text, entry)))
       return
     case 'variable':
-      found.shimVariables.push(file())
+      found.shimVariables.push(fact(entry, measuredFile(text, entry)))
       return
     case 'section':
       // the stub measures a section's name, which its data covers, and then its content under the same name
       if (entry.coverage.coverage === 'data') return
-      found.sections.push(file())
+      found.sections.push(fact(entry, measuredFile(text, entry)))
       if (text === '.cmdline') {
         found.commandLines.push(
           fact(entry, { writer: 'unified-kernel-image', digests: digestTexts(entry.event.digests) }),
         )
       }
-      if (text === '.initrd') found.initrds.push(file())
+      if (text === '.initrd') found.initrds.push(fact(entry, measuredFile(text, entry)))
       return
     case 'text':
     case 'bytes':
@@ -87,10 +86,22 @@ function addIpl({ fact }: FactSource, entry: BootEvent, { writer, what, text }: 
 
 function addTagged({ fact }: FactSource, entry: BootEvent, { events }: TaggedEventData, found: Found): void {
   for (const { id, text, name } of events) {
-    const digests = digestTexts(entry.event.digests)
-    if (id === LINUX_INITRD) found.initrds.push(fact(entry, { name: text ?? 'initrd', digests }))
-    else if (id === LINUX_COMMAND_LINE) found.commandLines.push(fact(entry, { writer: 'linux', digests }))
-    else if (name !== undefined) found.files.push(fact(entry, { name, digests }))
+    if (id === LINUX_INITRD) found.initrds.push(fact(entry, measuredFile(text ?? 'initrd', entry)))
+    else if (id === LINUX_COMMAND_LINE) {
+      found.commandLines.push(fact(entry, { writer: 'linux', digests: digestTexts(entry.event.digests) }))
+    } else if (name !== undefined) found.files.push(fact(entry, measuredFile(name, entry)))
+  }
+}
+
+/** GRUB measures dozens of files, and few policies ask for one. */
+function measuredFile(name: string, { event }: BootEvent): MeasuredFile {
+  let digests: DigestTexts | undefined
+  return {
+    name,
+    get digests() {
+      digests ??= digestTexts(event.digests)
+      return digests
+    },
   }
 }
 

@@ -85,13 +85,11 @@ export function replayBoot(input: ReplayInput): ReadonlyMap<number, RegisterOutc
   for (let register = 0; register <= LAST_PCR; register++) {
     if (input.elsewhere.has(register) || RESETTABLE_PCRS.has(register)) continue
     const quoted = input.quoted.get(register)
-    const events = eventsOf(input, register, loggedLater)
-    if (quoted === undefined) {
-      if (events.firmware.length + events.later.length > 0)
-        outcomes.set(register, { state: 'not-quoted', banks: [], unlogged: [] })
-      continue
+    if (quoted !== undefined) {
+      outcomes.set(register, replayOne(input, register, quoted, eventsOf(input, register, loggedLater)))
+    } else if (input.boot?.of(register)[0] !== undefined || loggedLater.has(register)) {
+      outcomes.set(register, { state: 'not-quoted', banks: [], unlogged: [] })
     }
-    outcomes.set(register, replayOne(input, register, quoted, events))
   }
   return outcomes
 }
@@ -109,14 +107,18 @@ function eventsOf(
   later: ReadonlyMap<number, readonly { source: LogSource; event: LogEvent }[]>,
 ): RegisterEvents {
   const next = previous?.registers[register]?.next ?? {}
-  const after = (source: LogSource, index: number): boolean => index >= (next[source] ?? 0)
-  const firmware = boot?.of(register) ?? []
-  const others = later.get(register) ?? []
-  const out = {
-    firmware: firmware.filter((e) => after('firmware', e.event.index)).map((e) => e.event.digests),
-    later: others.filter((e) => after(e.source, e.event.index)).map((e) => e.event.digests),
+  let skipped = 0
+  const firmware: EventDigests[] = []
+  for (const { event } of boot?.of(register) ?? []) {
+    if (event.index < (next.firmware ?? 0)) skipped++
+    else firmware.push(event.digests)
   }
-  return { ...out, skipped: firmware.length + others.length - out.firmware.length - out.later.length }
+  const others: EventDigests[] = []
+  for (const { source, event } of later.get(register) ?? []) {
+    if (event.index < (next[source] ?? 0)) skipped++
+    else others.push(event.digests)
+  }
+  return { skipped, firmware, later: others }
 }
 
 function laterByRegister(
@@ -141,7 +143,7 @@ function replayOne(
   events: RegisterEvents,
 ): RegisterOutcome {
   const kept = input.previous?.registers[register]
-  const all = [...events.firmware, ...events.later]
+  const all = events.later.length === 0 ? events.firmware : [...events.firmware, ...events.later]
   if (kept === undefined && isLogMissing(input, register)) return { state: 'log-missing', banks: [], unlogged: [] }
   if (all.length === 0 && kept === undefined) return untouched(register, quoted)
 
@@ -209,9 +211,10 @@ function splitBanks(
   events: readonly EventDigests[],
   kept: RegisterState | undefined,
 ): Record<'banks' | 'unlogged' | 'lost', readonly HashAlgorithm[]> {
-  const listed = new Set(boot?.log.algorithms.map((a) => a.bank))
   const known = (bank: HashAlgorithm): boolean =>
-    kept !== undefined ? kept.values[bank] !== undefined : listed.has(bank) || events.some((d) => d[bank] !== undefined)
+    kept !== undefined
+      ? kept.values[bank] !== undefined
+      : boot?.log.algorithms.some((a) => a.bank === bank) || events.some((d) => d[bank] !== undefined)
   const banks = banksOf(quoted)
   const lost = banks.filter((bank) => kept?.incomplete?.includes(bank))
   return { banks: banks.filter(known), unlogged: banks.filter((bank) => !known(bank) && !lost.includes(bank)), lost }

@@ -72,10 +72,16 @@ function keyList({ data }: SecureBootVariable): KeyList | undefined {
   const { value } = data
   if (value.form !== 'empty' && value.form !== 'signature-lists') return undefined
   const lists = value.form === 'empty' ? [] : value.lists
+  let sha256: string | undefined
   let entries: readonly KeyEntry[] | undefined
   return {
-    sha256: toHex(digest('sha256', data.data)),
-    count: lists.reduce((sum, list) => sum + list.entries.length, 0),
+    get sha256() {
+      sha256 ??= toHex(digest('sha256', data.data))
+      return sha256
+    },
+    get count() {
+      return lists.reduce((sum, list) => sum + list.entries.length, 0)
+    },
     get entries() {
       entries ??= lists.flatMap(listEntries)
       return entries

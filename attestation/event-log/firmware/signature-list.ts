@@ -96,13 +96,24 @@ function readList(r: DataReader): SignatureList {
     throw r.error('SignatureSize', `${size} does not divide the list's ${signatureBytes} bytes`)
   }
   r.bytesOf('SignatureHeader', headerSize)
-  const signatures = new DataReader(r.bytesOf('Signatures', signatureBytes), STRUCTURE)
-  const entries: SignatureEntry[] = []
-  while (signatures.remaining > 0) {
-    entries.push({
-      owner: signatures.guid('SignatureOwner'),
-      data: signatures.bytesOf('SignatureData', size - OWNER_BYTES),
-    })
+  const signatures = r.bytesOf('Signatures', signatureBytes)
+  let entries: readonly SignatureEntry[] | undefined
+  return {
+    type,
+    ...(known !== undefined && { typeName: known.name }),
+    // a dbx has hundreds, its form is checked already, and few look at them
+    get entries() {
+      entries ??= readEntries(signatures, size)
+      return entries
+    },
   }
-  return known === undefined ? { type, entries } : { type, typeName: known.name, entries }
+}
+
+function readEntries(signatures: Uint8Array, size: number): SignatureEntry[] {
+  const r = new DataReader(signatures, STRUCTURE)
+  const entries: SignatureEntry[] = []
+  while (r.remaining > 0) {
+    entries.push({ owner: r.guid('SignatureOwner'), data: r.bytesOf('SignatureData', size - OWNER_BYTES) })
+  }
+  return entries
 }
