@@ -171,7 +171,7 @@ function makeUplink(
   const { loaded, tpm, logger, version } = options
   const { config, trust, enrolmentToken } = loaded
   if (trust === undefined || config.mode === 'off') return undefined
-  const { ekPublic, ekCertificate, ekChain, akPublic } = identity.tpm
+  const { ekPublic, ekCertificate, ekChain, akPublic, platformCertificate } = identity.tpm
   return new Uplink({
     trust,
     identity,
@@ -182,6 +182,7 @@ function makeUplink(
       ekPublic,
       ...(ekCertificate === undefined ? {} : { ekCertificate }),
       ekChain: [...ekChain],
+      ...(platformCertificate === undefined ? {} : { platformCertificate }),
       akPublic,
       pcr: config.pcr,
       banks: [...description.banks],

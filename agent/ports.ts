@@ -26,6 +26,8 @@ export interface TpmIdentity {
   readonly ekCertificate?: Uint8Array
   /** DER certificates of the chain NV range (0x01C00100 and up), in NV order; may be empty. */
   readonly ekChain: readonly Uint8Array[]
+  /** As NV has it (0x01C08000), cut to its own length: an X.509 or an attribute certificate. */
+  readonly platformCertificate?: Uint8Array
   /** TPMT_PUBLIC of the AK. */
   readonly akPublic: Uint8Array
 }

@@ -29,6 +29,8 @@ export interface EndorsementKey {
   /** DER, cut to its own length. */
   readonly certificate?: Uint8Array
   readonly chain: readonly Uint8Array[]
+  /** Platform certificate, DER or as long as NV has it; absent where there is none. */
+  readonly platformCertificate?: Uint8Array
   /** Persistent handle, where the key is there already; else it is made anew from its template. */
   readonly persistentHandle?: number
   readonly template: EkTemplate
@@ -63,13 +65,13 @@ export async function findEndorsementKey(c: TpmConnection): Promise<EndorsementK
       )
       continue
     }
-    return { ...found, certificate, chain: await readChain(c, indices), template }
+    return { ...found, certificate, ...(await readCompany(c, indices)), template }
   }
   if (mismatches.length > 0) {
     const message = `no EK matches its certificate: ${mismatches.join('; ')}. The vendor may use its own template, or the endorsement seed was changed`
     throw new TpmError('TPM_EK_MISMATCH', message)
   }
-  return findUncertified(c, templates, persistent)
+  return { ...(await findUncertified(c, templates, persistent)), ...(await readCompany(c, indices)) }
 }
 
 /** Loads the EK; release() flushes it unless it is persistent. `public` is that of `ek`, whatever the handle says of itself. */
@@ -198,11 +200,47 @@ function leftPad(bytes: Uint8Array, size: number): Uint8Array {
   return out
 }
 
+/** What accompanies an EK: the chain, and the platform certificate. */
+async function readCompany(
+  c: TpmConnection,
+  indices: readonly number[],
+): Promise<Pick<EndorsementKey, 'chain' | 'platformCertificate'>> {
+  const platformCertificate = await readPlatformCertificate(c, indices)
+  const chain = await readChain(c, indices)
+  return platformCertificate === undefined ? { chain } : { chain, platformCertificate }
+}
+
+/** TCG PC Client Platform TPM Profile: where a platform certificate is, an X.509 or an attribute certificate. */
+const PLATFORM_CERTIFICATE_INDEX = 0x01c08000
+/** What a hello carries. */
+const MAX_PLATFORM_CERTIFICATE_BYTES = 8192
+
+async function readPlatformCertificate(c: TpmConnection, indices: readonly number[]): Promise<Uint8Array | undefined> {
+  if (!indices.includes(PLATFORM_CERTIFICATE_INDEX)) return undefined
+  const bytes = await nvReadIfReadable(c, PLATFORM_CERTIFICATE_INDEX)
+  const size = derLength(bytes)
+  const fits = size !== undefined && size <= bytes.length && size <= MAX_PLATFORM_CERTIFICATE_BYTES
+  return fits ? bytes.slice(0, size) : undefined
+}
+
+/** Neither chain nor platform certificate is needed to be let in: an index that is empty or locked counts as none. */
+async function nvReadIfReadable(c: TpmConnection, index: number): Promise<Uint8Array> {
+  try {
+    return await nvRead(c, index)
+  } catch (err) {
+    const unreadable = err instanceof TssError && (err.code === 'TSS_AUTH_FAILED' || err.code === 'TSS_COMMAND_FAILED')
+    if (unreadable) return new Uint8Array()
+    throw err
+  }
+}
+
 /** Certificates follow one another through the indices of the range; one may go on in the next index, and an index may be padded. */
 async function readChain(c: TpmConnection, indices: readonly number[]): Promise<readonly Uint8Array[]> {
   const parts: Uint8Array[] = []
   for (const index of indices) {
-    if (index >= EK_CHAIN_INDICES.first && index <= EK_CHAIN_INDICES.last) parts.push(await nvRead(c, index))
+    if (index >= EK_CHAIN_INDICES.first && index <= EK_CHAIN_INDICES.last) {
+      parts.push(await nvReadIfReadable(c, index))
+    }
   }
   const chain: Uint8Array[] = []
   let rest: Uint8Array = concatBytes(...parts)

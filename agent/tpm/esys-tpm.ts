@@ -138,8 +138,13 @@ export class EsysTpm implements Tpm {
   provisionIdentity(): Promise<TpmIdentity> {
     return this.#onSameStart(async () => {
       const { ek, ak } = await this.#provisioned()
-      const identity = { ekPublic: ek.public, ekChain: ek.chain, akPublic: ak.public }
-      return ek.certificate === undefined ? identity : { ...identity, ekCertificate: ek.certificate }
+      return {
+        ekPublic: ek.public,
+        ekChain: ek.chain,
+        akPublic: ak.public,
+        ...(ek.certificate !== undefined && { ekCertificate: ek.certificate }),
+        ...(ek.platformCertificate !== undefined && { platformCertificate: ek.platformCertificate }),
+      }
     })
   }
 
@@ -167,8 +172,9 @@ export class EsysTpm implements Tpm {
 
   quote(extraData: Uint8Array, selection: readonly PcrSelection[]): Promise<QuoteBytes> {
     return this.#onSameStart(async () => {
-      const { akLease } = await this.#provisioned()
-      const quoted = await quote(this.#connection, akLease.tr, extraData, selection)
+      const { ak, akLease } = await this.#provisioned()
+      const key = { tr: akLease.tr, public: ak.public }
+      const quoted = await quote(this.#connection, key, extraData, selection)
       if (!this.#isThisStart(decodeQuoteAttest(quoted.attest).clockInfo)) throw this.#noticeRestart()
       return quoted
     })

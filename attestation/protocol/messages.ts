@@ -78,6 +78,8 @@ export const HelloSchema = Type.Object(
     ekPublic: bytes(1, 2048),
     ekCertificate: Type.Optional(bytes(1, 8192)),
     ekChain: Type.Array(bytes(1, 8192), { maxItems: 8 }),
+    /** Binds the EK to a chassis: an X.509 or an attribute certificate. */
+    platformCertificate: Type.Optional(bytes(1, 8192)),
     akPublic: bytes(1, 2048),
     pcr: Pcr,
     banks: Type.Array(Bank, { minItems: 1, maxItems: 4, uniqueItems: true }),

@@ -17,8 +17,13 @@ export type Endorsement = Exclude<EndorsementResult, { kind: 'refused' }>
  * @throws SessionError EK_NOT_TRUSTED
  */
 export function endorse(hello: Hello, nodeId: string, trust: EndorsementTrust): Endorsement {
-  const { ekPublic, ekChain, ekCertificate } = hello
-  const claim = { ekPublic, ekChain, ...(ekCertificate !== undefined && { ekCertificate }) }
+  const { ekPublic, ekChain, ekCertificate, platformCertificate } = hello
+  const claim = {
+    ekPublic,
+    ekChain,
+    ...(ekCertificate !== undefined && { ekCertificate }),
+    ...(platformCertificate !== undefined && { platformCertificate }),
+  }
   return trusted(claim, nodeId, trust)
 }
 

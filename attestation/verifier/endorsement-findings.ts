@@ -26,7 +26,7 @@ export function endorsementFindings({ ekCertified, endorsement }: EndorsedNode):
 
 function ekMessage({ kind, at, path, tpm, validity, findings, platform }: NodeEndorsement): string {
   const notes = findings.map((f) => `; ${f.rule}: ${f.message}`)
-  if (isUnchecked(platform)) notes.push(`; its platform certificate says nothing yet: ${platform.message}`)
+  if (isUnchecked(platform)) notes.push(`; its platform certificate proves nothing: ${platform.message}`)
   const day = at.slice(0, 10)
   if (kind === 'listed') return `an operator listed its EK, as of ${day}${notes.join('')}`
   const root = path[path.length - 1]
@@ -49,9 +49,14 @@ function platformFinding({ platform }: NodeEndorsement): Finding | undefined {
   return finding('enrolment.platform', 'affirming', 'hardware', why)
 }
 
-/** Nothing is wrong with it so far as anybody can tell: the operator has no root of that maker. */
+/**
+ * Nothing is wrong with it so far as anybody can tell: the operator has no root of that maker, or it is about another EK, of which
+ * a TPM may have several. It gives no facts then, and takes nothing away.
+ */
 function isUnchecked(
   platform: NodeEndorsement['platform'],
 ): platform is { state: 'refused'; code: string; message: string } {
-  return platform?.state === 'refused' && platform.code === 'EK_CHAIN_ISSUER_UNKNOWN'
+  return platform?.state === 'refused' && UNCHECKED.has(platform.code)
 }
+
+const UNCHECKED: ReadonlySet<string> = new Set(['EK_CHAIN_ISSUER_UNKNOWN', 'PLATFORM_NOT_BOUND'])
