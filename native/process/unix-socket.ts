@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { ProcessError } from './errors.ts'
-import { errnoName, libc } from './libc.ts'
+import { errnoName, type Libc, libc } from './libc.ts'
 
 // <sys/socket.h> of Linux; SOL_SOCKET and SO_PEERCRED are these on x86_64 and aarch64.
 const SOL_SOCKET = 1
@@ -37,11 +37,11 @@ export function descriptorOf(socket: Socket): number {
 }
 
 /** SO_PEERCRED, see unix(7). @throws ProcessError PROCESS_CALL_FAILED */
-export function peerCredentials(fd: number): PeerCredentials {
+export function peerCredentials(fd: number, calls: Libc = libc()): PeerCredentials {
   const value = Buffer.alloc(UCRED_BYTES)
   const length = Buffer.alloc(4)
   length.writeUInt32LE(UCRED_BYTES)
-  const { errno } = libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, value, length)
+  const { errno } = calls.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, value, length)
   if (errno !== 0 || length.readUInt32LE() !== UCRED_BYTES) {
     throw new ProcessError('PROCESS_CALL_FAILED', `getsockopt(${fd}, SO_PEERCRED): ${errnoName(errno)}`)
   }
@@ -56,11 +56,11 @@ export function peerCredentials(fd: number): PeerCredentials {
  * @throws RangeError for no byte, or more than MAX_SENT_DESCRIPTORS
  * @throws ProcessError PROCESS_CALL_FAILED also when not all bytes could be sent; the connection is of no use then
  */
-export function sendDescriptors(fd: number, bytes: Uint8Array, fds: readonly number[]): void {
+export function sendDescriptors(fd: number, bytes: Uint8Array, fds: readonly number[], calls: Libc = libc()): void {
   if (bytes.length === 0 || fds.length === 0 || fds.length > MAX_SENT_DESCRIPTORS) {
     throw new RangeError(`${bytes.length} bytes with ${fds.length} descriptors cannot be sent`)
   }
-  const { value, errno } = libc().sendmsg(fd, message(bytes, fds), MSG_DONTWAIT | MSG_NOSIGNAL)
+  const { value, errno } = calls.sendmsg(fd, message(bytes, fds, calls), MSG_DONTWAIT | MSG_NOSIGNAL)
   if (errno !== 0) throw new ProcessError('PROCESS_CALL_FAILED', `sendmsg(${fd}): ${errnoName(errno)}`)
   if (value !== bytes.length) {
     throw new ProcessError('PROCESS_CALL_FAILED', `sendmsg(${fd}): sent ${value} of ${bytes.length} bytes`)
@@ -68,13 +68,13 @@ export function sendDescriptors(fd: number, bytes: Uint8Array, fds: readonly num
 }
 
 /** One buffer with all of it, so that whoever holds it holds what its pointers lead to: msghdr, iovec, control, bytes. */
-function message(bytes: Uint8Array, fds: readonly number[]): Buffer {
+function message(bytes: Uint8Array, fds: readonly number[], calls: Libc): Buffer {
   const iovec = MSGHDR_BYTES
   const control = iovec + IOVEC_BYTES
   const controlBytes = CMSGHDR_BYTES + Math.ceil((4 * fds.length) / 8) * 8
   const data = control + controlBytes
   const whole = Buffer.alloc(data + bytes.length)
-  const base = libc().address(whole)
+  const base = calls.address(whole)
   const put = (value: number | bigint, at: number): number => whole.writeBigUInt64LE(BigInt(value), at)
   // msghdr: name, its length, iovecs, their number, control, its length, flags
   put(base + BigInt(iovec), 16)

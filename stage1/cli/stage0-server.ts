@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import { EXIT_HOLDFAST_FAILED, failureText, utf8 } from '../../attestation/base/index.ts'
+import { codeOf, EXIT_HOLDFAST_FAILED, failureText, utf8 } from '../../attestation/base/index.ts'
 import { descriptorOf, peerCredentials, sendDescriptors } from '../../native/process/index.ts'
 import { type AuthorisedLaunch, loadLaunchCode } from '../pod/index.ts'
 import { prepareRun } from './run.ts'
@@ -18,8 +18,9 @@ export type Stage0Event =
   | { readonly event: 'handed over'; readonly ms: number }
   | { readonly event: 'refused'; readonly uid: number }
   | { readonly event: 'started cold'; readonly why: string }
-  | { readonly event: 'not started'; readonly err: unknown }
-  | { readonly event: 'given up'; readonly why: string }
+  /** `err` only where nobody expected it: what a person was told may hold what should not be in a log. */
+  | { readonly event: 'not started'; readonly code: string; readonly err?: unknown }
+  | { readonly event: 'given up' }
 
 export interface Stage0Options {
   readonly socketPath: string
@@ -77,13 +78,24 @@ export class Stage0Server {
       const payload = await connection.request()
       if (payload !== undefined) await this.#run(connection, decodeRunRequest(payload))
     } catch (err) {
-      this.#options.tell(
-        err instanceof ColdStart ? { event: 'started cold', why: err.message } : { event: 'not started', err },
-      )
-      if (err instanceof ColdStart) connection.write(frame('cold'))
-      else sayFailure(connection, err)
+      this.#refuse(connection, err)
     } finally {
       connection.end()
+    }
+  }
+
+  #refuse(connection: Stage0Connection, err: unknown): void {
+    const { tell } = this.#options
+    if (err instanceof ColdStart) {
+      tell({ event: 'started cold', why: err.message })
+      connection.write(frame('cold'))
+    } else if (connection.gone.aborted) {
+      tell({ event: 'given up' })
+    } else {
+      const code = codeOf(err)
+      tell({ event: 'not started', ...(code === undefined ? { code: 'INTERNAL', err } : { code }) })
+      connection.writeText('error', failureText('run', err))
+      connection.write(frame('exit', Uint8Array.of(EXIT_HOLDFAST_FAILED)))
     }
   }
 
@@ -119,9 +131,4 @@ export class Stage0Server {
       throw err
     }
   }
-}
-
-function sayFailure(connection: Stage0Connection, err: unknown): void {
-  connection.writeText('error', failureText('run', err))
-  connection.write(frame('exit', Uint8Array.of(EXIT_HOLDFAST_FAILED)))
 }

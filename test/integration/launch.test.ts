@@ -8,12 +8,14 @@ import { join } from 'node:path'
 import type { LaunchLogContent } from '../../attestation/event-log/index.ts'
 import { nspawnStage1Image } from '../../stage1/flavours/nspawn/index.ts'
 import { pushImage } from '../demo/image.ts'
-import { HOLDFAST, PROJECT_ROOT, type Ran } from '../support/holdfast.ts'
+import { HOLDFAST_PROGRAM, PROJECT_ROOT, type Ran } from '../support/holdfast.ts'
 import { type Registry, startRegistry } from '../support/registry.ts'
+import { handedOver } from '../support/stage0.ts'
 import {
   assertInStep,
   assertUsable,
   expectRefusal,
+  inBothWays,
   needsWholePath,
   quiet,
   seenByVerifier,
@@ -30,12 +32,12 @@ const NO_HOST_NETWORK = `${PERMIT}@id("no-host-network")
 forbid (principal, action == Action::"launch", resource) when { resource.network == "host" };
 `
 
-describe('a launch, from holdfast run to the end of the pod', () => {
+inBothWays('a launch, from holdfast run to the end of the pod', (options) => {
   let node: WholeNode
 
   before(async function () {
     needsWholePath(this)
-    node = await startNode()
+    node = await startNode(options)
   })
   after(async () => {
     for (const end of waiting) end()
@@ -45,6 +47,7 @@ describe('a launch, from holdfast run to the end of the pod', () => {
   it("delivers the pod's output, error output and exit status", async () => {
     const ran = await node.d.launch(node.image, '--', 'sh', '-c', 'echo out; echo err >&2; exit 41')
     assert.deepEqual(ran, { status: 41, stdout: 'out\n', stderr: 'err\n' })
+    assert.equal(handedOver(node.d.directory), options.stage0 ? 1 : 0)
   })
 
   it('leaves agent, image, pod, launch and exit in the log, in this order, and in the register', async () => {
@@ -319,8 +322,8 @@ const waiting = new Set<() => void>()
 function startPod({ d, image }: WholeNode, ...args: readonly string[]) {
   const file = join(d.directory, `uuid-${randomUUID()}`)
   const child: ChildProcess = spawn(
-    process.execPath,
-    [HOLDFAST, 'run', ...d.nodeOptions, '--uuid-file-save', file, image, '--', ...args],
+    HOLDFAST_PROGRAM,
+    ['run', ...d.nodeOptions, '--uuid-file-save', file, image, '--', ...args],
     { stdio: ['pipe', 'pipe', 'inherit'] },
   )
   const status = once(child, 'exit').then(([code]): unknown => code)

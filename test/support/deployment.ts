@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import { request as requestTls } from 'node:https'
@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import type { AgentStatus } from '../../agent/local-api/index.ts'
 import { listPods, removePod } from '../../stage1/pod/index.ts'
 import { HOLDFAST_PROGRAM, type Ran, run, Service } from './holdfast.ts'
+import { stage0SocketIn, startStage0 } from './stage0.ts'
 import { manufactureSwtpm, type Swtpm, type SwtpmOptions, type SwtpmState, startSwtpm, twoFreePorts } from './swtpm.ts'
 
 export interface DeploymentOptions {
@@ -125,7 +126,7 @@ export class Deployment {
     return join(this.directory, 'run/agent.sock')
   }
   get stage0Socket(): string {
-    return join(this.directory, 'run-stage0/stage0.sock')
+    return stage0SocketIn(this.directory)
   }
   /** stage0's and the agent's data directory. */
   get dataDirectory(): string {
@@ -215,12 +216,7 @@ export class Deployment {
 
   /** Starts the stage0 server and waits until it listens. */
   async startStage0(): Promise<void> {
-    const log = join(this.directory, 'stage0.log')
-    const before = readFileIfThere(log).length
-    this.#stage0 = Service.start('stage0', log, HOLDFAST_PROGRAM, ['stage0', '--socket', this.stage0Socket])
-    await this.#stage0.waitUntil('its socket', async () =>
-      readFileIfThere(log).slice(before).includes('"listens"') ? true : undefined,
-    )
+    this.#stage0 = await startStage0(this.directory)
   }
 
   /** Waits until the agent says this of its verifier. */
@@ -298,10 +294,6 @@ verifier:
 ${token ? `enrolmentTokenFile: ${join(this.directory, 'enrolment-token')}\n` : ''}${this.agentSettings}`,
     )
   }
-}
-
-function readFileIfThere(file: string): string {
-  return existsSync(file) ? readFileSync(file, 'utf8') : ''
 }
 
 /** True when the verifier answers; who it is does not matter here, agents check that. */

@@ -12,7 +12,8 @@ import { nspawnStage1Image } from '../../stage1/flavours/nspawn/index.ts'
 import { openImageStore, type StoredImage, treeDigestOf } from '../../stage1/image/index.ts'
 import { manifestFromBlob, writeOrigin, writeRecord } from '../../stage1/image/records.ts'
 import { imageId, rootHashOf } from '../../stage1/manifest/index.ts'
-import { HOLDFAST, PROJECT_ROOT } from './holdfast.ts'
+import { HOLDFAST_PROGRAM, PROJECT_ROOT, type Service } from './holdfast.ts'
+import { stage0SocketIn, startStage0 } from './stage0.ts'
 
 export const STAGE1_PROGRAM = path.join(PROJECT_ROOT, 'build/holdfast-stage1')
 
@@ -263,19 +264,23 @@ export class PodFixture {
   readonly dir: string
   readonly agent: FakeAgent
   readonly stage1: StoredImage
+  readonly stage0: Service | undefined
   readonly #children = new Set<ChildProcess>()
 
-  private constructor(work: string, agent: FakeAgent) {
+  private constructor(work: string, agent: FakeAgent, stage0: Service | undefined) {
     this.work = work
+    this.stage0 = stage0
     this.dir = path.join(work, 'data')
     this.agent = agent
     this.stage1 = putStage1(this.dir, work)
   }
 
-  static async start(): Promise<PodFixture> {
+  /** @param options.stage0 launches are made with the help of a stage0 server */
+  static async start(options: { readonly stage0?: boolean } = {}): Promise<PodFixture> {
     buildStage1Program()
     const work = fs.mkdtempSync(path.join(tmpdir(), 'holdfast-pods-'))
-    return new PodFixture(work, await FakeAgent.start(work))
+    const stage0 = options.stage0 === true ? await startStage0(work) : undefined
+    return new PodFixture(work, await FakeAgent.start(work), stage0)
   }
 
   async stop(): Promise<void> {
@@ -283,6 +288,7 @@ export class PodFixture {
       child.kill('SIGKILL') // the pod's PID 1 notices by its pipe
       await once(child, 'close')
     }
+    await this.stage0?.stop()
     await this.agent.stop()
     for (const state of ['run', 'exited-garbage', 'garbage', 'prepare', 'embryo']) {
       const parent = path.join(this.dir, 'pods', state)
@@ -298,12 +304,13 @@ export class PodFixture {
 
   /** Starts `holdfast run` with this fixture's agent; the child is the pod once it is launched. */
   startRun(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
-    const options = ['run', ...this.dirOption, '--agent', this.agent.socket, '--trust', this.agent.trust]
-    return this.startCli([...options, ...argv], env)
+    const stage0 = this.stage0 === undefined ? 'none' : stage0SocketIn(this.work)
+    const options = [...this.dirOption, '--agent', this.agent.socket, '--trust', this.agent.trust, '--stage0', stage0]
+    return this.startCli(['run', ...options, ...argv], env)
   }
 
   startCli(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
-    const child = spawn(process.execPath, [HOLDFAST, ...argv], {
+    const child = spawn(HOLDFAST_PROGRAM, [...argv], {
       cwd: PROJECT_ROOT,
       env,
       stdio: ['ignore', 'pipe', 'pipe'],

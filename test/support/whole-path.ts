@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import type { AgentStatus } from '../../agent/local-api/index.ts'
 import { decodeCelRecord, type LaunchLogContent, parseLaunchLogContent } from '../../attestation/event-log/index.ts'
 import { Deployment, type DeploymentOptions } from './deployment.ts'
-import { HOLDFAST, PROJECT_ROOT, type Ran, run } from './holdfast.ts'
+import { HOLDFAST, HOLDFAST_PROGRAM, PROJECT_ROOT, type Ran, run } from './holdfast.ts'
 import { writeBusyboxLayout } from './images.ts'
 import { manufactureSwtpm, type SwtpmState, swtpmMissing } from './swtpm.ts'
 
@@ -22,7 +22,7 @@ export function wholePathMissing(): string | undefined {
     (p) => !['/usr/bin', '/bin', '/usr/sbin', '/sbin'].some((d) => existsSync(join(d, p))),
   )
   if (missing.length > 0) return `not installed: ${missing.join(', ')} (config/setup.sh installs them)`
-  if (!existsSync(HOLDFAST) || !existsSync(STAGE1_IMAGE)) return 'not built (npm run build)'
+  if (![HOLDFAST, HOLDFAST_PROGRAM, STAGE1_IMAGE].every((file) => existsSync(file))) return 'not built (npm run build)'
   return swtpmMissing()
 }
 
@@ -32,6 +32,12 @@ export function needsWholePath(context: Mocha.Context): void {
   if (why === undefined) return
   console.log(`      skipped: ${why}`)
   context.skip()
+}
+
+/** A suite once for launches by a process of their own, and once for launches with the help of the stage0 server. */
+export function inBothWays(title: string, suite: (options: { readonly stage0: boolean }) => void): void {
+  describe(`${title}, by a process of its own`, () => suite({ stage0: false }))
+  describe(`${title}, by the stage0 server`, () => suite({ stage0: true }))
 }
 
 /** Things that take long to make and are only copied: a TPM, and a store with stage1 and image rendered. */
@@ -51,7 +57,7 @@ async function make(): Promise<Made> {
   const [layout, store] = [join(directory, 'busybox'), join(directory, 'store')]
   writeBusyboxLayout(layout)
   const image = `oci:${layout}:latest`
-  const fetched = await run(process.execPath, [HOLDFAST, 'fetch', '--dir', store, STAGE1_IMAGE, image])
+  const fetched = await run(HOLDFAST_PROGRAM, ['fetch', '--dir', store, STAGE1_IMAGE, image])
   assert.equal(fetched.status, 0, fetched.stderr)
   return { tpm, layout, store, image }
 }
@@ -86,6 +92,7 @@ export async function startNode(options: DeploymentOptions = {}): Promise<WholeN
   try {
     await node.d.startVerifier()
     await node.d.enrol()
+    if (options.stage0 === true) await node.d.startStage0()
     return node
   } catch (err) {
     await node.d.stop()

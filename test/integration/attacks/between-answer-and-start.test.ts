@@ -18,16 +18,23 @@ import { signTicket, type TicketClaims } from '../../../attestation/protocol/ind
 import { loadIdentity } from '../../../attestation/verifier/identity.ts'
 import { readVerifierConfig } from '../../../attestation/verifier/index.ts'
 import { type AgentAnswer, AgentProxy } from '../../support/agent-proxy.ts'
-import { HOLDFAST, PROJECT_ROOT, type Ran, run } from '../../support/holdfast.ts'
-import { assertUsable, expectRefusal, needsWholePath, startNode, type WholeNode } from '../../support/whole-path.ts'
+import { HOLDFAST_PROGRAM, PROJECT_ROOT, type Ran, run } from '../../support/holdfast.ts'
+import {
+  assertUsable,
+  expectRefusal,
+  inBothWays,
+  needsWholePath,
+  startNode,
+  type WholeNode,
+} from '../../support/whole-path.ts'
 
-describe("between the agent's answer and the start of the pod", () => {
+inBothWays("between the agent's answer and the start of the pod", (options) => {
   let node: WholeNode
   let proxy: AgentProxy
 
   before(async function () {
     needsWholePath(this)
-    node = await startNode()
+    node = await startNode(options)
     proxy = await AgentProxy.start(join(node.d.directory, 'proxy.sock'), node.d.agentSocket)
   })
   after(async () => {
@@ -40,7 +47,7 @@ describe("between the agent's answer and the start of the pod", () => {
     await assertUsable(node)
   })
 
-  const args = (): string[] => ['--dir', node.d.dataDirectory, '--agent', proxy.socket, '--trust', node.d.trustFile]
+  const args = (): string[] => [...node.d.nodeOptions, '--agent', proxy.socket]
   const launch = (...options: string[]): Promise<Ran> =>
     node.d.holdfast('run', ...args(), ...options, node.image, '--', 'echo', 'started all the same')
 
@@ -137,7 +144,7 @@ describe("between the agent's answer and the start of the pod", () => {
         () =>
           run('unshare', [
             ...['--mount', 'sh', '-c', `mount --bind ${copy} ${place} && exec "$@"`, 'sh'],
-            ...[process.execPath, HOLDFAST, 'run', ...args(), node.image, '--', 'echo', 'started all the same'],
+            ...[HOLDFAST_PROGRAM, 'run', ...args(), node.image, '--', 'echo', 'started all the same'],
           ]),
       )
     })

@@ -6,6 +6,7 @@ import {
   assertInStep,
   assertUsable,
   expectRefusal,
+  inBothWays,
   needsWholePath,
   quiet,
   startNode,
@@ -13,12 +14,12 @@ import {
   type WholeNode,
 } from '../../support/whole-path.ts'
 
-describe('a rendered image that was changed on disk', () => {
+inBothWays('a rendered image that was changed on disk', (options) => {
   let node: WholeNode
 
   before(async function () {
     needsWholePath(this)
-    node = await startNode()
+    node = await startNode(options)
     await assertUsable(node) // so that the image is in the cache of what was verified in this boot
   })
   after(async () => {

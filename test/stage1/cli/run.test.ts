@@ -13,8 +13,10 @@ import {
   said,
   treeFile,
 } from '../../support/pods.ts'
+import { handedOver } from '../../support/stage0.ts'
+import { inBothWays } from '../../support/whole-path.ts'
 
-describe('holdfast run under real systemd-nspawn (agent and verifier stand in)', () => {
+inBothWays('holdfast run under real systemd-nspawn (agent and verifier stand in)', ({ stage0 }) => {
   let pods: PodFixture
   let tree = ''
 
@@ -24,7 +26,7 @@ describe('holdfast run under real systemd-nspawn (agent and verifier stand in)',
       console.log(`      skipped: ${why}`)
       this.skip()
     }
-    pods = await PodFixture.start()
+    pods = await PodFixture.start({ stage0 })
     tree = busyboxTree(pods.work, (root) => {
       fs.writeFileSync(path.join(root, 'etc/not-executable'), 'x')
       fs.symlinkSync('/proc/1/root/s1', path.join(root, 'link'))
@@ -68,12 +70,14 @@ describe('holdfast run under real systemd-nspawn (agent and verifier stand in)',
 
   describe('the app', () => {
     it('delivers output and exit status', async () => {
+      const before = handedOver(pods.work)
       assert.deepEqual(await sh('echo out; echo err >&2; exit 7'), {
         status: 7,
         signal: null,
         stdout: 'out\n',
         stderr: 'err\n',
       })
+      assert.equal(handedOver(pods.work) - before, stage0 ? 1 : 0)
     })
 
     it('ends with 0, or with 128 and the number of the signal that killed it', async () => {

@@ -1,0 +1,52 @@
+import { appraiseBoot } from '../../attestation/appraisal/boot/index.ts'
+import type { PolicyFacts } from '../../attestation/appraisal-policy/index.ts'
+import { type PcrValue, pcrIndex } from '../../attestation/tpm2/index.ts'
+import { copiedVectors } from './vectors.ts'
+
+export const NODE_ID = 'ab'.repeat(32)
+
+/** Sets of test/vectors/vm: real boots, each with a quote. */
+export type VmSet =
+  | 'ovmf-direct-kernel'
+  | 'ovmf-after-reboot'
+  | 'ovmf-sdboot'
+  | 'seabios-direct'
+  | 'ovmf-sb-direct-kernel'
+
+/** Registers that the set's quote proves; that it does is tested where quotes are. */
+export function quotedPcrs(set: VmSet): PcrValue[] {
+  const vectors = copiedVectors(`vm/${set}`)
+  const { quote } = JSON.parse(vectors.text('expected.json')) as { quote: { sel: [['sha256', number[]]] } } // as INDEX.md says
+  const values = vectors.read('quote.pcrs')
+  return quote.sel[0][1].map((pcr, i) => ({
+    bank: 'sha256',
+    pcr: pcrIndex(pcr),
+    value: values.subarray(32 * i, 32 * i + 32),
+  }))
+}
+
+/** What a verifier knows of a machine of the set, with the registers that it asked for. */
+export function vmFacts(
+  set: VmSet,
+  over: Partial<PolicyFacts> = {},
+  pcrs = (_pcr: number): boolean => true,
+): PolicyFacts {
+  const registers = quotedPcrs(set).filter((r) => pcrs(r.pcr))
+  const boot = appraiseBoot({
+    firmware: copiedVectors(`vm/${set}`).read('binary_bios_measurements'),
+    quoted: registers,
+    elsewhere: new Set([10]),
+  })
+  if (boot.facts === undefined) throw new TypeError('the vector has a log')
+  return {
+    node: { id: NODE_ID, labels: { role: 'worker' } },
+    findings: boot.findings,
+    registers,
+    boot: { state: 'read', facts: boot.facts, events: boot.timeline },
+    ima: { state: 'absent' },
+    launchLog: undefined,
+    tpm: { manufacturer: 'IFX', firmwareVersion: 0x0007_0055_0000_0000n },
+    clock: { safe: true },
+    ...over,
+  }
+}
