@@ -2,6 +2,7 @@ import {
   encodePcrSelections,
   MAX_ATTEST_BYTES,
   MAX_SIGNATURE_BYTES,
+  objectName,
   type PcrSelection,
   TPM_CC_Quote,
   TPMA_SESSION,
@@ -10,7 +11,6 @@ import {
 } from '../../../attestation/tpm2/index.ts'
 import { type TpmConnection, tpmHandleOf } from '../connection.ts'
 import { type CallResult, ESYS_TR_RH_ENDORSEMENT, type EsysTr, type SessionUse } from '../esys-call.ts'
-import { readName } from './objects.ts'
 import { SCHEME_OF_KEY, sized, unsized } from './wire.ts'
 
 type Auth = SessionUse | EsysTr
@@ -25,10 +25,14 @@ function attestation(got: CallResult, name: string): Attestation {
   return { attest: unsized(got.bytes(name), 'TPM2B_ATTEST'), signature: got.bytes('signature') }
 }
 
-/** TPM2_Quote with the key's own scheme, for a key with an empty authorization value. */
+/**
+ * TPM2_Quote with the key's own scheme, for a key with an empty authorization value.
+ *
+ * @param key with its TPMT_PUBLIC, of which its Name is computed here: Esys_TR_GetName sets OpenSSL up for it, half a millisecond
+ */
 export async function quote(
   c: TpmConnection,
-  key: EsysTr,
+  key: { readonly tr: EsysTr; readonly public: Uint8Array },
   extraData: Uint8Array,
   selection: readonly PcrSelection[],
 ): Promise<Attestation> {
@@ -36,7 +40,7 @@ export async function quote(
   const got = await c.send({
     name: 'TPM2_Quote',
     code: TPM_CC_Quote,
-    handles: [{ handle: await tpmHandleOf(c, key), name: await readName(c, key) }],
+    handles: [{ handle: await tpmHandleOf(c, key.tr), name: objectName(key.public) }],
     parameters: parameters.finish(),
     attributes: TPMA_SESSION.decrypt | TPMA_SESSION.encrypt,
   })

@@ -162,7 +162,7 @@ for (const ffi of ['ffi-napi', 'koffi'] as const) {
       ] as const) {
         it(`Quote by an AK on ${name} carries the extra data and verifies`, async () => {
           await withKey(template, async (ak) => {
-            const quoted = await tss.quote(c, ak.tr, EXTRA, SELECTION)
+            const quoted = await tss.quote(c, ak, EXTRA, SELECTION)
             const attest = decodeQuoteAttest(quoted.attest)
             assert.deepEqual(attest.extraData, EXTRA)
             const values = await tss.readPcrs(c, SELECTION)
@@ -175,7 +175,7 @@ for (const ffi of ['ffi-napi', 'koffi'] as const) {
       it('Quote over three banks verifies', async () => {
         const selection = (['sha1', 'sha256', 'sha384'] as const).map((bank) => ({ bank, pcrs: [pcrIndex(15)] }))
         await withKey(AK_TEMPLATE_P256, async (ak) => {
-          const quoted = await tss.quote(c, ak.tr, EXTRA, selection)
+          const quoted = await tss.quote(c, ak, EXTRA, selection)
           assert.deepEqual(decodeQuoteAttest(quoted.attest).pcrSelections, selection)
           assertSigned(ak.public, quoted)
         })
@@ -189,7 +189,8 @@ for (const ffi of ['ffi-napi', 'koffi'] as const) {
         assert.equal(first.tr, second.tr)
         await first.release()
         await first.release() // a second release of the same lease counts once
-        assertSigned((await tss.readPublic(c, second.tr)).public, await tss.quote(c, second.tr, EXTRA, SELECTION))
+        const { public: area } = await tss.readPublic(c, second.tr)
+        assertSigned(area, await tss.quote(c, { tr: second.tr, public: area }, EXTRA, SELECTION))
         await second.release()
         await tss.evict(c, handle, await c.session())
         await assert.rejects(c.handles.lease(handle), { code: 'TSS_BAD_HANDLE' })
@@ -301,7 +302,8 @@ for (const ffi of ['ffi-napi', 'koffi'] as const) {
         }))
         const loaded = await tss.contextLoad(c, saved.context)
         try {
-          assertSigned(saved.public, await tss.quote(c, loaded.tr, EXTRA, SELECTION))
+          const key = { tr: loaded.tr, public: saved.public }
+          assertSigned(saved.public, await tss.quote(c, key, EXTRA, SELECTION))
         } finally {
           await loaded.release()
         }
