@@ -26,5 +26,20 @@ export {
 export { signEar, verifyEarJwt } from './ear-jwt.ts'
 export { readEarCbor, readEarJson } from './ear-read.ts'
 export { writeEarCbor, writeEarJson } from './ear-write.ts'
+export {
+  DEBUG_STATUS,
+  type DebugStatus,
+  type EatClaims,
+  type EatSubmod,
+  type EmbeddedFormat,
+  type Location,
+  MEASUREMENT_RESULTS,
+  type MeasurementResult,
+  type MeasurementResults,
+  type OemId,
+  type Ueid,
+  type Version,
+} from './eat.ts'
+export { readEatCbor, readEatJson } from './eat-read.ts'
 export { ResultError, type ResultErrorCode } from './errors.ts'
 export type { EarFinding } from './findings.ts'
