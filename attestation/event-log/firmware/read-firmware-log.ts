@@ -30,8 +30,8 @@ export interface FirmwareLogOptions {
  * Reads a TCG firmware log, little-endian: the first event in the TPM 1.2 form and, if that is a Spec ID event, TCG_PCR_EVENT2 from
  * then on, else more of the TPM 1.2 form. Nothing in it is believed: replay proves digests, `firmwareEventCoverage` says what these are of.
  *
- * 0xFF or 0x00 behind the last event is fill of a fixed area, if nothing else follows; 0x00 only from a whole empty event on, as
- * fewer zeros can be the start of an event of PCR 0.
+ * 0xFF or 0x00 behind the last event is fill of a fixed area, if nothing else follows and it is longer than what an event
+ * can begin with: four bytes 0xFF (Windows's event of no register), all of an empty event 0x00.
  *
  * Source: TCG PC Client Platform Firmware Profile r1.06 §10.
  *
@@ -148,12 +148,12 @@ class RecordReader {
     return { ...event, data: this.bytes.subarray(this.at - size - event.data.length, this.at) }
   }
 
-  /** True when all that remains is 0xFF, or is 0x00 and as long as an event of nothing. */
+  /** True when all that remains is 0xFF or 0x00, and is no event that was cut. */
   restIsFill(emptyEventBytes: number): boolean {
     const { bytes, at } = this
     const fill = bytes[at]
     if (fill !== 0xff && fill !== 0) return false
-    if (fill === 0 && bytes.length - at < emptyEventBytes) return false
+    if (bytes.length - at < (fill === 0 ? emptyEventBytes : 5)) return false
     for (let i = at + 1; i < bytes.length; i++) if (bytes[i] !== fill) return false
     return true
   }

@@ -100,7 +100,13 @@ describe('a TCG firmware log', () => {
     })
   }
 
-  it('does not take fewer zeros than an event has for fill: they can be the start of one', () => {
+  it('does not take the start of an event for fill', () => {
+    const none: WrittenEvent = { register: 0xffffffff, type: EV.NO_ACTION, data: utf8('x') }
+    const bytes = cryptoAgileLog([...SEVEN, none])
+    const start = cryptoAgileLog(SEVEN).length
+    for (let length = start + 1; length < bytes.length; length++) {
+      refused(bytes.subarray(0, length), 'EVENT_LOG_TRUNCATED')
+    }
     refused(cryptoAgileLog(SEVEN, { padding: new Uint8Array(8) }), 'EVENT_LOG_TRUNCATED')
     refused(concatBytes(sha1Log(SEVEN), new Uint8Array(31)), 'EVENT_LOG_TRUNCATED')
     assert.equal(readFirmwareLog(concatBytes(sha1Log(SEVEN), new Uint8Array(32))).padding, 32)
