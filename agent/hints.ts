@@ -30,6 +30,8 @@ const HINTS: Readonly<Record<string, string>> = {
   TICKET_REGISTER_MOVED: 'Another event was measured first; launch again.',
   TICKET_TPM_RESTARTED: 'The TPM was started anew; launch again.',
   TICKET: 'The verifier gave a ticket that is not for this launch; look at its log before trying again.',
+  TPM_TAMPERED:
+    'Something between agent and TPM changes what they say: check tcti, who else uses the TPM, and its bus.',
   TPM: 'Check that the TPM is there and free: ls -l /dev/tpmrm0; tcti in the configuration names it.',
   TSS: 'Check that the TPM is there and free: ls -l /dev/tpmrm0; tcti in the configuration names it.',
   UPLINK_PENDING: 'An operator admits the node at the verifier: holdfast nodes admit NODE_ID.',

@@ -138,6 +138,26 @@ describe('somebody between the agent and its TPM', () => {
     await assertStillUsable()
   })
 
+  it('says twice that the TPM wants the extend later: it is carried out once', async () => {
+    let later = 2
+    proxy.rules = {
+      beforeCommand: ({ code }) => (code === TPM_CC.PCR_Extend && later > 0 ? { instead: HARMLESS } : 'pass'),
+      afterResponse: ({ code }) => (code === TPM_CC.PCR_Extend && later-- > 0 ? { instead: refusal(0x920) } : 'pass'),
+    }
+    await client.extend(PCR, OURS)
+    assert.equal(await register(), hex(EXTENDED))
+  })
+
+  it('says for ever that the TPM wants the extend later: that has an end', async () => {
+    proxy.rules = {
+      beforeCommand: ({ code }) => (code === TPM_CC.PCR_Extend ? { instead: HARMLESS } : 'pass'),
+      afterResponse: ({ code }) => (code === TPM_CC.PCR_Extend ? { instead: refusal(0x922) } : 'pass'),
+    }
+    await assert.rejects(client.extend(PCR, OURS), { code: 'TPM_BUSY', rc: 0x922 })
+    assert.equal(await register(), hex(ZERO))
+    await assertStillUsable()
+  })
+
   const answers: { name: string; code: number; ask(): Promise<unknown> }[] = [
     { name: 'another register value', code: TPM_CC.PCR_Read, ask: () => client.readPcrs(SELECTION) },
     { name: 'another time', code: TPM_CC.ReadClock, ask: () => client.readClock() },

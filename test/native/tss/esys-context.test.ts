@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { digest } from '../../../attestation/crypto/index.ts'
 import { makeDigest, objectAttributes, pcrIndex, SRK_TEMPLATE_P256 } from '../../../attestation/tpm2/index.ts'
 import * as tss from '../../../native/tss/index.ts'
 import { type Swtpm, startSwtpm, swtpmMissing } from '../../support/swtpm.ts'
@@ -43,6 +44,21 @@ for (const ffi of ['ffi-napi', 'koffi'] as const) {
         const c = await connect(mode)
         const results = await Promise.all(Array.from({ length: 800 }, () => tss.getRandom(c, 16)))
         assert.equal(new Set(results.map((r) => Buffer.from(r).toString('hex'))).size, 800)
+      })
+    }
+
+    for (const mode of ['sync', 'async'] as const) {
+      it(`keeps 300 ${mode} commands of its own session and of ESYS apart`, async () => {
+        const c = await connect(mode)
+        await tss.resetPcr(c, PCR, await c.session())
+        const calls = Array.from({ length: 100 }, async () => {
+          const random = tss.getRandom(c, 8, await c.session())
+          await Promise.all([tss.extendPcr(c, PCR, DIGEST), random, tss.readClock(c)])
+        })
+        await Promise.all(calls)
+        let expected: Uint8Array = new Uint8Array(32)
+        for (let i = 0; i < 100; i++) expected = digest('sha256', expected, DIGEST[0]?.bytes ?? expected)
+        assert.deepEqual((await tss.readPcrs(c, [{ bank: 'sha256', pcrs: [PCR] }]))[0]?.value, expected)
       })
     }
 

@@ -5,8 +5,33 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { generatePrototypes, prototypesAsMarkdown } from '../../../native/tss/generate-prototypes.ts'
 import { PROTOTYPES, type PrototypeTable } from '../../../native/tss/prototypes.ts'
+import { TCTI_LAYOUT } from '../../../native/tss/tcti.ts'
 
 const INCLUDE = '/usr/include/tss2'
+
+describe('the head of a TCTI context', () => {
+  it('is laid out as the installed header says, and its two functions take what they are given', function () {
+    if (!existsSync(join(INCLUDE, 'tss2_tcti.h'))) {
+      console.log('      skipped: no tss2_tcti.h (Debian package libtss2-dev)')
+      this.skip()
+    }
+    const header = readFileSync(join(INCLUDE, 'tss2_tcti.h'), 'utf8').replace(/\s+/g, ' ')
+    // u64, u32 and its padding, and two pointers.
+    assert.match(
+      header,
+      /struct TSS2_TCTI_CONTEXT_COMMON_V1 \{ uint64_t magic; uint32_t version; TSS2_TCTI_TRANSMIT_FCN transmit; TSS2_TCTI_RECEIVE_FCN receive; /,
+    )
+    assert.deepEqual(TCTI_LAYOUT, { transmit: 16, receive: 24, bytes: 32 })
+    assert.match(
+      header,
+      /\(\*TSS2_TCTI_TRANSMIT_FCN\) \( ?TSS2_TCTI_CONTEXT \*tctiContext, size_t size, uint8_t const \*command\);/,
+    )
+    assert.match(
+      header,
+      /\(\*TSS2_TCTI_RECEIVE_FCN\) \( ?TSS2_TCTI_CONTEXT \*tctiContext, size_t \*size, uint8_t \*response, int32_t timeout\);/,
+    )
+  })
+})
 
 describe('the prototype table', () => {
   it('is what the installed header of tpm2-tss says: a wrong one would be memory corruption, not an error', function () {
