@@ -1,3 +1,4 @@
+export { type AaelEvent, type AaelLog, aaelEvents, MAX_AAEL_BYTES, readAael } from './aael/aael.ts'
 export {
   CEL_ALG,
   CEL_CONTENT,
@@ -85,7 +86,7 @@ export {
 } from './firmware/signature-list.ts'
 export { type ImaList, readImaList } from './ima/ascii.ts'
 export { type ImaCursor, isViolation } from './ima/cursor.ts'
-export { type ImaEventOptions, imaEvents } from './ima/describe.ts'
+export { type ImaEventOptions, imaEvents, isBufferDigest, printableName } from './ima/describe.ts'
 export { type ImaEntry, type ImaFieldValue, imaEntries, imaFields } from './ima/entry.ts'
 export { type KnownImaEntries, knownImaEntries } from './ima/known-entries.ts'
 export { type ImaFileDigest, type ImaMeasurement, imaMeasurement } from './ima/measurement.ts'
@@ -132,6 +133,14 @@ export {
   STARTUP_LOCALITIES,
   type StartupLocality,
 } from './replay-registers.ts'
+export { measureLogEvents } from './systemd/describe.ts'
+export {
+  MAX_MEASURE_LOG_BYTES,
+  type MeasureLog,
+  type MeasureLogRecord,
+  type MeasureLogRegister,
+  readMeasureLog,
+} from './systemd/measure-log.ts'
 export {
   type ProofOf,
   type RegisterProof,
@@ -140,3 +149,4 @@ export {
   type TimelineLog,
   timeline,
 } from './timeline.ts'
+export { wholeImaEntries } from './ima/whole-entries.ts'

@@ -1,4 +1,5 @@
 export { appraiseIma, type ImaAppraisal } from './appraise.ts'
+export { type BootAggregateCheck, checkBootAggregate } from './boot-aggregate.ts'
 export { type FileKeyBundle, fileKey, type NamedFileKey, readFileKeys } from './file-keys.ts'
 export {
   checkFileSignature,
@@ -8,6 +9,7 @@ export {
   XATTR_SIGNATURE,
 } from './file-signature.ts'
 export { type PathGlob, pathGlob } from './glob.ts'
+export { type KeylimeImport, readKeylimeAllowlist } from './keylime.ts'
 export { type CompiledImaPolicy, compileImaPolicy, EMPTY_IMA_POLICY, type ImaPolicy } from './policy.ts'
 export {
   type BootAggregate,

@@ -15,7 +15,7 @@ import {
 import { fileKey } from './file-keys.ts'
 import { checkFileSignature, type SignatureCheck } from './file-signature.ts'
 import { isListedFile } from './listed.ts'
-import { type CompiledImaPolicy, digestKey, keysById } from './policy.ts'
+import { type CompiledImaPolicy, digestKey, isAccepted, keysById } from './policy.ts'
 import {
   type BootAggregate,
   type ImaCounts,
@@ -121,7 +121,7 @@ export class ImaJudge implements ImaVisitor {
     const { digest } = measurement
     const { files, excludes, policy } = this.#policy
     const accepted = name === undefined ? undefined : files.get(name)
-    if (digest !== undefined && !policy.requireSignature && accepted?.has(digestKey(digest.of, digest.bytes))) {
+    if (digest !== undefined && !policy.requireSignature && isAccepted(accepted, digestKey(digest.of, digest.bytes))) {
       this.#counts.listed++
       return LISTED
     }
@@ -188,7 +188,7 @@ export class ImaJudge implements ImaVisitor {
       else this.#fail('buffer', index, name, 'a listed digest', `${digest.algorithm}:${toHex(digest.bytes)}`)
       return
     }
-    if (accepted?.has(key)) {
+    if (isAccepted(accepted, key)) {
       this.#counts.keys++
       if (policy.learnKeysFrom.includes(name)) this.#learn(name, buffer)
     } else if (policy.ignoredKeyrings.includes('*') || policy.ignoredKeyrings.includes(name)) this.#counts.keys++

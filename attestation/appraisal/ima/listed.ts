@@ -1,4 +1,5 @@
 import type { ImaCursor } from '../../event-log/index.ts'
+import { type DigestsByName, isAccepted } from './policy.ts'
 
 const COLON = 0x3a
 
@@ -8,7 +9,7 @@ const COLON = 0x3a
  *
  * @param files digests by path, both binary strings
  */
-export function isListedFile(c: ImaCursor, files: ReadonlyMap<string, ReadonlySet<string>>): boolean {
+export function isListedFile(c: ImaCursor, files: DigestsByName): boolean {
   const { view, bytes } = c
   const isSigned = isTemplate(c, 'ima-sig')
   if (!isSigned && !isTemplate(c, 'ima-ng')) return false
@@ -26,7 +27,7 @@ export function isListedFile(c: ImaCursor, files: ReadonlyMap<string, ReadonlySe
   if (accepted === undefined) return false
   let at = digestAt
   while (at < digestEnd && bytes[at] !== 0) at++
-  return at > digestAt && bytes[at - 1] === COLON && accepted.has(c.text(at + 1, digestEnd))
+  return at > digestAt && bytes[at - 1] === COLON && isAccepted(accepted, c.text(at + 1, digestEnd))
 }
 
 function isTemplate(c: ImaCursor, name: string): boolean {

@@ -39,13 +39,16 @@ export const EMPTY_IMA_POLICY: ImaPolicy = {
   violations: 'refuse',
 }
 
+/** The accepted digest of each name, or where there are several a set: nearly all have one, and a set costs more than the digest. */
+export type DigestsByName = ReadonlyMap<string, string | ReadonlySet<string>>
+
 /** A policy made ready for lists. Paths and digests are binary strings. It also remembers entries that it allowed, of all machines. */
 export interface CompiledImaPolicy {
   readonly policy: ImaPolicy
-  readonly files: ReadonlyMap<string, ReadonlySet<string>>
+  readonly files: DigestsByName
   readonly excludes: readonly PathGlob[]
   readonly keysById: ReadonlyMap<number, readonly FileKey[]>
-  readonly keyrings: ReadonlyMap<string, ReadonlySet<string>>
+  readonly keyrings: DigestsByName
   readonly buffers: readonly { readonly of: PathGlob; readonly digests: ReadonlySet<string> | 'any' }[]
   readonly known: KnownImaEntries
   /** Signatures that were good, by digest and signature: one file is signed once, and measured everywhere. */
@@ -58,10 +61,10 @@ const VERITY = 'verity:'
 export function compileImaPolicy(policy: ImaPolicy): CompiledImaPolicy {
   return {
     policy,
-    files: digestSets(policy.files, kernelName),
+    files: digestsByName(policy.files),
     excludes: policy.excludes.map((pattern) => pathGlob(kernelName(pattern))),
     keysById: keysById(policy.signatureKeys),
-    keyrings: digestSets(policy.keyrings, kernelName),
+    keyrings: digestsByName(policy.keyrings),
     buffers: Array.from(policy.buffers, ([pattern, digests]) => ({
       of: pathGlob(kernelName(pattern)),
       digests: digests === 'any' ? 'any' : digestSet(pattern, digests),
@@ -89,17 +92,20 @@ export function keysById(keys: readonly NamedFileKey[]): Map<number, FileKey[]> 
   return byId
 }
 
-function digestSets(
-  lists: ReadonlyMap<string, readonly string[]>,
-  name: (text: string) => string,
-): Map<string, ReadonlySet<string>> {
-  const sets = new Map<string, Set<string>>()
+export function isAccepted(accepted: string | ReadonlySet<string> | undefined, digest: string): boolean {
+  return typeof accepted === 'object' ? accepted.has(digest) : accepted === digest
+}
+
+function digestsByName(lists: ReadonlyMap<string, readonly string[]>): DigestsByName {
+  const byName = new Map<string, string | Set<string>>()
   for (const [key, digests] of lists) {
-    const set = sets.get(name(key)) ?? new Set()
-    for (const digest of digestSet(key, digests)) set.add(digest)
-    sets.set(name(key), set)
+    const name = kernelName(key)
+    const before = byName.get(name) ?? []
+    const all = new Set([...(typeof before === 'string' ? [before] : before), ...digestSet(key, digests)])
+    const [only] = all
+    byName.set(name, all.size === 1 && only !== undefined ? only : all)
   }
-  return sets
+  return byName
 }
 
 function digestSet(name: string, digests: readonly string[]): Set<string> {
