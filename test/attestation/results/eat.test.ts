@@ -125,9 +125,9 @@ describe('the claims of an EAT', () => {
     assert.deepEqual(
       [...eat.submods].map(([k, s]) => [k, s.kind]),
       [
-        ['claims', 'claims'],
-        ['jwt', 'token'],
         ['cwt', 'token'],
+        ['jwt', 'token'],
+        ['claims', 'claims'],
         ['digest', 'digest'],
       ],
     )
