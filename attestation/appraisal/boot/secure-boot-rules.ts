@@ -142,6 +142,9 @@ export function secureBootVerdict(boot: BootLog, outcome: RegisterOutcome | unde
   const variable = configVariable(boot, GLOBAL_NAMESPACE, 'SecureBoot')
   if (variable === undefined) return unknown('firmware measured no variable SecureBoot before the separator')
   if (outcome?.state !== 'replayed') return unknown('the register of Secure Boot is not proved by the quote')
+  if (outcome.proven < boot.of(boot.role.secureBoot).length) {
+    return unknown('the quote does not reach every event of the register of Secure Boot')
+  }
   if (variable.entry.coverage.coverage !== 'data')
     return unknown("the digest of the variable SecureBoot is not its data's")
   const { value } = variable.data
@@ -149,7 +152,7 @@ export function secureBootVerdict(boot: BootLog, outcome: RegisterOutcome | unde
     return { state: 'disabled', why: 'the variable SecureBoot is absent', contradiction: false, variable }
   if (value.form !== 'switch') return unknown('the variable SecureBoot is not one byte 0 or 1')
   if (!value.on) return { state: 'disabled', why: 'the variable SecureBoot is 0', contradiction: false, variable }
-  const wrong = contradiction(boot, outcome)
+  const wrong = contradiction(boot)
   if (wrong !== undefined)
     return { state: 'unknown', why: `the variable SecureBoot is 1, but ${wrong}`, contradiction: true, variable }
   return {
@@ -160,9 +163,8 @@ export function secureBootVerdict(boot: BootLog, outcome: RegisterOutcome | unde
   }
 }
 
-function contradiction(boot: BootLog, outcome: Extract<RegisterOutcome, { state: 'replayed' }>): string | undefined {
+function contradiction(boot: BootLog): string | undefined {
   const events = boot.of(boot.role.secureBoot)
-  if (outcome.proven < events.length) return 'the quote does not reach all events of its register'
   for (const [namespace, name] of [
     [GLOBAL_NAMESPACE, 'PK'],
     [GLOBAL_NAMESPACE, 'KEK'],
