@@ -11,7 +11,7 @@ const USED = {
     'StartAuthSession FlushContext PCR_Read PCR_Extend PCR_Event PCR_Reset CreatePrimary Create Load LoadExternal',
     'EvictControl ReadPublic ContextSave ContextLoad MakeCredential ActivateCredential Unseal',
     'PolicySecret PolicySigned PolicyAuthorize PolicyOR PolicyPCR PolicyNV PolicyCounterTimer PolicyCommandCode',
-    'PolicyAuthValue PolicyGetDigest Quote Certify CertifyCreation GetTime GetSessionAuditDigest Sign VerifySignature',
+    'PolicyAuthValue PolicyGetDigest Certify CertifyCreation GetTime GetSessionAuditDigest Sign VerifySignature',
     'NV_DefineSpace NV_UndefineSpace NV_ReadPublic NV_Read NV_Write NV_Increment NV_Extend NV_Certify Clear',
   ],
   tctildr: ['Initialize Finalize'],
