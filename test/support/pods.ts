@@ -290,11 +290,11 @@ export class PodFixture {
     }
     await this.stage0?.stop()
     await this.agent.stop()
-    for (const state of ['run', 'exited-garbage', 'garbage', 'prepare', 'embryo']) {
+    const uuids = ['run', 'exited-garbage', 'garbage', 'prepare', 'embryo'].flatMap((state) => {
       const parent = path.join(this.dir, 'pods', state)
-      for (const uuid of fs.existsSync(parent) ? fs.readdirSync(parent) : [])
-        await this.cli(['rm', uuid, ...this.dirOption])
-    }
+      return fs.existsSync(parent) ? fs.readdirSync(parent) : []
+    })
+    if (uuids.length > 0) await this.cli(['rm', ...uuids, ...this.dirOption])
     fs.rmSync(this.work, { recursive: true, force: true })
   }
 
