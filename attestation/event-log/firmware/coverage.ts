@@ -140,10 +140,3 @@ function isHashOf(event: FirmwareEvent, bytes: Uint8Array): boolean {
   }
   return true
 }
-
-/** Against a binary string, which costs less to get than the digest's bytes. */
-function equalsText(bytes: Uint8Array, text: string): boolean {
-  if (bytes.length !== text.length) return false
-  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== text.charCodeAt(i)) return false
-  return true
-}
