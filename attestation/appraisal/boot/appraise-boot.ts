@@ -5,6 +5,7 @@ import {
   eventTypeName,
   type FirmwareLog,
   type LogEvent,
+  type LogSource,
   type Register,
   type RegisterProof,
   readFirmwareLog,
@@ -21,6 +22,7 @@ import type { BootFacts } from './facts.ts'
 import { actionOrderFindings, bootApplicationFindings, exitBootServicesFindings } from './handover-rules.ts'
 import { registerOf } from './judge.ts'
 import { localityFindings } from './locality-rule.ts'
+import { type MeasureLogPiece, readMeasureLogPiece } from './measure-log.ts'
 import { type LogPiece, nextState } from './next-state.ts'
 import { type LaterLog, type QuotedRegisters, type RegisterOutcome, replayBoot } from './replay-boot.ts'
 import { replayFindings } from './replay-rules.ts'
@@ -43,7 +45,9 @@ export interface LaterPiece extends LaterLog {
 export interface BootInput {
   /** The TCG firmware log, whole; absent where the node has none, or where `previous` knows it. */
   readonly firmware?: Uint8Array
-  /** systemd's tpm2-measure.log and others, in the order in which they extend registers that they share. */
+  /** systemd's tpm2-measure.log, from where `previous.state.wanted` wants it. */
+  readonly systemd?: MeasureLogPiece
+  /** Further logs, in the order in which they extend registers that they share. */
   readonly later?: readonly LaterPiece[]
   /** Values that a verified quote covers, and nothing else. */
   readonly quoted: readonly PcrValue[]
@@ -71,6 +75,7 @@ const QUOTE_RULES: ReadonlySet<string> = new Set([
   'boot.banks',
   'boot.bank-unused',
   'boot.bank-strength',
+  'boot.measure-log',
 ])
 
 /**
@@ -81,14 +86,19 @@ const QUOTE_RULES: ReadonlySet<string> = new Set([
  */
 export function appraiseBoot(input: BootInput): BootAppraisal {
   const quoted = quotedRegisters(input.quoted)
-  const later = input.later ?? []
   const read = readLog(input.firmware)
   const boot = read.log === undefined ? undefined : bootLog(read.log)
   const previous = input.previous?.state
+  const systemd = readMeasureLogPiece(input.systemd, firstEvent('systemd', input.systemd?.offset ?? 0, previous))
+  const measured = { offset: input.systemd?.offset ?? 0, bytes: systemd.bytes }
+  const later: LaterPiece[] = [
+    ...(input.systemd === undefined ? [] : [{ source: 'systemd' as const, events: systemd.events, piece: measured }]),
+    ...(input.later ?? []),
+  ]
   const elsewhere = input.elsewhere ?? new Set()
   const outcomes = replayBoot({ boot, later, quoted, previous, elsewhere })
-  const asked = replayFindings({ log: read.log, quoted, outcomes })
-  const pieces = logPieces(input, boot, previous)
+  const asked = [...replayFindings({ log: read.log, quoted, outcomes }), ...systemd.findings]
+  const pieces = logPieces(input.firmware, boot, later, previous)
   const state = nextState({ previous, boot, later, pieces, quoted, outcomes })
   const told = (only?: Register) => timeline([...timelineLogs(boot, later)], proofOf(outcomes), only)
   if (boot === undefined) {
@@ -109,7 +119,7 @@ export function appraiseBoot(input: BootInput): BootAppraisal {
       ...logFindings(boot, outcomes),
       ...secureBootFindings(boot, secureBoot),
     ],
-    facts: bootFacts({ boot, later, quoted, outcomes, secureBoot }),
+    facts: bootFacts({ boot, records: systemd.records, quoted, outcomes, secureBoot }),
     state,
     timeline: told,
   }
@@ -173,13 +183,22 @@ export function quotedRegisters(values: readonly PcrValue[]): QuotedRegisters {
   return out
 }
 
-function logPieces(input: BootInput, boot: BootLog | undefined, previous: BootState | undefined): LogPiece[] {
+/** Index, in the whole log, of the first event of a piece. One from elsewhere than was wanted is of a log that began anew. */
+function firstEvent(source: LogSource, offset: number, previous: BootState | undefined): number {
+  const mark = previous?.wanted[source]
+  return mark?.offset === offset ? mark.events : 0
+}
+
+function logPieces(
+  firmware: Uint8Array | undefined,
+  boot: BootLog | undefined,
+  later: readonly LaterPiece[],
+  previous: BootState | undefined,
+): LogPiece[] {
   const pieces: LogPiece[] = []
-  if (boot !== undefined) pieces.push({ source: 'firmware', offset: 0, events: 0, bytes: input.firmware?.length ?? 0 })
-  for (const { source, piece } of input.later ?? []) {
-    if (piece === undefined) continue
-    const events = piece.offset === 0 ? 0 : (previous?.wanted[source]?.events ?? 0)
-    pieces.push({ source, events, ...piece })
+  if (boot !== undefined) pieces.push({ source: 'firmware', offset: 0, events: 0, bytes: firmware?.length ?? 0 })
+  for (const { source, piece } of later) {
+    if (piece !== undefined) pieces.push({ source, events: firstEvent(source, piece.offset, previous), ...piece })
   }
   return pieces
 }

@@ -1,11 +1,11 @@
-import type { LogEvent, Proof } from '../../event-log/index.ts'
+import type { MeasureLogRecord, Proof } from '../../event-log/index.ts'
 import type { BootLog } from './boot-log.ts'
 import { factSource } from './fact-source.ts'
-import type { BootFacts, Fact } from './facts.ts'
+import type { BootFacts, Fact, SystemdFact } from './facts.ts'
 import { firmwareFacts, imageFacts } from './firmware-facts.ts'
 import { exitBootServices } from './handover-rules.ts'
 import { loaderFacts } from './loader-facts.ts'
-import { hasHcrtm, type LaterLog, loggedLocality, type QuotedRegisters, type RegisterOutcome } from './replay-boot.ts'
+import { hasHcrtm, loggedLocality, type QuotedRegisters, type RegisterOutcome } from './replay-boot.ts'
 import { BOOT_PCRS } from './replay-rules.ts'
 import { secureBootFacts, shimFacts } from './secure-boot-facts.ts'
 import type { SecureBootVerdict } from './secure-boot-rules.ts'
@@ -14,7 +14,7 @@ const DYNAMIC_PCRS = [17, 18, 19, 20, 21, 22] as const
 
 export interface BootFactsInput {
   readonly boot: BootLog
-  readonly later: readonly LaterLog[]
+  readonly records: readonly MeasureLogRecord[]
   readonly quoted: QuotedRegisters
   readonly outcomes: ReadonlyMap<number, RegisterOutcome>
   readonly secureBoot: SecureBootVerdict
@@ -26,9 +26,7 @@ export function bootFacts(input: BootFactsInput): BootFacts {
   const source = factSource(boot, outcomes)
   const secureBoot = secureBootFacts(source, input.secureBoot)
   const { sections, shimVariables, ...loaders } = loaderFacts(source)
-  const systemd = input.later
-    .filter((log) => log.source === 'systemd')
-    .flatMap((log) => systemdFacts(log, boot, outcomes))
+  const systemd = systemdFacts(input.records, boot, outcomes)
   const locality = startLocality(boot, outcomes.get(0))
   return {
     firmware: boot.uefi ? 'uefi' : 'bios',
@@ -67,28 +65,31 @@ function separators(boot: BootLog, proof: (entry: BootLog['events'][number]) => 
 }
 
 function systemdFacts(
-  { events }: LaterLog,
+  records: readonly MeasureLogRecord[],
   boot: BootLog,
   outcomes: ReadonlyMap<number, RegisterOutcome>,
-): Fact<{ readonly type: string; readonly text: string }>[] {
+): Fact<SystemdFact>[] {
   const positions = new Map<number, number>()
-  return events.flatMap((event) => {
-    if (event.register.kind !== 'pcr' || event.coverage === 'not-extended') return []
-    const register = event.register.index
-    const position = positions.get(register) ?? boot.of(register).length
-    positions.set(register, position + 1)
-    const proof = laterProof(outcomes.get(register), position, event)
-    return [
-      { value: { type: event.type, text: event.text }, proof, source: event.source, register, event: event.index },
-    ]
-  })
+  return records.flatMap(
+    ({ register: { kind, index: register }, eventType = 'systemd', string = '', measured, index }) => {
+      if (kind !== 'pcr') return []
+      const position = positions.get(register) ?? boot.of(register).length
+      positions.set(register, position + 1)
+      const proof = recordProof(outcomes.get(register), position, measured)
+      return [{ value: { type: eventType, text: string }, proof, source: 'systemd' as const, register, event: index }]
+    },
+  )
 }
 
-function laterProof(outcome: RegisterOutcome | undefined, position: number, { coverage }: LogEvent): Proof {
+function recordProof(
+  outcome: RegisterOutcome | undefined,
+  position: number,
+  measured: MeasureLogRecord['measured'],
+): Proof {
   if (outcome === undefined || outcome.state === 'not-quoted' || outcome.state === 'log-missing') return 'not-quoted'
-  if (outcome.state !== 'replayed' || coverage === 'mismatch') return 'refuted'
+  if (outcome.state !== 'replayed' || measured === 'other') return 'refuted'
   if (position >= outcome.proven) return 'not-yet'
-  return coverage === 'data' ? 'data' : 'digest'
+  return measured === 'string' ? 'data' : 'digest'
 }
 
 function asText({ value, ...fact }: Fact<{ readonly text: string }>): Fact<string> {

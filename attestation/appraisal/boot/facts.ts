@@ -62,7 +62,7 @@ export interface FirmwareBlob {
 }
 
 export interface BootOption {
-  /** Boot0001 */
+  /** Boot0001. A claim where firmware measures the value alone, as the specification wants. */
   readonly name: string
   readonly description: string
   readonly path: string
@@ -104,6 +104,14 @@ export interface ShimFacts {
   /** Lists that shim measured as variables into PCR 7. */
   readonly lists: readonly Fact<{ readonly name: string } & KeyList>[]
   readonly sbatLevel?: Fact<string>
+}
+
+/** A record of systemd's tpm2-measure.log. */
+export interface SystemdFact {
+  /** machine-id, filesystem, volume-key and so on. */
+  readonly type: string
+  /** What was measured; empty for a secret. */
+  readonly text: string
 }
 
 export interface WindowsFact {
@@ -156,7 +164,7 @@ export interface BootFacts {
   /** Settings that Windows's boot measured, by the names of wbcl.h. */
   readonly windows: readonly Fact<WindowsFact>[]
   /** Measurements of systemd's own log, but for phases: file systems, machine-id, keys. */
-  readonly systemd: readonly Fact<{ readonly type: string; readonly text: string }>[]
+  readonly systemd: readonly Fact<SystemdFact>[]
   /** Whether PCR 17 to 22 were set back by a dynamic launch. */
   readonly dynamicLaunch: 'none' | 'took-place' | 'not-quoted'
 }
