@@ -1,4 +1,4 @@
-import { type Certificate, certificateSize } from './certificate.ts'
+import type { Certificate } from './certificate.ts'
 import { type DerElement, DerReader, oidText, TAG } from './der.ts'
 import { EndorsementError } from './errors.ts'
 import { KEY } from './oids.ts'
@@ -39,7 +39,7 @@ const EMBEDDED: ReadonlySet<number> = new Set([TAG.octetString])
  */
 export function encodingOddities(c: Certificate, original: Uint8Array = c.bytes): readonly EncodingOddity[] {
   const found = new Set<EncodingOddity>()
-  if (original.length > certificateSize(original)) found.add('der.padding')
+  if (original[0] === TAG.sequence && original.length > c.bytes.length) found.add('der.padding') // not PEM
   walk(c.bytes, found)
   if (c.signatureScheme?.alg === 'ecdsa' && hasNullParameters(c)) found.add('der.null-parameters')
   if (keyAlgorithm(c) === KEY.rsaOaep) found.add('der.oaep-key')

@@ -75,7 +75,10 @@ export function missingIssuer(c: Certificate): string {
     )
   }
   const [address] = issuerLocations(c)
-  const where = address === undefined ? 'get it from the manufacturer' : `it says that is at ${address}: fetch it, make sure that it is genuine`
+  const where =
+    address === undefined
+      ? 'get it from the manufacturer'
+      : `it says that is at ${address}: fetch it, make sure that it is genuine`
   return (
     `CA certificate missing: ${c.issuer.text || '(empty name)'}${aki === undefined ? '' : `, key identifier ${toHex(aki)}`}, ` +
     `which issued ${describe(c)}; ${where} and add it with \`holdfast roots import FILE\``

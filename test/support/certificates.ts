@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import * as asn1 from '../../attestation/ca/asn1.ts'
-import { EXT, TCG } from '../../attestation/endorsement/index.ts'
+import { EXT, KEY, TCG } from '../../attestation/endorsement/index.ts'
 import { encodePublic, type TpmPublic } from '../../attestation/tpm2/index.ts'
 
 export type Scheme =
@@ -12,7 +12,7 @@ export type Scheme =
   | 'sha384ECDSA'
   | 'sha512ECDSA'
   | 'md5WithRSA'
-const SCHEMES: Readonly<Record<Scheme, readonly [string, string]>> = {
+export const SCHEMES: Readonly<Record<Scheme, readonly [string, string]>> = {
   md5WithRSA: ['1.2.840.113549.1.1.4', 'md5'],
   sha1WithRSA: ['1.2.840.113549.1.1.5', 'sha1'],
   sha256WithRSA: ['1.2.840.113549.1.1.11', 'sha256'],
@@ -155,4 +155,28 @@ export function ekPublicOf(key: KeyPair): Uint8Array {
       ? { ...common, type: 'rsa', keyBits: bytes(jwk.n).length * 8, exponent: 0, unique: bytes(jwk.n) }
       : { ...common, type: 'ecc', curve: jwk.crv, kdf: { alg: 'null' }, unique: { x: bytes(jwk.x), y: bytes(jwk.y) } }
   return encodePublic(value as TpmPublic) // the encoder throws on a shape that is none
+}
+
+/**
+ * A 2048-bit modulus with the fingerprint of ROCA: a power of 65537 by every small odd prime. It is no product of two primes, and
+ * nobody needs its factors here.
+ */
+export function rocaModulus(): Uint8Array {
+  const primes = Array.from({ length: 83 }, (_, i) => 2 * i + 3).filter((n) =>
+    [3, 5, 7, 11].every((d) => n === d || n % d),
+  )
+  const product = primes.reduce((p, n) => p * BigInt(n), 1n)
+  let power = 1n
+  for (let i = 0; i < 1000; i++) power = (power * 65537n) % product
+  const multiple = (1n << 2047n) / (2n * product) + 1n
+  const modulus = 2n * product * multiple + (power % 2n === 1n ? power : power + product)
+  return new Uint8Array(Buffer.from(modulus.toString(16), 'hex'))
+}
+
+/** SubjectPublicKeyInfo of an RSA key of these numbers. */
+export function rsaSpki(modulus: Uint8Array, exponent: Uint8Array = Uint8Array.of(1, 0, 1)): Uint8Array {
+  const unsigned = (bytes: Uint8Array) => asn1.integer((bytes[0] ?? 0) >= 0x80 ? Uint8Array.of(0, ...bytes) : bytes)
+  const numbers = asn1.toDer(asn1.sequence(unsigned(modulus), unsigned(exponent)))
+  const algorithm = asn1.sequence(asn1.oid(KEY.rsa), asn1.fromOwnDer(Uint8Array.of(5, 0)))
+  return asn1.toDer(asn1.sequence(algorithm, asn1.bitString(numbers)))
 }
