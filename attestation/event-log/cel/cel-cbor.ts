@@ -39,7 +39,7 @@ import {
   MAX_TEMPLATE_NAME,
 } from './typed-content.ts'
 
-const LIMITS = { maxBytes: 64 << 20, maxDepth: 8, maxItems: 4 << 20 }
+const LIMITS = { maxBytes: 64 << 20, maxDepth: 8, maxItems: 2 << 20 }
 const INDEX_KINDS = ['pcr', 'nv', 'ccmr'] as const
 
 /**

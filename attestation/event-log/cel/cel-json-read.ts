@@ -18,7 +18,7 @@ import { type CelNumbering, checkNumbering } from './numbering.ts'
 import { encodeCelContent } from './typed-content.ts'
 
 /** An IMA list of 100,000 entries takes about half of it as JSON. */
-const LIMITS = { maxBytes: 64 << 20, maxDepth: 8, maxItems: 4 << 20, trailingCommas: true }
+const LIMITS = { maxBytes: 64 << 20, maxDepth: 8, maxItems: 2 << 20, trailingCommas: true }
 const MEMBERS = new Set(['recnum', 'pcr', 'nv_index', 'ccmr', 'digests', 'content_type', 'content'])
 
 export interface CelJsonOptions {
