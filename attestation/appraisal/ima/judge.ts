@@ -101,13 +101,18 @@ export class ImaJudge implements ImaVisitor {
       return 0
     }
     const { name, buffer, digest } = measurement
+    if (c.old && c.index > 0 && this.#bootAggregate?.old !== true) {
+      // no digest covers a template's name, and 276 bytes of another one's data can be made to look like the old one's
+      this.#fail('unreadable', c.index, name, 'a template like that of the first entry', 'the old one, ima')
+      return 0
+    }
     if (violation) {
       this.#fail('violation', c.index, name, 'a file that nobody writes', 'it could be written while it was measured')
       return 0
     }
     if (measurement.appended?.signature !== undefined) this.#counts.appendedSignatures++
     if (c.index === 0 && name === BOOT_AGGREGATE && digest !== undefined) {
-      this.#bootAggregate = { algorithm: digest.algorithm, digest: toHex(digest.bytes) }
+      this.#bootAggregate = { algorithm: digest.algorithm, digest: toHex(digest.bytes), old: c.old }
       return 0
     }
     if (buffer !== undefined) {
@@ -181,10 +186,14 @@ export class ImaJudge implements ImaVisitor {
       return
     }
     const key = digestKey('content', digest.bytes)
+    if (name.startsWith('/')) {
+      // a file with a signature that says to be a buffer: the template's name is not under its digest
+      this.#fail('buffer', index, name, 'the name of a buffer', 'a path')
+      return
+    }
     if (!isKeyring) {
       const rules = buffers.filter(({ of }) => of(name))
-      if (rules.length === 0) this.#counts.unjudgedBuffers++
-      else if (rules.some(({ digests }) => digests === 'any' || digests.has(key))) this.#counts.buffers++
+      if (rules.some(({ digests }) => digests === 'any' || digests.has(key))) this.#counts.buffers++
       else this.#fail('buffer', index, name, 'a listed digest', `${digest.algorithm}:${toHex(digest.bytes)}`)
       return
     }

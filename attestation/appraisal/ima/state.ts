@@ -39,8 +39,6 @@ export interface ImaCounts {
   /** Measured keys and buffers that the policy accepts or ignores. */
   readonly keys: number
   readonly buffers: number
-  /** Buffers that the policy does not speak of. */
-  readonly unjudgedBuffers: number
   readonly failures: { readonly [kind in ImaFailureKind]?: number }
   /** Appended signatures (PKCS #7), which are not checked here. */
   readonly appendedSignatures: number
@@ -53,6 +51,8 @@ export interface BootAggregate {
   readonly algorithm: string
   /** Lowercase hex. */
   readonly digest: string
+  /** Of the entry: a kernel that writes this one in the old template writes all files so. */
+  readonly old: boolean
 }
 
 /** A key that the machine's own kernel took into a keyring, certificate in lowercase hex. */
@@ -84,7 +84,6 @@ export function imaStateStart(banks: readonly HashAlgorithm[], pcr?: number): Im
       signed: 0,
       keys: 0,
       buffers: 0,
-      unjudgedBuffers: 0,
       failures: {},
       appendedSignatures: 0,
       badSignatures: 0,

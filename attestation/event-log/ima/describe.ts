@@ -58,7 +58,7 @@ function coverageOf(
       'the digest is that of the template data; the buffer in them is not the one that its digest field names',
     ]
   }
-  return ['data', 'the digest is that of the template data']
+  return ['data', "the digest is that of the template data; the template's name is not in them"]
 }
 
 /** Whether a digest field is the one of a measured buffer; undefined where its algorithm is not known here. */

@@ -36,10 +36,10 @@ export interface ImaReplay {
  *
  * @param state after the entries before
  * @param bytes the list from `state.offset` on, whole entries
- * @param quoted the register in a verified quote, in exactly the banks of the state
+ * @param quoted the register in a verified quote; banks of the state that are not quoted are replayed along, and proved when they are
  * @param options.known entries known to be good; only used together with a visitor, whose marks it keeps
  * @throws EventLogError for the first entry that is none or whose template digest is not its data's
- * @throws RangeError for other banks
+ * @throws RangeError for a bank that the state was not started with, and for none
  */
 export function replayIma(
   state: ImaReplayState,
@@ -49,10 +49,9 @@ export function replayIma(
 ): ImaReplay {
   const banks = banksOf(quoted)
   const primary = banks.includes('sha256') ? 'sha256' : banks.at(-1)
-  if (primary === undefined || BANK_ORDER.some((b) => (state.banks[b] === undefined) !== (quoted[b] === undefined))) {
-    throw new RangeError(
-      `the replay has the banks ${Object.keys(state.banks).join(', ')}, the quote ${banks.join(', ')}`,
-    )
+  const kept = BANK_ORDER.filter((bank) => state.banks[bank] !== undefined)
+  if (primary === undefined || !banks.every((bank) => kept.includes(bank))) {
+    throw new RangeError(`the replay has the banks ${kept.join(', ')}, the quote ${banks.join(', ')}`)
   }
   const templateHash = state.templateHash ?? (bytes.length === 0 ? undefined : detectTemplateHash(bytes))
   const from: From = { state, bytes, templateHash: templateHash ?? 'sha1' }
@@ -60,13 +59,13 @@ export function replayIma(
   const { walk, values, matched } = replayBank(from, primary, quoted[primary] as Uint8Array, options) // it is one of banksOf
   const registers: { [bank in HashAlgorithm]?: ImaBankState } = { [primary]: values }
   const disagreeing: HashAlgorithm[] = []
-  for (const bank of banks) {
+  for (const bank of kept) {
     if (bank === primary) continue
     const reached = followBank(from, bank, walk.end)
-    const quotedHex = toHex(quoted[bank] as Uint8Array) // as above
-    const agreeing = Object.entries(reached).filter(([, value]) => value === quotedHex)
-    if (matched && agreeing.length === 0) disagreeing.push(bank)
-    registers[bank] = matched && walk.entries > 0 ? Object.fromEntries(agreeing) : reached
+    const value = quoted[bank]
+    const agreeing = Object.entries(reached).filter(([, hex]) => value !== undefined && hex === toHex(value))
+    if (matched && value !== undefined && agreeing.length === 0) disagreeing.push(bank)
+    registers[bank] = value !== undefined && matched && walk.entries > 0 ? Object.fromEntries(agreeing) : reached
   }
   return {
     state: {
