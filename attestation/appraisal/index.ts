@@ -17,7 +17,6 @@ export {
   type Quarantine,
   releaseNode,
   wantedLog,
-  wantedMachineLogs,
   withAnotherAk,
   withTicket,
 } from './node-state.ts'

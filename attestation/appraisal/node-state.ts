@@ -1,4 +1,3 @@
-import type { WantedMachineLogs } from '../protocol/index.ts'
 import type { ClockInfo } from '../tpm2/index.ts'
 import type { BootProof, LogAhead } from './launch-log.ts'
 import type { PendingTicket } from './tickets.ts'
@@ -33,11 +32,6 @@ export function wantedLog(state: NodeState | undefined): { resetCount: number; r
   if (state === undefined) return { resetCount: 0, restartCount: 0, offset: 0 }
   const { resetCount, restartCount } = state.clock
   return { resetCount, restartCount, offset: (state.ahead ?? state.boot)?.replay.offset ?? 0 }
-}
-
-/** From where each log of the machine is wanted. */
-export function wantedMachineLogs(_state: NodeState | undefined): WantedMachineLogs {
-  return []
 }
 
 /** The state with a ticket that is about to be handed out; it must be stored before the ticket is sent. */

@@ -58,6 +58,7 @@ export async function insertNode(tx: Kysely<Database>, at: string, e: Enrolment)
       standing_since: at,
       standing_reasons: '[]',
       state: null,
+      machine: null,
       generation: 1,
       created_at: at,
       updated_at: at,

@@ -123,6 +123,11 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
       await db.schema.alterTable('nodes').addColumn('endorsement', 'text').execute()
     },
   },
+  '0004-machine': {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema.alterTable('nodes').addColumn('machine', 'text').execute()
+    },
+  },
 }
 
 /** EK and node never part, and an AK goes only by being taken away first: by an operator (`nodes rebind`), or when its successor is proved. */

@@ -76,9 +76,9 @@ function changes(act: OperatorAct, row: { readonly labels: string; readonly stat
     case 'refuse':
       return { admission: 'refused', admitted_by: null, tier: 'none' }
     case 'release':
-      return { quarantine: null, state: releasedState(row.state), tier: 'none' }
+      return { quarantine: null, state: releasedState(row.state), machine: null, tier: 'none' }
     case 'rebind':
-      return { ak_public: null, ak_name: null, ak_certificate: null, state: null, tier: 'none' }
+      return { ak_public: null, ak_name: null, ak_certificate: null, state: null, machine: null, tier: 'none' }
     case 'label': {
       const labels: Labels = JSON.parse(row.labels)
       const kept = Object.entries({ ...labels, ...act.set }).filter(([k]) => !act.remove.includes(k))

@@ -42,6 +42,8 @@ export interface NodeRecord {
   readonly standingReasons: readonly StandingReason[]
   /** The appraisal's own memory of this node, as JSON. */
   readonly state?: string
+  /** What is kept of the machine's own logs, as JSON. */
+  readonly machine?: string
   /** Grows with each operator's act on the node (labels apart); what was read under an older one is not written back. */
   readonly generation: number
   readonly createdAt: string
@@ -73,6 +75,7 @@ export function nodeFromRow(row: NodesTable): NodeRecord {
     standingSince: row.standing_since === '' ? row.created_at : row.standing_since,
     standingReasons: JSON.parse(row.standing_reasons),
     ...(row.state !== null && { state: row.state }),
+    ...(row.machine !== null && { machine: row.machine }),
     generation: row.generation,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
@@ -82,7 +85,7 @@ export function nodeFromRow(row: NodesTable): NodeRecord {
 /** Bytes kept under the SHA-256 of themselves. */
 export interface EvidenceItem {
   readonly sha256: string
-  readonly kind: 'evidence' | 'policy-set' | 'certificate'
+  readonly kind: 'evidence' | 'policy-set' | 'appraisal-policy' | 'certificate'
   readonly bytes: Uint8Array
 }
 

@@ -11,6 +11,10 @@ export interface ResultRecord {
   /** Of the record that the appraisal began with. */
   readonly generation: number
   readonly state: string
+  /** Where it is another one than before. */
+  readonly machine?: string
+  /** Kept without a change of verdict too: it holds what is sent only once. */
+  readonly keepEvidence?: boolean
   readonly change?: VerdictChange
   readonly evidence: EvidenceItem
 }
@@ -18,8 +22,8 @@ export interface ResultRecord {
 /** Within a transaction: the node's new state; a change of verdict with its evidence. */
 export async function recordResult(tx: Kysely<Database>, at: string, r: ResultRecord): Promise<void> {
   await updateNode(tx, at, r)
+  if (r.change || r.keepEvidence === true) await recordEvidence(tx, at, r.evidence)
   if (!r.change) return
-  await recordEvidence(tx, at, r.evidence)
   await tx
     .insertInto('verdicts')
     .values({
@@ -113,6 +117,7 @@ async function updateNode(
   r: Pick<ResultRecord, 'nodeId' | 'generation'> & {
     readonly change?: VerdictChange | undefined
     readonly state: string | undefined
+    readonly machine?: string
   },
 ): Promise<void> {
   const done = await tx
@@ -120,6 +125,7 @@ async function updateNode(
     .set({
       updated_at: at,
       ...(r.state !== undefined && { state: r.state }),
+      ...(r.machine !== undefined && { machine: r.machine }),
       ...(r.change && { tier: r.change.tier }),
       ...(r.change?.quarantine !== undefined && { quarantine: r.change.quarantine }),
     })

@@ -33,6 +33,7 @@ export interface NodesTable {
   standing_since: string
   standing_reasons: string
   state: string | null
+  machine: string | null
   /** Grows with each operator's act that changes what the verifier holds in memory of the node. */
   generation: number
   created_at: string

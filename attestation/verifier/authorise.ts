@@ -58,6 +58,8 @@ export interface LaunchInput {
   readonly appraisal: NodeAppraisal
   readonly change: VerdictChange | undefined
   readonly evidence: EvidenceItem
+  /** What is new of the machine's logs. */
+  readonly machine: { readonly machine?: string; readonly keepEvidence?: boolean }
 }
 
 /** Longest denial that the protocol carries. */
@@ -92,6 +94,7 @@ export async function authoriseLaunch(
       nodeId: context.nodeId,
       generation: context.generation,
       state: serialiseNodeState(state),
+      ...input.machine,
       ...(input.change !== undefined && { change: input.change }),
       evidence: input.evidence,
     })

@@ -8,41 +8,65 @@ import {
   type Finding,
   finding,
 } from '../appraisal/index.ts'
+import { type AppraisalPolicy, noPolicyFinding } from '../appraisal-policy/index.ts'
 import { toHex } from '../base/index.ts'
 import { digest, type HashAlgorithm } from '../crypto/index.ts'
-import type { BankRegisters } from '../event-log/index.ts'
-import { BANK_ORDER } from '../event-log/index.ts'
-import { type AgentMessage, pcrValuesFromWire, type QuotedBody, quoteBinding, quotePurpose } from '../protocol/index.ts'
+import { BANK_ORDER, type BankRegisters, fromBankValues } from '../event-log/index.ts'
+import { appraiseMachine, explainedStartValues, type MachineState, wantedRegisters } from '../machine/index.ts'
+import {
+  type AgentMessage,
+  type MachineLogPiece,
+  pcrValuesFromWire,
+  type QuotedBody,
+  quoteBinding,
+  quotePurpose,
+} from '../protocol/index.ts'
 import type { EvidenceItem } from '../store/index.ts'
-import { type PcrSelection, pcrIndex, provenPcr, type VerifiedQuote, verifyQuoteInPool } from '../tpm2/index.ts'
+import {
+  type PcrIndex,
+  type PcrSelection,
+  pcrIndex,
+  provenPcr,
+  type VerifiedQuote,
+  verifyQuoteInPool,
+} from '../tpm2/index.ts'
 import type { VerifierConfig } from './config/index.ts'
 import { endorsementFindings } from './endorsement-findings.ts'
 import type { NodeContext } from './node-context.ts'
 
 export type Quoted = Extract<AgentMessage, { t: 'quoted' }>
 
-/** What one connection is asked to quote: its log's register in each bank, and the boot registers in SHA-256. */
-export interface RegisterChoice {
+/** Whose rules a node is judged by. */
+export interface PolicyChoice {
+  readonly policy: AppraisalPolicy | undefined
+  /** There are policies, and none of them is for this node. */
+  readonly unmeant: boolean
+}
+
+/** What one challenge asks to quote, and by which policy the answer is judged. */
+export interface RegisterChoice extends PolicyChoice {
   readonly pcr: number
   readonly banks: readonly HashAlgorithm[]
   readonly selection: readonly PcrSelection[]
 }
 
-/** @param banks as the agent reports them; SHA-256 is among them */
+/**
+ * The log's register in each bank, the boot registers in SHA-256, and what the policy needs of the banks that the TPM has.
+ * @param banks as the agent reports them; SHA-256 is among them
+ */
 export function registerChoice(
   pcr: number,
   banks: readonly HashAlgorithm[],
   bootPcrs: readonly number[],
+  choice: PolicyChoice,
 ): RegisterChoice {
   const ordered = BANK_ORDER.filter((bank) => banks.includes(bank))
-  return {
-    pcr,
-    banks: ordered,
-    selection: ordered.map((bank) => ({
-      bank,
-      pcrs: (bank === 'sha256' ? [...bootPcrs, pcr] : [pcr]).sort((a, b) => a - b).map(pcrIndex),
-    })),
+  const needed = wantedRegisters(choice.policy)
+  const registers = (bank: HashAlgorithm): PcrIndex[] => {
+    const wanted = [pcr, ...(bank === 'sha256' ? bootPcrs : []), ...(needed[bank] ?? []), ...(needed.everyBank ?? [])]
+    return [...new Set(wanted)].sort((a, b) => a - b).map(pcrIndex)
   }
+  return { ...choice, pcr, banks: ordered, selection: ordered.map((bank) => ({ bank, pcrs: registers(bank) })) }
 }
 
 /** A connection's part of what a quote is bound to. */
@@ -94,6 +118,18 @@ function logRegisters(quote: VerifiedQuote, { pcr, banks }: RegisterChoice): Ban
 /** Everything that one verified quote says of its node. */
 export interface NodeAppraisal extends EvidenceAppraisal {
   readonly result: AppraisalResult
+  /** To be stored in place of the previous one. */
+  readonly machine: MachineState | undefined
+  /** Whether a log comes in pieces, so that the next one is to be asked for at once. */
+  readonly more: boolean
+}
+
+/** What a node is judged by, and when. */
+export interface AppraisalTerms {
+  readonly config: VerifierConfig
+  readonly verifierId: string
+  readonly choice: RegisterChoice
+  readonly now: Date
 }
 
 /** Appraises verified evidence with what the verifier knows of node and quote besides. Changes nothing. */
@@ -101,14 +137,50 @@ export function appraiseNode(
   context: NodeContext,
   quote: VerifiedQuote,
   evidence: Evidence,
-  config: VerifierConfig,
-  verifierId: string,
-  now: Date,
+  pieces: readonly MachineLogPiece[],
+  { config, verifierId, choice, now }: AppraisalTerms,
 ): NodeAppraisal {
-  const policy = { startValues: config.attestation.startValues, verifierKeys: new Set([verifierId]) }
-  const appraisal = appraiseEvidence(context.state, evidence, policy, now)
+  const before = context.state
+  const explained = explainedStartValues(context.machine, pieces, quote.clockInfo, evidence)
+  const launchLog = {
+    startValues: [...config.attestation.startValues, ...explained.map(fromBankValues)],
+    verifierKeys: new Set([verifierId]),
+  }
+  const appraisal = appraiseEvidence(before, evidence, launchLog, now)
   const findings = [...endorsementFindings(context), ...quoteFindings(quote), ...appraisal.findings]
-  return { ...appraisal, result: appraisalResult(findings) }
+  if (appraisal.state.quarantine !== undefined) {
+    return { ...appraisal, result: appraisalResult(findings), machine: context.machine, more: false }
+  }
+  const sameBoot = appraisal.continuity === 'same-boot' && before !== undefined
+  const machine = appraiseMachine({
+    previous: context.machine,
+    start: quote.clockInfo,
+    continuity: appraisal.continuity,
+    quoted: quote.pcrs,
+    pieces,
+    launchPcr: evidence.pcr,
+    explained,
+    findings: choice.unmeant ? [...findings, noPolicyFinding()] : findings,
+    node: { id: context.nodeId, labels: context.labels },
+    launchLog: appraisal.proof?.log ?? appraisal.state.boot?.log,
+    tpm: {
+      ...(context.manufacturer !== undefined && { manufacturer: context.manufacturer }),
+      firmwareVersion: quote.firmwareVersion,
+    },
+    clock: {
+      safe: quote.clockInfo.safe,
+      ...(sameBoot && {
+        sinceLast: {
+          tpmMs: Number(quote.clockInfo.clockMs - before.clock.clockMs),
+          wallMs: now.getTime() - context.lastEvidenceAt,
+        },
+      }),
+    },
+    policy: choice.policy,
+    now,
+  })
+  const more = machine.more || appraisal.state.ahead !== undefined
+  return { ...appraisal, result: machine.result, machine: machine.state, more }
 }
 
 function quoteFindings(quote: VerifiedQuote): Finding[] {

@@ -1,6 +1,7 @@
 import { type NodeState, parseNodeState, type Tier, tierFromText } from '../appraisal/index.ts'
 import { messageOf, toHex } from '../base/index.ts'
-import type { NodeEndorsement, NodeRecord } from '../store/index.ts'
+import { type MachineState, parseMachineState } from '../machine/index.ts'
+import type { Labels, NodeEndorsement, NodeRecord } from '../store/index.ts'
 import { objectName, type QualifiedParent, qualifiedName, TPM_RH_ENDORSEMENT, type VerifiedAk } from '../tpm2/index.ts'
 import { RateLimit } from './rate-limit.ts'
 
@@ -18,15 +19,22 @@ export class NodeContext {
   readonly generation: number
   readonly ekCertified: boolean
   readonly endorsement: NodeEndorsement | undefined
+  /** TPM vendor, of the EK certificate. */
+  readonly manufacturer: string | undefined
   /** Each decision is kept with its request: a node that asks without end would fill the disk. */
   readonly launchRate: RateLimit
   /** As stored. Replaced only after the commit of the new one. */
   state: NodeState | undefined
+  machine: MachineState | undefined
+  /** As an operator gave them; they change while the node is connected. */
+  labels: Labels
   tier: Tier
   /** Whether its silence has been kept as its standing. */
   silent: boolean
   /** performance.now() of the last verified evidence. */
   lastEvidenceMs: number
+  /** Wall clock of it, milliseconds since 1970. */
+  lastEvidenceAt = 0
   #queue: Promise<unknown> = Promise.resolve()
 
   /** @throws NodeStateError when the stored state cannot be read: it is never taken for none */
@@ -39,7 +47,10 @@ export class NodeContext {
     this.generation = node.generation
     this.ekCertified = node.ekCertificateSha256 !== undefined
     this.endorsement = node.endorsement
+    this.manufacturer = node.endorsement?.tpm?.manufacturer
     this.state = node.state === undefined ? undefined : parseNodeState(node.state)
+    this.machine = node.machine === undefined ? undefined : parseMachineState(node.machine)
+    this.labels = node.labels
     this.tier = tierFromText(node.tier)
     this.silent = node.standing === 'stale'
     this.lastEvidenceMs = nowMs

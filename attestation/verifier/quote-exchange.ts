@@ -7,13 +7,15 @@ import {
   serialiseNodeState,
   signEar,
   wantedLog,
-  wantedMachineLogs,
 } from '../appraisal/index.ts'
+import type { Labels } from '../appraisal-policy/index.ts'
+import { serialiseMachineState, wantedMachineLogs } from '../machine/index.ts'
 import { decodeQuotedBody, type QuotedBody, selectionToWire } from '../protocol/index.ts'
 import { StoreError, type VerdictChange } from '../store/index.ts'
 import { AttestError } from '../tpm2/index.ts'
 import { authoriseLaunch } from './authorise.ts'
 import type { Connection } from './connection.ts'
+import type { Hello } from './enrolment.ts'
 import { SessionError } from './errors.ts'
 import {
   appraiseNode,
@@ -21,46 +23,80 @@ import {
   type NodeAppraisal,
   type Quoted,
   type RegisterChoice,
+  registerChoice,
   verifyEvidence,
 } from './evidence.ts'
 import type { NodeContext } from './node-context.ts'
 import { NonceTable } from './nonces.ts'
 import type { VerifierService } from './service.ts'
 
+/** Where a policy does not say: enough that nodes which came at once do not stay together. */
+const DEFAULT_JITTER_PERCENT = 10
+
 /** Challenge and answer: the quotes of one admitted node on one connection, and what they lead to. */
 export class QuoteExchange {
   readonly context: NodeContext
-  readonly #choice: RegisterChoice
+  readonly #registers: Pick<Hello, 'pcr' | 'banks'>
+  /** Of the challenge that was sent last: what answers are held against. */
+  #choice: RegisterChoice
   readonly #connection: Connection
   readonly #service: VerifierService
   readonly #nonces: NonceTable
   readonly #log: Logger
 
-  /** @param choice the registers that this connection is asked to quote */
+  /** @param registers where the node's launch log is, and which banks its TPM has */
   constructor(
     context: NodeContext,
-    choice: RegisterChoice,
+    registers: Pick<Hello, 'pcr' | 'banks'>,
     connection: Connection,
     service: VerifierService,
     log: Logger,
   ) {
     this.context = context
-    this.#choice = choice
+    this.#registers = registers
     this.#connection = connection
     this.#service = service
+    this.#choice = this.#choose()
     this.#log = log
     this.#nonces = new NonceTable(service.random, () => performance.now())
   }
 
+  /** How often the node is to prove itself, by the policy that it was last asked by. */
+  period(): { readonly intervalMs: number; readonly jitterPercent: number } {
+    const { intervalMs, jitterPercent } = this.#choice.policy?.attestation ?? {}
+    return {
+      intervalMs: intervalMs ?? this.#service.config.attestation.periodMs,
+      jitterPercent: jitterPercent ?? DEFAULT_JITTER_PERCENT,
+    }
+  }
+
+  /** Labels decide which policy is the node's; one that becomes another's has to be judged anew. */
+  relabel(labels: Labels): void {
+    this.context.labels = labels
+    this.judgeAnew()
+  }
+
+  /** Another policy has to see the node's logs before it can say anything. */
+  judgeAnew(): void {
+    if (this.#choose().policy?.revision !== this.#choice.policy?.revision) this.challenge('periodic')
+  }
+
+  #choose(): RegisterChoice {
+    const { pcr, banks } = this.#registers
+    const choice = this.#service.policyFor(this.context.labels)
+    return registerChoice(pcr, banks, this.#service.config.attestation.pcrs, choice)
+  }
+
   /** Asks for a quote over a new nonce. */
   challenge(purpose: 'session' | 'periodic'): void {
+    this.#choice = this.#choose()
     this.#connection.send({
       t: 'challenge',
       purpose,
       nonce: this.#nonces.issue(),
       selection: selectionToWire(this.#choice.selection),
       log: wantedLog(this.context.state),
-      machineLogs: wantedMachineLogs(this.context.state),
+      machineLogs: wantedMachineLogs(this.context.machine, this.#choice.policy),
     })
   }
 
@@ -93,7 +129,7 @@ export class QuoteExchange {
     if (body.t === 'launch' && !context.launchRate.take(performance.now())) {
       this.#log.warn({ code: 'LAUNCH_TOO_MANY' }, 'launch denied')
       const reasons = ['the node asks for more launches than limits.launchesPerSecond']
-      const next = { nonce: this.#nonces.issue(), ...wantedLogs(context.state) }
+      const next = { nonce: this.#nonces.issue(), ...this.#wantedLogs(context.state) }
       this.#connection.send({ t: 'denied', id: body.id, code: 'LAUNCH_TOO_MANY', reasons, ...next })
       return
     }
@@ -107,14 +143,8 @@ export class QuoteExchange {
         throw err instanceof AttestError ? SessionError.from(err) : err
       }
       const { identity, config } = this.#service
-      const appraisal = appraiseNode(
-        context,
-        verified.quote,
-        verified.evidence,
-        config,
-        identity.verifierIdHex,
-        this.#service.now(),
-      )
+      const terms = { config, verifierId: identity.verifierIdHex, choice: this.#choice, now: this.#service.now() }
+      const appraisal = appraiseNode(context, verified.quote, verified.evidence, quoted.machineLogs, terms)
       const evidence = evidenceItem(frame, this.#connection.exporter)
       try {
         if (body.t === 'launch') await this.#launch(body, appraisal, evidence)
@@ -123,6 +153,7 @@ export class QuoteExchange {
         throw err instanceof StoreError && err.code === 'STORE_CONFLICT' ? this.#overtaken(err) : err
       }
       context.lastEvidenceMs = performance.now()
+      context.lastEvidenceAt = terms.now.getTime()
     })
   }
 
@@ -138,6 +169,7 @@ export class QuoteExchange {
       nodeId: context.nodeId,
       generation: context.generation,
       state: serialiseNodeState(appraisal.state),
+      ...machineRecord(context, appraisal),
       ...(change !== undefined && { change }),
       evidence,
     })
@@ -149,7 +181,7 @@ export class QuoteExchange {
       issuedAt: this.#service.now(),
       validForS: Math.ceil(config.attestation.silentAfterMs / 1000),
       verifier: this.#service.build,
-      policyIds: [`${EAR_SUBMOD}/1`],
+      policyIds: [this.#policyId()],
     })
     this.#connection.send({
       t: 'result',
@@ -157,10 +189,32 @@ export class QuoteExchange {
       result: await signEar(ear, identity.ticketKey.privateKey),
       findings: appraisal.result.findings.slice(0, 256).map(({ rule, tier, message }) => ({ rule, tier, message })),
       nonce: this.#nonces.issue(),
-      ...wantedLogs(context.state),
+      ...this.#wantedLogs(context.state),
     })
+    this.#stopPods(appraisal)
     // a long log comes in pieces: ask for the next one now
-    if (context.state?.ahead !== undefined) this.challenge('periodic')
+    if (appraisal.more) this.challenge('periodic')
+  }
+
+  /** A node that has failed gets no tickets; what runs on it already is ended where its policy says so. */
+  #stopPods({ result }: NodeAppraisal): void {
+    if (result.tier !== 'contraindicated' || this.#choice.policy?.podsOnFailure !== 'stop') return
+    const cause = result.findings.find((f) => f.tier === 'contraindicated')
+    const reason = `${cause?.rule ?? 'appraisal'}: ${cause?.message ?? 'the node has failed'}`
+    this.#connection.send({ t: 'stop-pods', reason: reason.slice(0, 2048).toWellFormed() })
+  }
+
+  #policyId(): string {
+    const { policy } = this.#choice
+    return policy === undefined ? `${EAR_SUBMOD}/1` : `${policy.name}@sha256:${policy.revision}`
+  }
+
+  /** From where the node's logs are wanted next: part of every answer. */
+  #wantedLogs(state: NodeState | undefined) {
+    return {
+      logOffset: wantedLog(state).offset,
+      machineLogs: wantedMachineLogs(this.context.machine, this.#choice.policy),
+    }
   }
 
   async #launch(
@@ -172,10 +226,18 @@ export class QuoteExchange {
     const node = await this.#service.store.node(context.nodeId)
     if (node === undefined || node.generation !== context.generation) throw this.#overtaken(undefined)
     const change = verdictChange(context, appraisal)
-    const input = { requestBytes: body.request, context, node, appraisal, change, evidence }
+    const input = {
+      requestBytes: body.request,
+      context,
+      node,
+      appraisal,
+      change,
+      evidence,
+      machine: machineRecord(context, appraisal),
+    }
     const { answer, state, podUuid } = await authoriseLaunch(input, this.#service)
     this.#keep(appraisal, state, change)
-    const next = { id: body.id, nonce: this.#nonces.issue(), ...wantedLogs(state) }
+    const next = { id: body.id, nonce: this.#nonces.issue(), ...this.#wantedLogs(state) }
     if (answer.outcome === 'allowed') {
       const { jti, policy } = answer.claims
       this.#log.info({ podUuid, ticketId: jti, allowedBy: policy.allowedBy }, 'launch allowed')
@@ -184,11 +246,13 @@ export class QuoteExchange {
       this.#log.info({ podUuid, code: answer.code, reasons: answer.reasons }, 'launch denied')
       this.#connection.send({ t: 'denied', code: answer.code, reasons: [...answer.reasons], ...next })
     }
+    this.#stopPods(appraisal)
   }
 
   /** After the commit: memory follows the store. */
   #keep(appraisal: NodeAppraisal, state: NodeAppraisal['state'], change: VerdictChange | undefined): void {
     this.context.state = state
+    this.context.machine = appraisal.machine
     this.context.tier = appraisal.result.tier
     this.context.silent = false
     for (const { ticket, end, reason } of appraisal.ended) {
@@ -206,9 +270,16 @@ export class QuoteExchange {
   }
 }
 
-/** From where the node's logs are wanted next: part of every answer. */
-function wantedLogs(state: NodeState | undefined) {
-  return { logOffset: wantedLog(state).offset, machineLogs: wantedMachineLogs(state) }
+/** What of the machine's logs is stored with a result: only what is new, and with it the evidence, for a log is sent only once. */
+export function machineRecord(
+  context: NodeContext,
+  { machine }: NodeAppraisal,
+): { readonly machine?: string; readonly keepEvidence?: boolean } {
+  if (machine === undefined || machine === context.machine) return {}
+  const text = serialiseMachineState(machine)
+  if (context.machine !== undefined && text === serialiseMachineState(context.machine)) return {}
+  const boot = machine.boot?.state.wanted.firmware?.offset
+  return { machine: text, keepEvidence: boot !== context.machine?.boot?.state.wanted.firmware?.offset }
 }
 
 /** What is worth a line of history: another tier, the beginning of a quarantine, the end of silence. */

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import pino, { type Logger } from 'pino'
+import type { AppraisalPolicySet } from '../appraisal-policy/index.ts'
 import { codeOf, messageOf } from '../base/index.ts'
 import { loadLaunchPolicies } from '../launch-policy/index.ts'
 import { openStore } from '../store/index.ts'
+import { loadAppraisalPolicies } from './appraisal-policies.ts'
 import type { VerifierConfig } from './config/index.ts'
 import { loadIdentity, type TrustFile } from './identity.ts'
 import { Listener } from './listener.ts'
@@ -42,6 +44,7 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
   const { log } = options
   const now = options.now ?? (() => new Date())
   const policies = loadLaunchPolicies(config.policies)
+  const appraisal = readAppraisal(config)
   const roots = readRootStore(config.enrolment.roots)
   const receivers = readReceivers(config)
   const identity = await loadIdentity(config, now())
@@ -50,9 +53,26 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
     await store.claimFor(identity.verifierIdHex)
     const keep = async (set: typeof policies): Promise<void> =>
       await store.saveEvidence({ sha256: set.revision, kind: 'policy-set', bytes: set.canonical })
+    const keepAppraisal = async (set: AppraisalPolicySet | undefined): Promise<void> => {
+      for (const { revision, canonical } of set === undefined ? [] : [...set.selecting, set.fallback ?? []].flat()) {
+        await store.saveEvidence({ sha256: revision, kind: 'appraisal-policy', bytes: canonical })
+      }
+    }
     await keep(policies)
+    await keepAppraisal(appraisal)
     const random = (size: number): Uint8Array => new Uint8Array(randomBytes(size))
-    const service = new VerifierService({ config, identity, store, policies, roots, log, random, now, build: BUILD })
+    const service = new VerifierService({
+      config,
+      identity,
+      store,
+      policies,
+      appraisalPolicies: appraisal,
+      roots,
+      log,
+      random,
+      now,
+      build: BUILD,
+    })
     const listener = new Listener(
       {
         ...config.listen,
@@ -92,9 +112,11 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
       async reload() {
         try {
           const fresh = loadLaunchPolicies(config.policies)
+          const freshAppraisal = readAppraisal(config)
           const freshRoots = readRootStore(config.enrolment.roots)
           await keep(fresh)
-          service.replace(fresh, freshRoots)
+          await keepAppraisal(freshAppraisal)
+          service.replace(fresh, freshAppraisal, freshRoots)
           log.info(
             { policyRevision: fresh.revision, roots: freshRoots.anchorFingerprints.size },
             'policies and roots taken over',
@@ -122,6 +144,10 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
     await store.close()
     throw err
   }
+}
+
+function readAppraisal({ appraisalPolicies }: VerifierConfig): AppraisalPolicySet | undefined {
+  return appraisalPolicies === undefined ? undefined : loadAppraisalPolicies(appraisalPolicies)
 }
 
 /** Runs until SIGTERM or SIGINT; SIGHUP reloads. Resolves when everything has ended. */

@@ -1,11 +1,13 @@
 import type { Logger } from 'pino'
 import { appraiseSilence, type Finding, finding, NodeStateError, serialiseNodeState } from '../appraisal/index.ts'
+import { type AppraisalPolicySet, type Labels, selectPolicy } from '../appraisal-policy/index.ts'
 import type { RootStore } from '../endorsement/index.ts'
 import type { LaunchPolicySet } from '../launch-policy/index.ts'
 import { type NodeRecord, type Store, StoreError } from '../store/index.ts'
 import type { VerifierConfig } from './config/index.ts'
 import type { KnownNode } from './enrolment.ts'
 import { SessionError } from './errors.ts'
+import type { PolicyChoice } from './evidence.ts'
 import type { VerifierIdentity } from './identity.ts'
 import { NodeContext } from './node-context.ts'
 
@@ -19,6 +21,8 @@ export interface LiveSession {
   end(reason: SessionError): void
   /** An operator has written something: is this node still what it was? */
   recheck(): Promise<void>
+  /** The appraisal policies have been replaced. */
+  judgeAnew(): void
 }
 
 export interface ServiceParts {
@@ -26,6 +30,8 @@ export interface ServiceParts {
   readonly identity: VerifierIdentity
   readonly store: Store
   readonly policies: LaunchPolicySet
+  /** Undefined where the verifier has none. */
+  readonly appraisalPolicies: AppraisalPolicySet | undefined
   readonly roots: RootStore
   readonly log: Logger
   readonly random: (size: number) => Uint8Array
@@ -50,6 +56,7 @@ export class VerifierService {
   readonly #active = new Map<string, LiveSession>()
   readonly #claims = new Map<string, number>()
   #policies: LaunchPolicySet
+  #appraisalPolicies: AppraisalPolicySet | undefined
   #roots: RootStore
   #timer: NodeJS.Timeout | undefined
   #dataVersion: number
@@ -66,6 +73,7 @@ export class VerifierService {
     this.build = parts.build
     this.#log = parts.log
     this.#policies = parts.policies
+    this.#appraisalPolicies = parts.appraisalPolicies
     this.#roots = parts.roots
     this.#dataVersion = parts.store.dataVersion()
   }
@@ -75,9 +83,18 @@ export class VerifierService {
   healthy = (): boolean => !this.#storeFailed
 
   /** Takes over policies and roots that have been read and checked. Decisions under way keep the old ones. */
-  replace(policies: LaunchPolicySet, roots: RootStore): void {
+  replace(policies: LaunchPolicySet, appraisalPolicies: AppraisalPolicySet | undefined, roots: RootStore): void {
     this.#policies = policies
+    this.#appraisalPolicies = appraisalPolicies
     this.#roots = roots
+    for (const session of [...this.#sessions]) session.judgeAnew()
+  }
+
+  /** The appraisal policy for a node with these labels, as it is now. */
+  policyFor(labels: Labels): PolicyChoice {
+    const set = this.#appraisalPolicies
+    const policy = set === undefined ? undefined : selectPolicy(set, labels)
+    return { policy, unmeant: set !== undefined && policy === undefined }
   }
 
   start(): void {

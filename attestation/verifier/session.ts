@@ -3,7 +3,7 @@ import { type AgentMessage, NONCE_LIFETIME_MS } from '../protocol/index.ts'
 import type { Connection, ConnectionHandler } from './connection.ts'
 import { type ActivationChallenge, beginEnrolment, completeEnrolment, type Hello, type KnownNode } from './enrolment.ts'
 import { SessionError } from './errors.ts'
-import { type Quoted, registerChoice } from './evidence.ts'
+import type { Quoted } from './evidence.ts'
 import { QuoteExchange } from './quote-exchange.ts'
 import type { LiveSession, VerifierService } from './service.ts'
 
@@ -74,7 +74,7 @@ export class Session implements ConnectionHandler, LiveSession {
     this.#service.sessionEnded(this, this.nodeId)
     this.#phase = { name: 'ended' }
     clearTimeout(this.#deadline)
-    clearInterval(this.#period)
+    clearTimeout(this.#period)
   }
 
   /** Ends the connection, telling the agent why. */
@@ -96,6 +96,7 @@ export class Session implements ConnectionHandler, LiveSession {
     if (phase.name !== 'pending' && phase.name !== 'attesting') return
     const nodeId = this.nodeId ?? ''
     const node = await this.#service.store.node(nodeId)
+    if (phase.name === 'attesting' && node !== undefined) phase.exchange.relabel(node.labels)
     const was = phase.name === 'pending' ? phase.known.node.generation : phase.exchange.context.generation
     if (node === undefined || node.generation === was || this.#phase !== phase) return
     if (node.admission === 'refused') {
@@ -167,8 +168,7 @@ export class Session implements ConnectionHandler, LiveSession {
         `the node's launch log was in PCR ${context.state.pcr}, now the agent says ${hello.pcr}; if that was meant: holdfast nodes release ${node.nodeId.slice(0, 12)}`,
       )
     }
-    const choice = registerChoice(hello.pcr, hello.banks, this.#service.config.attestation.pcrs)
-    const exchange = new QuoteExchange(context, choice, this.#connection, this.#service, this.#log)
+    const exchange = new QuoteExchange(context, hello, this.#connection, this.#service, this.#log)
     this.#phase = { name: 'attesting', exchange, proven: false }
     exchange.challenge('session')
     this.#expect(NONCE_LIFETIME_MS, 'the session quote')
@@ -184,9 +184,23 @@ export class Session implements ConnectionHandler, LiveSession {
     this.#startPeriod(exchange)
   }
 
+  /** The next challenge after the policy's interval, give or take its jitter: a fleet that came at once need not stay together. */
   #startPeriod(exchange: QuoteExchange): void {
-    const { periodMs } = this.#service.config.attestation
-    this.#period = setInterval(() => exchange.challenge('periodic'), periodMs)
+    const { intervalMs, jitterPercent } = exchange.period()
+    const spread = ((2 * Math.random() - 1) * jitterPercent) / 100
+    this.#period = setTimeout(
+      () => {
+        exchange.challenge('periodic')
+        this.#startPeriod(exchange)
+      },
+      intervalMs * (1 + spread),
+    )
+  }
+
+  /** The policies were replaced: the node has to be judged by what holds now. */
+  judgeAnew(): void {
+    const phase = this.#phase
+    if (phase.name === 'attesting' && phase.proven) phase.exchange.judgeAnew()
   }
 
   #expect(timeoutMs: number, what: string): void {

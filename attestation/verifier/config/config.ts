@@ -37,6 +37,7 @@ const ConfigSchema = Type.Object(
     ),
     dataDirectory: Type.Optional(path('of keys and store')),
     policies: path('of the directory that holds the *.cedar files'),
+    appraisalPolicies: Type.Optional(path('of the directory that holds appraisal policies, *.yaml')),
     tls: Type.Optional(
       Type.Object(
         {
@@ -146,6 +147,8 @@ export interface VerifierConfig {
   /** `<dataDirectory>/store.sqlite` */
   readonly storeFile: string
   readonly policies: string
+  /** Absent: nothing is asked of how machines boot. */
+  readonly appraisalPolicies?: string
   readonly tls:
     | { readonly kind: 'own-ca'; readonly names: readonly string[] }
     | { readonly kind: 'files'; readonly certificate: string; readonly key: string }
@@ -214,6 +217,7 @@ function withDefaults(c: Static<typeof ConfigSchema>): VerifierConfig {
     dataDirectory,
     storeFile: join(dataDirectory, 'store.sqlite'),
     policies: c.policies,
+    ...(c.appraisalPolicies !== undefined && { appraisalPolicies: c.appraisalPolicies }),
     tls: tlsSettings(c.tls),
     enrolment: {
       admission: c.enrolment?.admission ?? 'manual',

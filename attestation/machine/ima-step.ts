@@ -1,0 +1,154 @@
+import {
+  appraiseIma,
+  type CompiledImaPolicy,
+  checkBootAggregate,
+  type ImaAppraisal,
+  type ImaState,
+  imaStateStart,
+} from '../appraisal/ima/index.ts'
+import { type Finding, finding } from '../appraisal/index.ts'
+import type { PolicyIma } from '../appraisal-policy/index.ts'
+import type { HashAlgorithm } from '../crypto/index.ts'
+import { type BankRegisters, banksOf, IMA_PCR, imaReplayRestart, wholeImaEntries } from '../event-log/index.ts'
+import type { MachineLogPiece } from '../protocol/index.ts'
+
+export interface ImaStepInput {
+  /** Proved before, of the same TPM start and policy. */
+  readonly previous: ImaState | undefined
+  readonly ahead: ImaState | undefined
+  /** Undefined where the machine sent no list. */
+  readonly piece: MachineLogPiece | undefined
+  /** PCR 10 in every bank of the quote; undefined where it is not quoted. */
+  readonly quoted: BankRegisters | undefined
+  /** Of the quote, for boot_aggregate. */
+  readonly pcr: (bank: HashAlgorithm, index: number) => Uint8Array | undefined
+  readonly policy: CompiledImaPolicy
+}
+
+export interface ImaStep {
+  readonly ima?: ImaState
+  readonly ahead?: ImaState
+  readonly seen: PolicyIma
+  readonly findings: readonly Finding[]
+  /** Whether the list has to be asked for at once: it comes in pieces. */
+  readonly more: boolean
+}
+
+/** One piece of IMA's list against one quote. */
+export function imaStep(input: ImaStepInput): ImaStep {
+  const { quoted, previous, piece } = input
+  if (quoted === undefined)
+    return absent(previous, `PCR ${IMA_PCR} is not in the quote, so nothing that IMA measured is proved`)
+  const known = input.ahead ?? previous
+  const same = known !== undefined && banksOf(quoted).every((bank) => known.replay.banks[bank] !== undefined)
+  const from = same ? known : imaStateStart(banksOf(quoted))
+  if (piece === undefined && from.replay.entries === 0) {
+    return absent(undefined, 'there is no list of IMA: the kernel has none, or it was not sent')
+  }
+  const bytes =
+    piece === undefined
+      ? new Uint8Array(0)
+      : piece.more
+        ? wholeImaEntries(piece.bytes, from.replay.templateHash)
+        : piece.bytes
+  const offset = piece?.offset ?? from.replay.offset
+  const appraised = appraiseAt(from, previous, offset, bytes, quoted, input.policy)
+  switch (appraised.outcome) {
+    case 'proved':
+      return proved(appraised.state, input)
+    case 'open':
+      if (piece?.more === true) return inPieces(previous, appraised.state)
+      return refuted(previous, `no prefix of the list gives PCR ${IMA_PCR}`)
+    case 'refuted':
+      return refuted(previous, `${appraised.code}: ${appraised.why}`)
+  }
+}
+
+/** A list that begins again while the TPM was not started is one of a kernel that was started by kexec: the register goes on. */
+function appraiseAt(
+  from: ImaState,
+  previous: ImaState | undefined,
+  offset: number,
+  bytes: Uint8Array,
+  quoted: BankRegisters,
+  policy: CompiledImaPolicy,
+): ImaAppraisal {
+  if (offset === from.replay.offset) return appraiseIma(from, bytes, quoted, policy)
+  if (offset !== 0) {
+    return {
+      outcome: 'refuted',
+      code: 'IMA_OFFSET',
+      why: `sent from byte ${offset}, wanted from ${from.replay.offset}`,
+    }
+  }
+  const whole = appraiseIma(imaStateStart(banksOf(quoted)), bytes, quoted, policy)
+  if (whole.outcome === 'proved' || previous === undefined) return whole
+  return appraiseIma({ ...previous, replay: imaReplayRestart(previous.replay) }, bytes, quoted, policy)
+}
+
+function proved(ima: ImaState, { pcr }: ImaStepInput): ImaStep {
+  const { entries, violations } = ima.replay
+  const said = violations === 0 ? '' : `, ${violations} of them violations`
+  return {
+    ima,
+    seen: { state: 'proved', list: ima },
+    findings: [
+      finding('ima.replay', 'affirming', 'executables', `${entries} entries replay to PCR ${IMA_PCR}${said}`),
+      aggregateFinding(ima, pcr),
+    ],
+    more: false,
+  }
+}
+
+function aggregateFinding(ima: ImaState, pcr: ImaStepInput['pcr']): Finding {
+  const rule = 'ima.boot-aggregate'
+  const check = checkBootAggregate(ima.bootAggregate, pcr)
+  switch (check.result) {
+    case 'match':
+      return finding(rule, 'affirming', 'executables', `boot_aggregate is the hash of PCR 0 to ${check.last}`)
+    case 'mismatch':
+      return finding(
+        rule,
+        'warning',
+        'executables',
+        'boot_aggregate is not of these registers: one was extended later, or the list is of another boot',
+        {
+          expected: check.expected.join(' or '),
+          seen: ima.bootAggregate?.digest ?? '',
+        },
+      )
+    case 'no-tpm':
+      return finding(rule, 'warning', 'executables', 'boot_aggregate is zero: the kernel found no TPM when IMA started')
+    case 'unknown':
+      return finding(rule, 'none', 'executables', `boot_aggregate cannot be compared: ${check.why}`)
+  }
+}
+
+function inPieces(previous: ImaState | undefined, ahead: ImaState): ImaStep {
+  const message = `${ahead.replay.entries} entries received, more to come before a quote can prove them`
+  return {
+    ...(previous !== undefined && { ima: previous }),
+    ahead,
+    seen: { state: 'absent' },
+    findings: [finding('ima.replay', 'none', 'executables', message)],
+    more: true,
+  }
+}
+
+function refuted(previous: ImaState | undefined, why: string): ImaStep {
+  return {
+    ...(previous !== undefined && { ima: previous }),
+    seen: { state: 'refuted', why },
+    findings: [finding('ima.replay', 'contraindicated', 'executables', why)],
+    more: false,
+  }
+}
+
+function absent(previous: ImaState | undefined, why: string): ImaStep {
+  return {
+    ...(previous !== undefined && { ima: previous }),
+    seen: { state: 'absent' },
+    findings: [finding('ima.replay', 'none', 'executables', why)],
+    more: false,
+  }
+}

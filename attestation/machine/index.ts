@@ -1,0 +1,10 @@
+export {
+  appraiseMachine,
+  type MachineAppraisal,
+  type MachineInput,
+  wantedMachineLogs,
+  wantedRegisters,
+} from './appraise.ts'
+export { type BootSummary, bootChanges, bootSummary } from './changes.ts'
+export { type MachineStart, type MachineState, parseMachineState, serialiseMachineState } from './state.ts'
+export { explainedStartValues } from './systemd-piece.ts'

@@ -1,0 +1,76 @@
+import type { LaterPiece, LogMark } from '../appraisal/boot/index.ts'
+import {
+  type BankRegisters,
+  type BankValues,
+  banksOf,
+  EventLogError,
+  extendValue,
+  measureLogEvents,
+  readMeasureLog,
+  toBankValues,
+  zeroRegisters,
+} from '../event-log/index.ts'
+import type { MachineLogPiece } from '../protocol/index.ts'
+import type { MachineStart, MachineState } from './state.ts'
+
+/** systemd measures a few things into the register that a launch log may be in: machine ID, file systems, volume keys. */
+const MAX_EXPLAINED = 64
+
+/**
+ * A piece of tpm2-measure.log. What systemd was cut off in writing is left for the next time.
+ *
+ * @param mark from where it was wanted; a piece from elsewhere is one of a log that began anew
+ * @throws EventLogError
+ */
+export function readSystemdPiece(piece: MachineLogPiece, mark: LogMark | undefined): LaterPiece {
+  const log = readMeasureLog(piece.bytes)
+  const before = mark !== undefined && piece.offset === mark.offset ? mark.events : 0
+  const records = log.records.map((record) => ({ ...record, index: before + record.index }))
+  return {
+    source: 'systemd',
+    events: [...measureLogEvents(records)],
+    piece: { offset: piece.offset, bytes: piece.bytes.length - log.unfinishedBytes },
+  }
+}
+
+/**
+ * What systemd's log makes of the launch log's register before its first record: each is a value that an agent may have found. Nothing is believed by
+ * that: the launch log replays from the value it names to the quote, so whoever extended anything else cannot have come to it.
+ *
+ * @param log register and banks of the launch log
+ */
+export function explainedStartValues(
+  previous: MachineState | undefined,
+  pieces: readonly MachineLogPiece[],
+  start: MachineStart,
+  log: { readonly pcr: number; readonly registers: BankRegisters },
+): readonly BankValues[] {
+  const same = previous?.start.resetCount === start.resetCount && previous.start.restartCount === start.restartCount
+  const kept = same ? (previous.explained ?? []) : []
+  const piece = pieces.find((p) => p.source === 'systemd' && p.offset === 0)
+  if (piece === undefined) return kept
+  try {
+    return prefixValues(readMeasureLog(piece.bytes).records, log)
+  } catch (err) {
+    if (err instanceof EventLogError) return kept // systemd.log says what is wrong with it
+    throw err
+  }
+}
+
+function prefixValues(
+  records: ReturnType<typeof readMeasureLog>['records'],
+  { pcr, registers }: { readonly pcr: number; readonly registers: BankRegisters },
+): BankValues[] {
+  const banks = banksOf(registers)
+  const values: BankValues[] = []
+  let state = zeroRegisters(banks)
+  for (const { register, digests } of records) {
+    if (register.kind !== 'pcr' || register.index !== pcr) continue
+    if (!banks.every((bank) => digests[bank] !== undefined) || values.length === MAX_EXPLAINED) break
+    state = Object.fromEntries(
+      banks.map((bank) => [bank, extendValue(bank, state[bank] as Uint8Array, digests[bank] as Uint8Array)]), // both have every bank
+    )
+    values.push(toBankValues(state))
+  }
+  return values
+}
