@@ -14,7 +14,7 @@ import {
 } from '../../event-log/index.ts'
 import type { PcrValue } from '../../tpm2/index.ts'
 import { type Finding, finding } from '../finding.ts'
-import { bootFacts } from './boot-facts.ts'
+import { bootFacts, withRecords } from './boot-facts.ts'
 import { type BootLog, bootLog } from './boot-log.ts'
 import { dataDigestFindings, eventDataFindings, variableDigestFindings } from './data-rules.ts'
 import { afterSeparatorFindings, eventTypeFindings, noActionFindings, paddingFindings } from './event-rules.ts'
@@ -103,7 +103,8 @@ export function appraiseBoot(input: BootInput): BootAppraisal {
   const told = (only?: Register) => timeline([...timelineLogs(boot, later)], proofOf(outcomes), only)
   if (boot === undefined) {
     const kept = input.previous?.findings.filter((f) => !QUOTE_RULES.has(f.rule)) ?? []
-    const { facts } = input.previous ?? {}
+    const before = input.previous?.facts
+    const facts = before === undefined ? undefined : withRecords(before, systemd.records, outcomes)
     const findings = [
       ...(input.previous === undefined || read.problem !== undefined ? [missingLog(read.problem)] : []),
       ...kept,

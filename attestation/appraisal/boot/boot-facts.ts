@@ -41,11 +41,35 @@ export function bootFacts(input: BootFactsInput): BootFacts {
     ...imageFacts(source, secureBoot.authorities),
     bootAttempts: boot.events.filter((entry) => entry.action === 'calling-application').length,
     ...loaders,
-    unifiedKernel: { sections, phases: systemd.filter((f) => f.value.type === 'phase').map(asText) },
+    unifiedKernel: { sections, phases: phasesOf(systemd) },
     shim: { ...shimFacts(source), variables: shimVariables },
-    systemd: systemd.filter((f) => f.value.type !== 'phase'),
+    systemd: systemd.filter((f) => f.value.type !== PHASE),
     dynamicLaunch: dynamicLaunch(input.quoted, outcomes),
   }
+}
+
+const PHASE = 'phase'
+
+/** The facts of an earlier quote of the same boot, with what systemd has measured since. */
+export function withRecords(
+  facts: BootFacts,
+  records: readonly MeasureLogRecord[],
+  outcomes: ReadonlyMap<number, RegisterOutcome>,
+): BootFacts {
+  const [first] = records
+  if (first === undefined) return facts
+  const added = systemdFacts(records, undefined, outcomes)
+  const earlier = (fact: Fact<unknown>): boolean => fact.event < first.index // others come again
+  const { sections, phases } = facts.unifiedKernel
+  return {
+    ...facts,
+    unifiedKernel: { sections, phases: [...phases.filter(earlier), ...phasesOf(added)] },
+    systemd: [...facts.systemd.filter(earlier), ...added.filter((f) => f.value.type !== PHASE)],
+  }
+}
+
+function phasesOf(facts: readonly Fact<SystemdFact>[]): Fact<string>[] {
+  return facts.filter((f) => f.value.type === PHASE).map(({ value, ...fact }) => ({ ...fact, value: value.text }))
 }
 
 function startLocality(boot: BootLog, pcr0: RegisterOutcome | undefined): BootFacts['startupLocality'] {
@@ -66,14 +90,14 @@ function separators(boot: BootLog, proof: (entry: BootLog['events'][number]) => 
 
 function systemdFacts(
   records: readonly MeasureLogRecord[],
-  boot: BootLog,
+  boot: BootLog | undefined,
   outcomes: ReadonlyMap<number, RegisterOutcome>,
 ): Fact<SystemdFact>[] {
   const positions = new Map<number, number>()
   return records.flatMap(
     ({ register: { kind, index: register }, eventType = 'systemd', string = '', measured, index }) => {
       if (kind !== 'pcr') return []
-      const position = positions.get(register) ?? boot.of(register).length
+      const position = positions.get(register) ?? boot?.of(register).length ?? 0
       positions.set(register, position + 1)
       const proof = recordProof(outcomes.get(register), position, measured)
       return [{ value: { type: eventType, text: string }, proof, source: 'systemd' as const, register, event: index }]
@@ -90,10 +114,6 @@ function recordProof(
   if (outcome.state !== 'replayed' || measured === 'other') return 'refuted'
   if (position >= outcome.proven) return 'not-yet'
   return measured === 'string' ? 'data' : 'digest'
-}
-
-function asText({ value, ...fact }: Fact<{ readonly text: string }>): Fact<string> {
-  return { ...fact, value: value.text }
 }
 
 function dynamicLaunch(

@@ -33,6 +33,8 @@ export type RegisterOutcome = {
       readonly replay: RegisterReplay
       /** Banks that lack the digest of an event, so that they prove nothing; the others replay. */
       readonly incomplete: readonly HashAlgorithm[]
+      /** Events of the firmware that the quote does not reach, although its log was complete before anything could be quoted. */
+      readonly invented: number
       /** Events of this register, of those in the logs given, that this quote or an earlier one proves: the first so many. */
       readonly proven: number
       /** What had to be taken for given to make the register replay. */
@@ -159,7 +161,9 @@ function replayOne(
     if (agreed === undefined) continue
     const proven = events.skipped + agreed.proven
     const incomplete = [...lost, ...agreed.incomplete]
-    return { ...common, state: 'replayed', replay, proven, incomplete, ...(assumed !== undefined && { assumed }) }
+    const invented = Math.max(0, events.firmware.length - agreed.proven)
+    const told = assumed === undefined ? {} : { assumed }
+    return { ...common, state: 'replayed', replay, proven, incomplete, invented, ...told }
   }
   const start = starts.candidates[0]?.value ?? pcrAfterStart(register, banks)
   const replay = first ?? replayRegister(start, all, wanted)
@@ -168,7 +172,7 @@ function replayOne(
     if (ended?.proven !== undefined) {
       const proven = events.skipped + ended.proven - EXIT_EVENTS
       const assumed = { kind: 'exit-boot-services' } as const
-      return { ...common, state: 'replayed', replay: ended, proven, incomplete: lost, assumed }
+      return { ...common, state: 'replayed', replay: ended, proven, incomplete: lost, invented: 0, assumed }
     }
   }
   const locality = starts.refused.find((c) => agreement(replayRegister(c.value, all, wanted)) !== undefined)?.locality

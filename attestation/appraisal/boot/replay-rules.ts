@@ -51,7 +51,7 @@ function selectionFinding({ quoted }: ReplayRuleInput): Finding {
   return finding('boot.selection', 'none', 'hardware', message)
 }
 
-/** boot.replay: the events of each register must give the quoted value in every bank; the log may go on behind it. */
+/** boot.replay: the events of each register must give the quoted value in every bank; a later log may go on behind it, the firmware's may not. */
 function replayed({ outcomes, quoted }: ReplayRuleInput): Finding[] {
   const findings: Finding[] = []
   const good: number[] = []
@@ -62,6 +62,7 @@ function replayed({ outcomes, quoted }: ReplayRuleInput): Finding[] {
     if (outcome.state === 'refuted') findings.push(refuted(pcr, outcome, quoted.get(pcr) ?? {}))
     else if (outcome.state === 'log-missing') unlogged.push(pcr)
     else if (outcome.state === 'replayed') {
+      if (outcome.invented > 0) findings.push(invented(pcr, outcome.invented))
       good.push(pcr)
       ahead += outcome.replay.events - (outcome.replay.banks.find((bank) => bank.missing === undefined)?.proven ?? 0)
       if (outcome.assumed?.kind === 'exit-boot-services') {
@@ -97,6 +98,12 @@ function refuted(pcr: number, outcome: Outcome<'refuted'>, quoted: BankRegisters
     ...(value !== undefined && { expected: `${bank} ${toHex(value)}` }),
     ...(failing !== undefined && { seen: `${bank} ${toHex(failing.end)}` }),
   })
+}
+
+/** A log may run ahead of the quote only while somebody still writes it. */
+function invented(pcr: number, count: number): Finding {
+  const message = `PCR ${pcr}: the last ${count} events of the firmware log were not measured; its log is complete before the system starts`
+  return finding('boot.replay', 'contraindicated', CLAIM_OF_PCR[pcr] ?? 'executables', message)
 }
 
 function logMissing(pcrs: readonly number[]): Finding {

@@ -100,6 +100,13 @@ describe('the rules of a boot', () => {
       rule: 'boot.replay',
       only: true,
     },
+    {
+      name: 'an event at the end of a register that was never measured',
+      events: inserted(EXIT_AT, event(8, EV.IPL, utf8('kernel_cmdline: a better one\0'), utf8('a better one'))),
+      options: { extended: GOOD },
+      rule: 'boot.replay',
+      only: true,
+    },
     // boot.empty-register
     {
       name: 'a register that no event tells of',
