@@ -302,6 +302,14 @@ describe('who is the sole user of a TPM', () => {
 })
 
 describe('the choice of the foreign function interface', () => {
+  const forced = process.env['HOLDFAST_FFI']
+  before(() => {
+    delete process.env['HOLDFAST_FFI']
+  })
+  after(() => {
+    if (forced !== undefined) process.env['HOLDFAST_FFI'] = forced
+  })
+
   it('is ffi-napi where it can be loaded', () => assert.equal(tss.loadFfi(undefined).name, 'ffi-napi'))
   it('takes an empty setting as none', () => assert.equal(tss.loadFfi('').name, 'ffi-napi'))
   it('can be forced', () => assert.equal(tss.loadFfi('koffi').name, 'koffi'))
