@@ -106,7 +106,7 @@ export class Attester {
       return { bound: body, extraData: quoteBinding(quotePurpose(message), verifierId, nonce, exporter, body) }
     })
     // after the quote: a log that runs ahead of it can be judged, one that lags behind cannot
-    const machineLogs = await this.#machineLogs(known.machineLogs)
+    const machineLogs = await this.#machineLogs(wantedNow(log, known))
     return {
       frame: encodeMessage({ t: 'quoted', body, ...quote, machineLogs }),
       more: piece.more || machineLogs.some((p) => p.more),
@@ -200,6 +200,12 @@ export class Attester {
       throw new AttestError('ATTEST_REGISTER_MOVED', `PCR ${this.#pcr} is not what the log gives`, { cause })
     }
   }
+}
+
+/** Offsets are of the TPM start that the verifier knows: the logs of another one it has to see from the beginning. */
+function wantedNow({ start }: LogWriter, known: KnownLog): WantedMachineLogs {
+  const same = known.resetCount === start.resetCount && known.restartCount === start.restartCount
+  return same ? known.machineLogs : known.machineLogs.map(({ source }) => ({ source, offset: 0 }))
 }
 
 /** The part of the log that the verifier lacks, at most MAX_LOG_BYTES of it, cut between records. */

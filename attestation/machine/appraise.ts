@@ -78,11 +78,11 @@ export function appraiseMachine(input: MachineInput): MachineAppraisal {
   const found = [...input.findings, ...pieceFindings(pieces), ...boot.findings, ...(ima?.findings ?? [])]
   const changes = summary === undefined || lastGood === undefined ? [] : bootChanges(lastGood, summary)
   const judged = judge(input, boot, ima, found, kept)
-  const result = appraisalResult([
-    ...withChanges(judged.findings, changes),
-    ...changeFindings(lastGood, summary, changes),
-  ])
-  const good = result.tier === 'affirming' && (kept?.good ?? true)
+  const result =
+    ima?.more === true
+      ? appraisalResult([...input.findings, ...ima.findings]) // before the list is whole there is nothing that a policy could say
+      : appraisalResult([...withChanges(judged.findings, changes), ...changeFindings(lastGood, summary, changes)])
+  const good = ima?.more === true ? (kept?.good ?? true) : result.tier === 'affirming' && (kept?.good ?? true)
   return {
     state: {
       start: { resetCount: start.resetCount, restartCount: start.restartCount },

@@ -27,6 +27,8 @@ export class SoftTpm {
   ak: SoftAk
   clock: ClockInfo = { clockMs: 100_000n, resetCount: 7, restartCount: 0, safe: true }
   readonly banks: readonly HashAlgorithm[]
+  /** What is measured at each start before anything else. */
+  firmware: (tpm: SoftTpm) => void = measureSomething
   readonly #registers = new Map<string, Uint8Array>()
 
   constructor(banks: readonly HashAlgorithm[] = ['sha256']) {
@@ -58,8 +60,8 @@ export class SoftTpm {
   start(): void {
     for (const bank of this.banks) {
       for (let pcr = 0; pcr < 24; pcr++) this.#registers.set(`${bank}:${pcr}`, new Uint8Array(hashSize(bank)))
-      for (let pcr = 0; pcr < 8; pcr++) this.extend(pcr, new TextEncoder().encode(`firmware ${pcr}`))
     }
+    this.firmware(this)
   }
 
   /** Extends every bank with its own hash of the data. */
@@ -102,6 +104,11 @@ export class SoftTpm {
     })
     return { attest, signature: this.ak.sign(attest) }
   }
+}
+
+/** Firmware of which no log is kept. */
+function measureSomething(tpm: SoftTpm): void {
+  for (let pcr = 0; pcr < 8; pcr++) tpm.extend(pcr, new TextEncoder().encode(`firmware ${pcr}`))
 }
 
 export interface SoftAk {
