@@ -51,12 +51,16 @@ export function authenticodeDigest(file: Uint8Array, alg: HashAlgorithm): Uint8A
   if (certificateEntryAt === undefined) parts.push(file.subarray(checksumAt + 4, headersSize))
   else parts.push(file.subarray(checksumAt + 4, certificateEntryAt), file.subarray(certificateEntryAt + 8, headersSize))
   let hashed = headersSize
-  for (const section of [...sections].sort((a, b) => a.offset - b.offset)) {
-    parts.push(section.data)
-    hashed += section.data.length
+  let behind = headersSize
+  for (const { name, offset, data } of [...sections].sort((a, b) => a.offset - b.offset)) {
+    if (data.length === 0) continue
+    if (offset < behind) throw bad(`section ${name} overlaps the one before it`)
+    parts.push(data)
+    hashed += data.length
+    behind = offset + data.length
   }
   const end = file.length - certificateSize
-  if (hashed > end) throw bad('the sections overlap one another or the certificate table')
+  if (behind > end) throw bad('the sections overlap the certificate table')
   parts.push(file.subarray(hashed, end))
   return digest(alg, ...parts)
 }
