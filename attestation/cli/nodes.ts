@@ -18,7 +18,8 @@ export function command(): Command {
     .addHelpText('after', EXAMPLES)
   nodes
     .command('list')
-    .description('All nodes: who waits, who is admitted, what the last appraisal said.')
+    .description('All nodes: who waits, who is trusted, and why not.')
+    .addHelpText('after', STATES)
     .addOption(formatOption())
     .addOption(configOption())
     .action(async (options: ListOptions) => list(options))
@@ -45,6 +46,11 @@ export function command(): Command {
     )
   return nodes
 }
+
+const STATES = `
+States: trusted, warning, failed (the last evidence), stale (silent for too long), pending (waits to be admitted, or to be
+judged), quarantined (nothing of it is believed until an operator acts; also refused nodes).
+`
 
 const EXAMPLES = `
 Examples:
@@ -74,6 +80,9 @@ async function carryOut(name: string, what: OperatorAct, options: ConfigOption):
   })
 }
 
+/** In a table; `nodes show` has all of it. */
+const MAX_REASON = 80
+
 async function list(options: ListOptions): Promise<void> {
   const nodes = await withStore(options.config, async (store) => await store.nodes())
   if (options.format === 'json') {
@@ -84,11 +93,12 @@ async function list(options: ListOptions): Promise<void> {
     n.nodeId.slice(0, 12),
     n.attributes['hostname'] ?? '-',
     n.admission,
-    n.quarantine === undefined ? n.tier : 'quarantine',
+    n.standing,
+    n.standingSince,
     labelText(n),
-    n.updatedAt,
+    n.standingReasons[0]?.message.slice(0, MAX_REASON) ?? '-',
   ])
-  process.stdout.write(formatTable(['NODE', 'HOST', 'ADMISSION', 'TIER', 'LABELS', 'CHANGED'], rows))
+  process.stdout.write(formatTable(['NODE', 'HOST', 'ADMISSION', 'STATE', 'SINCE', 'LABELS', 'WHY'], rows))
 }
 
 async function show(name: string, options: ListOptions): Promise<void> {
@@ -108,6 +118,8 @@ async function show(name: string, options: ListOptions): Promise<void> {
     ['node', node.nodeId],
     ['host', node.attributes['hostname'] ?? '-'],
     ['admission', `${node.admission}${node.admittedBy === undefined ? '' : ` (${node.admittedBy})`}`],
+    ['state', `${node.standing} since ${node.standingSince}`],
+    ...node.standingReasons.map(({ rule, message }) => ['why', `${message} (${rule})`]),
     ['tier', node.tier],
     ...(node.quarantine === undefined ? [] : [['quarantine', node.quarantine]]),
     ['attestation key', node.ak?.name ?? 'none: waits for one (holdfast nodes rebind)'],
@@ -160,6 +172,9 @@ function toJson(n: NodeRecord) {
     admission: n.admission,
     admittedBy: n.admittedBy ?? null,
     tier: n.tier,
+    standing: n.standing,
+    standingSince: n.standingSince,
+    standingReasons: n.standingReasons,
     quarantine: n.quarantine ?? null,
     akName: n.ak?.name ?? null,
     ekCertificateSha256: n.ekCertificateSha256 ?? null,
