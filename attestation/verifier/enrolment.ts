@@ -194,7 +194,8 @@ function tpmNames(tpm: TpmIdentity | undefined) {
   return { tpm: { manufacturer: tpm.manufacturer, model: tpm.model, version: tpm.version } }
 }
 
-function endorsementTrust({ config, roots, now }: EnrolmentPorts): EndorsementTrust {
+/** By what EKs are judged now. */
+export function endorsementTrust({ config, roots, now }: EnrolmentPorts): EndorsementTrust {
   const { listed, ekCertificateValidity: validity, ekSha1Signatures: sha1 } = config.enrolment
   return { roots: roots(), listed, policy: { validity, sha1 }, now: now() }
 }

@@ -21,6 +21,8 @@ export interface LiveSession {
   end(reason: SessionError): void
   /** An operator has written something: is this node still what it was? */
   recheck(): Promise<void>
+  /** Roots or CRLs have changed: is this node's EK still endorsed? */
+  recheckEndorsement(): Promise<void>
   /** The appraisal policies have been replaced. */
   judgeAnew(): void
 }
@@ -63,6 +65,7 @@ export class VerifierService {
   #ticking: Promise<void> | undefined
   #storeFailed = false
   #absentChecked = false
+  #endorsementsDue = false
 
   constructor(parts: ServiceParts) {
     this.config = parts.config
@@ -87,6 +90,7 @@ export class VerifierService {
     this.#policies = policies
     this.#appraisalPolicies = appraisalPolicies
     this.#roots = roots
+    this.#endorsementsDue = true
     for (const session of [...this.#sessions]) session.judgeAnew()
   }
 
@@ -187,6 +191,10 @@ export class VerifierService {
     if (version !== this.#dataVersion) {
       this.#dataVersion = version
       for (const session of [...this.#sessions]) await session.recheck()
+    }
+    if (this.#endorsementsDue) {
+      this.#endorsementsDue = false
+      for (const session of [...this.#sessions]) await session.recheckEndorsement()
     }
     for (const context of [...this.#contexts.values()]) await this.#look(context)
     await this.#markAbsent()

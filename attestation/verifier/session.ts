@@ -1,7 +1,15 @@
 import type { Logger } from 'pino'
 import { type AgentMessage, NONCE_LIFETIME_MS } from '../protocol/index.ts'
 import type { Connection, ConnectionHandler } from './connection.ts'
-import { type ActivationChallenge, beginEnrolment, completeEnrolment, type Hello, type KnownNode } from './enrolment.ts'
+import { endorseAgain } from './endorse.ts'
+import {
+  type ActivationChallenge,
+  beginEnrolment,
+  completeEnrolment,
+  endorsementTrust,
+  type Hello,
+  type KnownNode,
+} from './enrolment.ts'
 import { SessionError } from './errors.ts'
 import type { Quoted } from './evidence.ts'
 import { QuoteExchange } from './quote-exchange.ts'
@@ -86,6 +94,15 @@ export class Session implements ConnectionHandler, LiveSession {
   async recheck(): Promise<void> {
     try {
       await this.#recheck()
+    } catch (err) {
+      this.#connection.fail(err)
+    }
+  }
+
+  async recheckEndorsement(): Promise<void> {
+    try {
+      const node = this.nodeId === undefined ? undefined : await this.#service.store.node(this.nodeId)
+      if (node !== undefined) await endorseAgain(node, this.#service.store, endorsementTrust(this.#service))
     } catch (err) {
       this.#connection.fail(err)
     }
