@@ -19,8 +19,9 @@ interface Element {
 }
 
 /**
- * The subject of an X.509 certificate for people: `CN=…`, or OU or O where it has no common name. It reads only as far as the subject and checks
- * nothing: attestation/endorsement is where certificates are believed. UTF-8 that is not valid is shown with replacement characters.
+ * The subject of an X.509 certificate for people: `CN=…`, or OU or O where it has no common name. It reads only as far
+ * as the subject and checks nothing: attestation/endorsement is where certificates are believed. UTF-8 that is not
+ * valid is shown with replacement characters.
  *
  * @returns undefined for bytes that are no certificate
  */

@@ -13,7 +13,10 @@ export interface FirmwareEventCoverage {
   readonly why: string
 }
 
-/** Types whose digest is the hash of the data, by the profile r1.06 §10.4.1 or, for EV_COMPACT_HASH and its like, nothing else that is in the log. */
+/**
+ * Types whose digest is the hash of the data, by the profile r1.06 §10.4 or, for EV_COMPACT_HASH and its like,
+ * nothing else that is in the log.
+ */
 const HASH_OF_DATA: ReadonlySet<number> = new Set([
   EV.ACTION,
   EV.S_CRTM_VERSION,
@@ -38,10 +41,11 @@ const ELSEWHERE: ReadonlyMap<number, string> = new Map([
 ])
 
 /**
- * What an event's digests say of its data, by the rule of its type. Every bank that the event has must fulfil the same rule, as a bank left out could
- * be forged. An event of any type whose digests are the hash of its data covers it; types whose rule that is not stay `digest` otherwise.
+ * What an event's digests say of its data, by the rule of its type. Every bank that the event has must fulfil the same
+ * rule, as a bank left out could be forged. An event of any type whose digests are the hash of its data covers it;
+ * types whose rule that is not stay `digest` otherwise.
  *
- * Source: PC Client Platform Firmware Profile r1.06 §10.4.1, and what is seen of shim, GRUB, systemd and Windows.
+ * Source: PC Client Platform Firmware Profile r1.06 §10.4, and what is seen of shim, GRUB, systemd and Windows.
  */
 export function firmwareEventCoverage(event: FirmwareEvent, _log: FirmwareLog): FirmwareEventCoverage {
   if (event.type === EV.NO_ACTION) return notExtended(event)
@@ -116,7 +120,7 @@ function iplCoverage(event: FirmwareEvent): FirmwareEventCoverage {
 
 function separatorCoverage(event: FirmwareEvent): FirmwareEventCoverage {
   if (isHashOf(event, event.data)) return { coverage: 'data', why: 'the digest is the hash of the data' }
-  // r1.06 §10.4.4: for an error the digest is that of 00000001, while the data may tell more of it.
+  // r1.06 §10.4: for an error the digest is that of 00000001, while the data may tell more of it.
   if (separatorOf(event) === 'error' && separatorValue(event.data) === 'other') {
     return { coverage: 'digest', why: "the digest is the error separator's, the data tells of the error" }
   }

@@ -3,8 +3,8 @@ import { EventLogError } from '../errors.ts'
 import { utf16Text } from './text.ts'
 
 /**
- * Reads a structure inside an event's data: integers are little-endian. It owns every bound: a length is compared with what
- * remains before it is used. Byte fields are views of the input.
+ * Reads a structure inside an event's data: integers are little-endian. It owns every bound: a length is compared with
+ * what remains before it is used. Byte fields are views of the input.
  *
  * All methods throw EventLogError EVENT_LOG_BAD_CONTENT, which names structure and field.
  */

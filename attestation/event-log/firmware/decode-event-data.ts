@@ -22,9 +22,11 @@ import { decodeVariable } from './uefi-variable.ts'
 import { decodeWindowsEvents, isWindowsEvent } from './windows-events.ts'
 
 /**
- * What an event's data says. Total: data that has not the form of its type gives `malformed`. Decoded on demand, as reading a log needs none of it.
+ * What an event's data says. Total: data that has not the form of its type gives `malformed`. Decoded on demand, as
+ * reading a log needs none of it.
  *
- * Firmware of 32 bits made from before r1.05 of the profile wrote some lengths in 32 bits; this form is tried where the log says so.
+ * Firmware of 32 bits made from before r1.05 of the profile wrote some lengths in 32 bits; this form is tried where the
+ * log says so.
  *
  * @param log that the event is of
  */
@@ -137,7 +139,10 @@ function textOrBytes(data: Uint8Array): FirmwareEventData {
   return text !== '' && isPrintableAscii(text) ? { kind: 'text', text, encoding } : { kind: 'opaque', bytes: data }
 }
 
-/** UTF-16 text with NUL by r1.06 §10.4.1; a GUID of sixteen bytes or ASCII with some makers. Nothing but NULs is no version at all. */
+/**
+ * UTF-16 text with NUL by r1.06 §10.4; a GUID of sixteen bytes or ASCII with some makers. Nothing but NULs is no
+ * version at all.
+ */
 function decodeCrtmVersion(data: Uint8Array): CrtmVersionData | FirmwareEventData {
   if (data.every((b) => b === 0)) return { kind: 'crtm-version', form: 'text', version: '' }
   const text = textOrBytes(data)
@@ -152,7 +157,9 @@ const GCE_PROTECTION: readonly GceNonHostInfoData['memoryProtection'][] = [
   ...(['none', 'amd-sev', 'amd-sev-es', 'intel-tdx', 'amd-sev-snp'] as const),
 ]
 
-/** Of Google's virtual firmware: signature[16], memory protection u8, 15 reserved. Others have no form that is known. */
+/**
+ * Of Google's virtual firmware: signature[16], memory protection u8, 15 reserved. Others have no form that is known.
+ */
 function decodeNonHostInfo(data: Uint8Array): FirmwareEventData {
   const signature = asciiText(data, 0, Math.min(data.length, GCE_SIGNATURE.length))
   if (signature !== GCE_SIGNATURE || data.length !== GCE_BYTES) return textOrBytes(data)

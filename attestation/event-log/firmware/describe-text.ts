@@ -2,8 +2,8 @@
 const MAX_CHARACTERS = 320
 
 /**
- * Text of a log made fit for one line of a terminal: what is not printable (control characters, marks that turn the direction of text, unpaired
- * surrogates) is escaped, so that a log cannot write what is not in it.
+ * Text of a log made fit for one line of a terminal: what is not printable (control characters, marks that turn the
+ * direction of text, unpaired surrogates) is escaped, so that a log cannot write what is not in it.
  */
 export function oneLine(text: string): string {
   const cut = text.length > MAX_CHARACTERS ? `${text.slice(0, MAX_CHARACTERS - 1)}…` : text

@@ -20,7 +20,8 @@ import { guidName } from './guids.ts'
 import { flatWindowsEvents } from './windows-events.ts'
 
 /**
- * One line for people: what the event says. It is only worth as much as its proof. Text of the log is escaped where it is not printable, and the line is bounded.
+ * One line for people: what the event says. It is only worth as much as its proof. Text of the log is escaped where it
+ * is not printable, and the line is bounded.
  *
  * @param log that the event is of
  */

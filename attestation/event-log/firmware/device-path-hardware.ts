@@ -1,7 +1,7 @@
 import type { DataReader } from './data-reader.ts'
 import { hex, type NodeText, vendorNode } from './device-path-node.ts'
 
-/** Type 1. UEFI 2.10 §10.3.2 and §10.6.1.5. */
+/** Type 1. UEFI 2.10 §10.3.2 and §10.6. */
 export const HARDWARE_NODES: ReadonlyMap<number, NodeText> = new Map<number, NodeText>([
   [
     1,
@@ -29,7 +29,7 @@ const PNP_NAMES: ReadonlyMap<number, string> = new Map([
 /** "PNP" in EISA's compressed form, low half of an identifier. */
 const EISA_PNP = 0x41d0
 
-/** Type 2. UEFI 2.10 §10.3.3 and §10.6.1.6. */
+/** Type 2. UEFI 2.10 §10.3.3 and §10.6. */
 export const ACPI_NODES: ReadonlyMap<number, NodeText> = new Map<number, NodeText>([
   [
     1,

@@ -6,7 +6,7 @@ import { asciiText, utf16Text, withoutNuls } from './text.ts'
 const SIGNATURE_MBR = 1
 const SIGNATURE_GUID = 2
 
-/** Type 4. UEFI 2.10 §10.3.5 and §10.6.1.8. */
+/** Type 4. UEFI 2.10 §10.3.5 and §10.6. */
 export const MEDIA_NODES: ReadonlyMap<number, NodeText> = new Map<number, NodeText>([
   [1, hardDrive],
   [2, (r) => `CDROM(${hex(r.u32('Boot Entry'))},${hex(r.u64('Partition Start'))},${hex(r.u64('Partition Size'))})`],
@@ -53,7 +53,7 @@ const BBS_TYPES: ReadonlyMap<number, string> = new Map([
   [6, 'Network'],
 ])
 
-/** Type 5, devices of the BIOS Boot Specification. UEFI 2.10 §10.3.6 and §10.6.1.9. */
+/** Type 5, devices of the BIOS Boot Specification. UEFI 2.10 §10.3.6 and §10.6. */
 export const BBS_NODES: ReadonlyMap<number, NodeText> = new Map<number, NodeText>([
   [
     1,

@@ -12,7 +12,7 @@ const PROTOCOLS: ReadonlyMap<number, string> = new Map([
   [17, 'UDP'],
 ])
 
-/** Type 3. UEFI 2.10 §10.3.4 and §10.6.1.7. */
+/** Type 3. UEFI 2.10 §10.3.4 and §10.6. */
 export const MESSAGING_NODES: ReadonlyMap<number, NodeText> = new Map<number, NodeText>([
   [
     1,

@@ -9,11 +9,17 @@ import { utf16Text, withoutNuls } from './text.ts'
 
 /** EFI_DEVICE_PATH_PROTOCOL: where a device or a file is. UEFI 2.10 §10. */
 export interface DevicePath {
-  /** e.g. `HD(1,GPT,3cb9643c-6c08-4fe5-852d-17e1ae701158,0x800,0x100000)/\EFI\systemd\systemd-bootx64.efi`; instances with `,` between. */
+  /**
+   * e.g. `HD(1,GPT,3cb9643c-6c08-4fe5-852d-17e1ae701158,0x800,0x100000)/\EFI\systemd\systemd-bootx64.efi`; instances
+   * with `,` between.
+   */
   readonly text: string
   /** Of all instances, without the end nodes. */
   readonly nodes: readonly DevicePathNode[]
-  /** Concatenated file path nodes of the first instance, e.g. `\EFI\systemd\systemd-bootx64.efi`; absent where there is none. */
+  /**
+   * Concatenated file path nodes of the first instance, e.g. `\EFI\systemd\systemd-bootx64.efi`; absent where there is
+   * none.
+   */
   readonly file?: string
 }
 
@@ -43,8 +49,9 @@ const TEXTS: ReadonlyMap<number, ReadonlyMap<number, NodeText>> = new Map([
 ])
 
 /**
- * Device path nodes, little-endian: type u8, subtype u8, length u16 with these four bytes, data. Some firmware leaves out the last end node.
- * A boot option may have further paths behind the first; like further instances they stand behind a comma.
+ * Device path nodes, little-endian: type u8, subtype u8, length u16 with these four bytes, data. Some firmware leaves
+ * out the last end node. A boot option may have further paths behind the first; like further instances they stand
+ * behind a comma.
  *
  * @throws EventLogError EVENT_LOG_BAD_CONTENT
  */
@@ -79,7 +86,7 @@ function nodeText(type: number, subType: number, data: Uint8Array): string {
       if (!(err instanceof EventLogError)) throw err
     }
   }
-  // UEFI 2.10 §10.6.1.3 has this form for nodes that have none of their own.
+  // UEFI 2.10 §10.6 has this form for nodes that have none of their own.
   return `Path(${type},${subType}${data.length > 0 ? `,${toHex(data)}` : ''})`
 }
 

@@ -2,8 +2,8 @@ import type { DevicePath } from './device-path.ts'
 import type { SignatureEntry, SignatureList } from './signature-list.ts'
 
 /**
- * What an event's data says, by event type. It is a claim: `firmwareEventCoverage` tells what its digest covers, and a replay what is
- * proved of the digest. Integers of 64 bits are bigint; byte fields are views of the log.
+ * What an event's data says, by event type. It is a claim: `firmwareEventCoverage` tells what its digest covers, and a
+ * replay what is proved of the digest. Integers of 64 bits are bigint; byte fields are views of the log.
  */
 export type FirmwareEventData =
   | MalformedData
@@ -46,7 +46,7 @@ export interface TextData {
   readonly encoding: 'ascii' | 'utf-16le'
 }
 
-/** TCG_EfiSpecIDEvent: which form the log has. r1.06 §10.4.5.1. */
+/** TCG_EfiSpecIDEvent: which form the log has. r1.06 §10.4. */
 export interface SpecIdData {
   readonly kind: 'spec-id'
   readonly platformClass: number
@@ -56,13 +56,13 @@ export interface SpecIdData {
   readonly vendorInfo: Uint8Array
 }
 
-/** TCG_EfiStartupLocalityEvent: the locality of TPM2_Startup, which is where PCR 0 starts. r1.06 §10.4.5.3. */
+/** TCG_EfiStartupLocalityEvent: the locality of TPM2_Startup, which is where PCR 0 starts. r1.06 §10.4. */
 export interface StartupLocalityData {
   readonly kind: 'startup-locality'
   readonly locality: number
 }
 
-/** TCG_Sp800_155_PlatformId_Event and its later forms: where the maker's reference manifest is. r1.06 §10.4.5.2. */
+/** TCG_Sp800_155_PlatformId_Event and its later forms: where the maker's reference manifest is. r1.06 §10.4. */
 export interface ReferenceManifestData {
   readonly kind: 'reference-manifest'
   /** Signature of the event, which tells its version: SP800-155 Event, Event2 or Event3. */
@@ -91,12 +91,12 @@ export interface SeparatorData {
 }
 
 /**
- * `boot`: 00000000 or FFFFFFFF, the end of the firmware's own measurements. `error`: 00000001, an error before that. `windows`: "WBCL", the end
- * of Windows's boot measurements.
+ * `boot`: 00000000 or FFFFFFFF, the end of the firmware's own measurements. `error`: 00000001, an error before that.
+ * `windows`: "WBCL", the end of Windows's boot measurements.
  */
 export type SeparatorValue = 'boot' | 'error' | 'windows' | 'other'
 
-/** UEFI_VARIABLE_DATA. r1.06 §10.2.6. */
+/** UEFI_VARIABLE_DATA. r1.06 §10.2. */
 export interface VariableData {
   readonly kind: 'variable'
   /** Namespace of the name, lowercase. */
@@ -115,7 +115,10 @@ export type VariableValue =
   | { readonly form: 'switch'; readonly on: boolean }
   /** PK, KEK, db, dbx, dbt, dbr, MokList and others. */
   | { readonly form: 'signature-lists'; readonly lists: readonly SignatureList[] }
-  /** EV_EFI_VARIABLE_AUTHORITY: the entry that allowed an image. `owner` is absent where shim wrote the bare certificate. */
+  /**
+   * EV_EFI_VARIABLE_AUTHORITY: the entry that allowed an image. `owner` is absent where shim wrote the bare
+   * certificate.
+   */
   | { readonly form: 'authority'; readonly entry: SignatureEntry }
   | { readonly form: 'boot-order'; readonly order: readonly number[] }
   | { readonly form: 'load-option'; readonly option: LoadOption }
@@ -137,7 +140,10 @@ export interface LoadOption {
   readonly optionalData: Uint8Array
 }
 
-/** UEFI_IMAGE_LOAD_EVENT: an EFI application or driver that was loaded; the digest is its PE Authenticode digest. r1.06 §10.2.3. */
+/**
+ * UEFI_IMAGE_LOAD_EVENT: an EFI application or driver that was loaded; the digest is its PE Authenticode digest. r1.06
+ * §10.2.
+ */
 export interface ImageLoadData {
   readonly kind: 'image-load'
   readonly base: bigint
@@ -146,7 +152,7 @@ export interface ImageLoadData {
   readonly path: DevicePath
 }
 
-/** UEFI_GPT_DATA: the header of a GUID partition table and the entries in use. r1.06 §10.2.5. */
+/** UEFI_GPT_DATA: the header of a GUID partition table and the entries in use. r1.06 §10.2. */
 export interface GptData {
   readonly kind: 'gpt'
   readonly header: GptHeader
@@ -179,7 +185,7 @@ export interface GptPartition {
   readonly name: string
 }
 
-/** UEFI_PLATFORM_FIRMWARE_BLOB and UEFI_PLATFORM_FIRMWARE_BLOB2; the digest is of the blob. r1.06 §10.2.2. */
+/** UEFI_PLATFORM_FIRMWARE_BLOB and UEFI_PLATFORM_FIRMWARE_BLOB2; the digest is of the blob. r1.06 §10.2. */
 export interface FirmwareBlobData {
   readonly kind: 'firmware-blob'
   readonly description?: string
@@ -187,14 +193,17 @@ export interface FirmwareBlobData {
   readonly length: bigint
 }
 
-/** UEFI_HANDOFF_TABLE_POINTERS and UEFI_HANDOFF_TABLE_POINTERS2; the digest is of the tables. r1.06 §10.2.4. */
+/** UEFI_HANDOFF_TABLE_POINTERS and UEFI_HANDOFF_TABLE_POINTERS2; the digest is of the tables. r1.06 §10.2. */
 export interface HandoffTablesData {
   readonly kind: 'handoff-tables'
   readonly description?: string
   readonly tables: readonly { readonly guid: string; readonly address: bigint }[]
 }
 
-/** TCG_PCClientTaggedEvent; of Linux's EFI stub, systemd-boot and systemd-stub the text names what was measured, not its content. */
+/**
+ * TCG_PCClientTaggedEvent; of Linux's EFI stub, systemd-boot and systemd-stub the text names what was measured, not its
+ * content.
+ */
 export interface TaggedEventData {
   readonly kind: 'tagged'
   readonly events: readonly TaggedEvent[]
@@ -209,7 +218,10 @@ export interface TaggedEvent {
   readonly text?: string
 }
 
-/** EV_EVENT_TAG, EV_COMPACT_HASH and EV_NO_ACTION of Windows's boot (WBCL): SIPA events, some of which hold further ones. */
+/**
+ * EV_EVENT_TAG, EV_COMPACT_HASH and EV_NO_ACTION of Windows's boot (WBCL): SIPA events, some of which hold further
+ * ones.
+ */
 export interface WindowsEventData {
   readonly kind: 'windows'
   readonly events: readonly WindowsEvent[]
@@ -233,9 +245,9 @@ export interface IplData {
   readonly kind: 'ipl'
   readonly writer: 'grub' | 'shim' | 'systemd' | 'unknown'
   /**
-   * `command`, `kernel-command-line`, `module-command-line`: of GRUB, measured as text. `file`: its name; the digest is of its content.
-   * `command-line`: UTF-16 of systemd-boot or systemd-stub. `variable`: a name of shim's. `section`: name of a unified kernel image's PE section.
-   * `bytes`: no text.
+   * `command`, `kernel-command-line`, `module-command-line`: of GRUB, measured as text. `file`: its name; the digest is
+   * of its content. `command-line`: UTF-16 of systemd-boot or systemd-stub. `variable`: a name of shim's. `section`:
+   * name of a unified kernel image's PE section. `bytes`: no text.
    */
   readonly what:
     | 'command'
@@ -251,7 +263,9 @@ export interface IplData {
   readonly text: string
 }
 
-/** TCG_DEVICE_SECURITY_EVENT_DATA, versions 1 and 2: what a device measured of itself, asked over SPDM. r1.06 §10.2.7. */
+/**
+ * TCG_DEVICE_SECURITY_EVENT_DATA, versions 1 and 2: what a device measured of itself, asked over SPDM. r1.06 §10.2.
+ */
 export interface SpdmData {
   readonly kind: 'spdm'
   readonly version: number

@@ -1,6 +1,6 @@
 /**
- * Event types of TCG firmware logs, in the specification's spelling.
- * Source: TCG PC Client Platform Firmware Profile r1.06 §10.4.1; EV_OMIT_BOOT_DEVICE_EVENTS and below are of the TPM 1.2 age.
+ * Event types of TCG firmware logs, in the specification's spelling. Source: TCG PC Client Platform Firmware Profile
+ * r1.06 §10.4; EV_OMIT_BOOT_DEVICE_EVENTS and below are of the TPM 1.2 age.
  */
 export const EV = {
   PREBOOT_CERT: 0x00,

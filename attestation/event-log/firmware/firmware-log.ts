@@ -27,7 +27,10 @@ export interface FirmwareLogAlgorithm {
 export interface FirmwareLog {
   /** `sha1`: no Spec ID event, every record in the TPM 1.2 form. */
   readonly format: 'sha1' | 'crypto-agile'
-  /** What `FirmwareEvent.register` counts: PCRs, or the measurement registers of a TDX guest (CCEL; 0 is MRTD, 1 to 4 are RTMR 0 to 3). */
+  /**
+   * What `FirmwareEvent.register` counts: PCRs, or the measurement registers of a TDX guest (CCEL; 0 is MRTD, 1 to 4
+   * are RTMR 0 to 3).
+   */
   readonly registers: 'pcr' | 'rtmr'
   readonly algorithms: readonly FirmwareLogAlgorithm[]
   readonly events: readonly FirmwareEvent[]

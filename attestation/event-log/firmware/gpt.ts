@@ -10,7 +10,7 @@ const MAX_ENTRY_BYTES = 4096
 
 /**
  * UEFI_GPT_DATA, little-endian: EFI_PARTITION_TABLE_HEADER (92 bytes), count of entries, as many EFI_PARTITION_ENTRY.
- * Source: PC Client Platform Firmware Profile r1.06 §10.2.5, UEFI 2.10 §5.3.2 and §5.3.3.
+ * Source: PC Client Platform Firmware Profile r1.06 §10.2, UEFI 2.10 §5.3.2 and §5.3.3.
  *
  * @param bits width of the count: u64 since r1.05, UINTN before
  * @throws EventLogError EVENT_LOG_BAD_CONTENT

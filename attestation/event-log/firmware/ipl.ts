@@ -2,7 +2,7 @@ import { concatBytes, utf8 } from '../../base/index.ts'
 import type { IplData } from './event-data.ts'
 import { asciiText, isPrintableAscii, looksLikeUtf16, utf16Text, withoutNuls } from './text.ts'
 
-/** In front of what GRUB measures as text, in grub-core/commands/tpm.c of 2.04 and later and of Red Hat's and Google's 2.02. */
+/** In front of what GRUB measures as text (grub-core/commands/tpm.c); without a colon in the GRUB of RHEL 8. */
 const GRUB_PREFIXES: readonly { readonly prefix: string; readonly what: IplData['what'] }[] = [
   { prefix: 'grub_cmd: ', what: 'command' },
   { prefix: 'kernel_cmdline: ', what: 'kernel-command-line' },
@@ -54,9 +54,10 @@ export interface MeasuredForm {
 }
 
 /**
- * What the digest of an EV_IPL event is of if its writer measured the text. Seen in logs: GRUB measures it without its prefix and NUL, with the NUL where
- * the prefix has no colon; systemd-boot in UTF-16LE with its NUL, before 252 with the last byte left out of the log only; its documentation says
- * without. systemd-stub measures a section's name in ASCII with NUL, then in a second event of the same text the section.
+ * What the digest of an EV_IPL event is of if its writer measured the text. Seen in logs: GRUB measures it without its
+ * prefix and NUL, with the NUL where the prefix has no colon; systemd-boot in UTF-16LE with its NUL, older ones with
+ * the last byte left out of the log only; its documentation says without NUL. systemd-stub measures a section's name in
+ * ASCII with NUL, then in a second event of the same text the section.
  *
  * @returns none for a writer or an event whose digest is of something else
  */

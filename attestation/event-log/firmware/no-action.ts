@@ -10,7 +10,7 @@ const REFERENCE_MANIFEST = /^SP800-155 Event[23\0]$/
 
 /**
  * EV_NO_ACTION: which of the informative events it is, told by its signature of 16 bytes.
- * Source: PC Client Platform Firmware Profile r1.06 §10.4.5.
+ * Source: PC Client Platform Firmware Profile r1.06 §10.4.
  *
  * @throws EventLogError of the structure
  */

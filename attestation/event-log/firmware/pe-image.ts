@@ -39,9 +39,10 @@ const CERTIFICATE_ENTRY = 4
 const MAX_ZERO_BYTES = 1 << 20
 
 /**
- * The digest that firmware extends for an image: of the file without checksum, certificate table entry and certificate table, sections in the order of
- * their data. Source: "Windows Authenticode Portable Executable Signature Format" v1.0, as UEFI 2.10 §32.2.4 and PC Client Platform Firmware Profile r1.06 §10.2.3 ask for.
- * The file is not padded: firmware does not either.
+ * The digest that firmware extends for an image: of the file without checksum, certificate table entry and certificate
+ * table, sections in the order of their data. Source: "Windows Authenticode Portable Executable Signature Format" v1.0,
+ * as UEFI 2.10 §32.2.4 and PC Client Platform Firmware Profile r1.06 §10.2 ask for. The file is not padded: firmware
+ * does not either.
  *
  * @throws PeImageError
  */
@@ -71,9 +72,10 @@ export function peSections(file: Uint8Array): PeSection[] {
 }
 
 /**
- * Sections of a unified kernel image that systemd-stub measures, in its order, with what it measures of each: first the name in ASCII with its NUL, then the
- * content as it is in memory. `.pcrsig` is not measured, as it holds signatures of the result; an image of several profiles is refused.
- * Source: UAPI.5 Unified Kernel Image, systemd-stub(7) of version 257.
+ * Sections of a unified kernel image that systemd-stub measures, in its order, with what it measures of each: first the
+ * name in ASCII with its NUL, then the content as it is in memory. `.pcrsig` is not measured, as it holds signatures of
+ * the result; an image of several profiles is refused. Source: UAPI.5 Unified Kernel Image, systemd-stub(7) of version
+ * 257.
  *
  * @throws PeImageError
  */

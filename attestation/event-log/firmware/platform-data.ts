@@ -3,12 +3,15 @@ import { decodeDevicePath } from './device-path.ts'
 import type { FirmwareBlobData, HandoffTablesData, ImageLoadData } from './event-data.ts'
 import { asciiText, withoutNuls } from './text.ts'
 
-/** shim took the size of the structure, one byte of path and its alignment with it, for that of its head, and so logs up to nine bytes of no meaning. */
+/**
+ * shim took the size of the structure, one byte of path and its alignment with it, for that of its head, and so logs up
+ * to nine bytes of no meaning.
+ */
 const MAX_SHIM_BYTES = 16
 
 /**
  * UEFI_IMAGE_LOAD_EVENT, little-endian: address u64, length, link-time address, length of the path, device path.
- * Source: PC Client Platform Firmware Profile r1.06 §10.2.3.
+ * Source: PC Client Platform Firmware Profile r1.06 §10.2.
  *
  * @param bits width of the three integers: u64 since r1.05, UINTN before
  * @throws EventLogError EVENT_LOG_BAD_CONTENT
@@ -23,7 +26,7 @@ export function decodeImageLoad(bytes: Uint8Array, bits: 32 | 64 = 64): ImageLoa
   return { kind: 'image-load', base, length, linkTimeAddress, path: decodeDevicePath(path) }
 }
 
-/** UEFI_PLATFORM_FIRMWARE_BLOB: base u64, length. r1.06 §10.2.2. @throws EventLogError EVENT_LOG_BAD_CONTENT */
+/** UEFI_PLATFORM_FIRMWARE_BLOB: base u64, length. r1.06 §10.2. @throws EventLogError EVENT_LOG_BAD_CONTENT */
 export function decodeFirmwareBlob(bytes: Uint8Array, bits: 32 | 64 = 64): FirmwareBlobData {
   const r = new DataReader(bytes, 'UEFI_PLATFORM_FIRMWARE_BLOB')
   const base = r.u64('BlobBase')
@@ -32,7 +35,11 @@ export function decodeFirmwareBlob(bytes: Uint8Array, bits: 32 | 64 = 64): Firmw
   return { kind: 'firmware-blob', base, length }
 }
 
-/** UEFI_PLATFORM_FIRMWARE_BLOB2: size of the description u8, description, base u64, length u64. @throws EventLogError as above */
+/**
+ * UEFI_PLATFORM_FIRMWARE_BLOB2: size of the description u8, description, base u64, length u64.
+ *
+ * @throws EventLogError EVENT_LOG_BAD_CONTENT
+ */
 export function decodeFirmwareBlob2(bytes: Uint8Array): FirmwareBlobData {
   const r = new DataReader(bytes, 'UEFI_PLATFORM_FIRMWARE_BLOB2')
   const description = readDescription(r)
@@ -41,7 +48,11 @@ export function decodeFirmwareBlob2(bytes: Uint8Array): FirmwareBlobData {
   return { kind: 'firmware-blob', description, ...blob }
 }
 
-/** UEFI_HANDOFF_TABLE_POINTERS: count, then as many (GUID, address). r1.06 §10.2.4. @throws EventLogError EVENT_LOG_BAD_CONTENT */
+/**
+ * UEFI_HANDOFF_TABLE_POINTERS: count, then as many (GUID, address). r1.06 §10.2.
+ *
+ * @throws EventLogError EVENT_LOG_BAD_CONTENT
+ */
 export function decodeHandoffTables(bytes: Uint8Array, bits: 32 | 64 = 64): HandoffTablesData {
   const r = new DataReader(bytes, 'UEFI_HANDOFF_TABLE_POINTERS')
   return { kind: 'handoff-tables', tables: readTables(r, r.uintn('NumberOfTables', bits), bits) }

@@ -27,17 +27,19 @@ export interface FirmwareLogOptions {
 }
 
 /**
- * Reads a TCG firmware log, little-endian: the first event in the TPM 1.2 form and, if that is a Spec ID event, TCG_PCR_EVENT2 from
- * then on, else more of the TPM 1.2 form. Nothing in it is believed: replay proves digests, `firmwareEventCoverage` says what these are of.
+ * Reads a TCG firmware log, little-endian: the first event in the TPM 1.2 form and, if that is a Spec ID event,
+ * TCG_PCR_EVENT2 from then on, else more of the TPM 1.2 form. Nothing in it is believed: replay proves digests,
+ * `firmwareEventCoverage` says what these are of.
  *
- * 0xFF or 0x00 behind the last event is fill of a fixed area, if nothing else follows and it is longer than what an event
- * can begin with: four bytes 0xFF (Windows's event of no register), all of an empty event 0x00.
+ * 0xFF or 0x00 behind the last event is fill of a fixed area, if nothing else follows and it is longer than what an
+ * event can begin with: four bytes 0xFF (Windows's event of no register), all of an empty event 0x00.
  *
  * Source: TCG PC Client Platform Firmware Profile r1.06 §10.
  *
  * @returns events in log order; their byte fields are views of `bytes`
- * @throws EventLogError EVENT_LOG_UNKNOWN_FORMAT, EVENT_LOG_TRUNCATED, EVENT_LOG_TOO_LONG, EVENT_LOG_BAD_NUMBER, EVENT_LOG_BAD_DIGEST,
- *   EVENT_LOG_DUPLICATE_DIGEST; a log that is cut anywhere but between two events is never read in part
+ * @throws EventLogError EVENT_LOG_UNKNOWN_FORMAT, EVENT_LOG_TRUNCATED, EVENT_LOG_TOO_LONG, EVENT_LOG_BAD_NUMBER,
+ *   EVENT_LOG_BAD_DIGEST, EVENT_LOG_DUPLICATE_DIGEST; a log that is cut anywhere but between two events is never read
+ *   in part
  */
 export function readFirmwareLog(bytes: Uint8Array, options: FirmwareLogOptions = {}): FirmwareLog {
   if (bytes.length > MAX_FIRMWARE_LOG_BYTES) {
@@ -104,7 +106,10 @@ function isSwapped(type: number): boolean {
   return type !== 0 && (type & 0xffffff) === 0 && type >>> 24 <= EV.POST_CODE2
 }
 
-/** Reads records, and owns every bound: a count or size is compared with its maximum and with what remains before it is used. */
+/**
+ * Reads records, and owns every bound: a count or size is compared with its maximum and with what remains before it is
+ * used.
+ */
 class RecordReader {
   readonly bytes: Uint8Array
   readonly view: DataView

@@ -6,7 +6,7 @@ import type { FirmwareEvent } from './firmware-log.ts'
 
 type NamedSeparator = Exclude<SeparatorValue, 'other'>
 
-/** Data of every separator that has a meaning. r1.06 §10.4.4 knows the first three, the last one is of Windows. */
+/** Data of every separator that has a meaning. r1.06 §10.4 knows the first three, the last one is of Windows. */
 const VALUES: readonly { readonly value: NamedSeparator; readonly data: Uint8Array }[] = [
   { value: 'boot', data: new Uint8Array([0, 0, 0, 0]) },
   { value: 'boot', data: new Uint8Array([0xff, 0xff, 0xff, 0xff]) },

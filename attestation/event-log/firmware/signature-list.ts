@@ -60,11 +60,12 @@ const HEAD_BYTES = 28
 const OWNER_BYTES = 16
 
 /**
- * The content of db, dbx, KEK, PK, MokList and others: EFI_SIGNATURE_LISTs one after another, each type GUID, list size u32, header size u32,
- * signature size u32, header, then as many (owner GUID, data) of exactly that size as fill the list.
+ * The content of db, dbx, KEK, PK, MokList and others: EFI_SIGNATURE_LISTs one after another, each type GUID, list size
+ * u32, header size u32, signature size u32, header, then as many (owner GUID, data) of exactly that size as fill the
+ * list.
  *
- * A dbx that a reader cut short would revoke less than it says, so nothing is read in part: a size of 0, one that does not divide
- * the list, or one that is not the type's is refused.
+ * A dbx that a reader cut short would revoke less than it says, so nothing is read in part: a size of 0, one that does
+ * not divide the list, or one that is not the type's is refused.
  *
  * @returns the lists; their byte fields are views of `bytes`
  * @throws EventLogError EVENT_LOG_BAD_CONTENT

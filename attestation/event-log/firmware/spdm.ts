@@ -17,12 +17,13 @@ export function isDeviceSecurityEvent(bytes: Uint8Array): boolean {
 }
 
 /**
- * TCG_DEVICE_SECURITY_EVENT_DATA, little-endian. The SPDM messages in it are not read: what they prove, the firmware checked and says in
- * `authState`, and its digest is of their content.
+ * TCG_DEVICE_SECURITY_EVENT_DATA, little-endian. The SPDM messages in it are not read: what they prove, the firmware
+ * checked and says in `authState`, and its digest is of their content.
  *
  * Version 1: signature[16], version u16, length u16, hash u32, device type u32, measurement block, device context.
- * Version 2: signature[16], version u16, auth state u8, reserved u8, length u32, device type u32, sub header type u32, its length u32, its UID
- * u64, path length u64, device path, sub header, device context. Source: PC Client Platform Firmware Profile r1.06 §10.2.7.
+ * Version 2: signature[16], version u16, auth state u8, reserved u8, length u32, device type u32, sub header type u32,
+ * its length u32, its UID u64, path length u64, device path, sub header, device context. Source: PC Client Platform
+ * Firmware Profile r1.06 §10.2.
  *
  * @throws EventLogError EVENT_LOG_BAD_CONTENT
  */

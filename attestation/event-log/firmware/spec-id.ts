@@ -33,8 +33,9 @@ export function isSpecId(data: Uint8Array): boolean {
 }
 
 /**
- * TCG_EfiSpecIDEvent, little-endian: signature[16], platformClass u32, minor u8, major u8, errata u8, uintnSize u8, numberOfAlgorithms
- * u32, as many of (id u16, digestSize u16), vendorInfoSize u8, vendorInfo. Source: PC Client Platform Firmware Profile r1.06 §10.4.5.1.
+ * TCG_EfiSpecIDEvent, little-endian: signature[16], platformClass u32, minor u8, major u8, errata u8, uintnSize u8,
+ * numberOfAlgorithms u32, as many of (id u16, digestSize u16), vendorInfoSize u8, vendorInfo. Source: PC Client
+ * Platform Firmware Profile r1.06 §10.4.
  *
  * @throws EventLogError EVENT_LOG_UNKNOWN_FORMAT, EVENT_LOG_TOO_LONG, EVENT_LOG_BAD_DIGEST, EVENT_LOG_DUPLICATE_DIGEST
  */

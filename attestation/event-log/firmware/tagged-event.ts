@@ -3,8 +3,8 @@ import type { TaggedEvent, TaggedEventData } from './event-data.ts'
 import { asciiText, isPrintableAscii, looksLikeUtf16, utf16Text, withoutNuls } from './text.ts'
 
 /**
- * Tags whose event is only a name: the digest is of the content. Linux: drivers/firmware/efi/libstub of 6.9; systemd: its documentation "TPM2 PCR
- * Measurements Made by systemd", version 257.
+ * Tags whose event is only a name: the digest is of the content. Linux: drivers/firmware/efi/libstub of 6.9; systemd:
+ * its documentation "TPM2 PCR Measurements Made by systemd", version 257.
  */
 const CONTENT_TAGS: ReadonlyMap<number, string> = new Map([
   [0x8f3b22ec, 'initrd, measured by Linux'],
@@ -20,7 +20,8 @@ const CONTENT_TAGS: ReadonlyMap<number, string> = new Map([
 ])
 
 /**
- * TCG_PCClientTaggedEvent, one or more, little-endian: tag u32, size u32, data. Source: PC Client Platform Firmware Profile r1.06 §10.4.2.1.
+ * TCG_PCClientTaggedEvent, one or more, little-endian: tag u32, size u32, data. Source: PC Client Platform Firmware
+ * Profile r1.06 §10.4.
  *
  * @throws EventLogError EVENT_LOG_BAD_CONTENT
  */

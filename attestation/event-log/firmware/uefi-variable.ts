@@ -10,7 +10,9 @@ import { asciiText, utf16Text, withoutNuls } from './text.ts'
 const STRUCTURE = 'UEFI_VARIABLE_DATA'
 const OWNER_BYTES = 16
 const HASH_BYTES = 32
-/** Shims before 15.6 took the size of the structure for that of its head, and so logged up to eight bytes of no meaning. */
+/**
+ * Older shims took the size of the structure for that of its head, and so logged up to eight bytes of no meaning.
+ */
 const MAX_SHIM_BYTES = 8
 
 /** Variables of one byte. `AuditMode` and `DeployedMode`: UEFI 2.10 §32.3; shim's: its README.tpm. */
@@ -36,12 +38,14 @@ const ORDERS = new Set(['BootOrder', 'DriverOrder', 'SysPrepOrder', 'BootNext', 
 const LOAD_OPTION = /^(Boot|Driver|SysPrep|PlatformRecovery)[0-9A-Fa-f]{4}$/
 
 /**
- * UEFI_VARIABLE_DATA, little-endian: GUID, name length u64 in characters, data length u64 in bytes, name UTF-16LE without NUL, data.
- * Source: PC Client Platform Firmware Profile r1.06 §10.2.6.
+ * UEFI_VARIABLE_DATA, little-endian: GUID, name length u64 in characters, data length u64 in bytes, name UTF-16LE
+ * without NUL, data. Source: PC Client Platform Firmware Profile r1.06 §10.2.
  *
- * @param type of the event: EV_EFI_VARIABLE_AUTHORITY has another content under the same names, and what shim adds behind
+ * @param type of the event: EV_EFI_VARIABLE_AUTHORITY has another content under the same names, and what shim adds
+ *   behind
  * @param bits width of the two lengths: firmware of 32 bits made from before r1.05 writes UINTN
- * @throws EventLogError EVENT_LOG_BAD_CONTENT when the structure itself is wrong; a content that its name contradicts gives `malformed`
+ * @throws EventLogError EVENT_LOG_BAD_CONTENT when the structure itself is wrong; a content that its name contradicts
+ *   gives `malformed`
  */
 export function decodeVariable(bytes: Uint8Array, type: number, bits: 32 | 64 = 64): VariableData {
   const r = new DataReader(bytes, STRUCTURE)
@@ -51,8 +55,9 @@ export function decodeVariable(bytes: Uint8Array, type: number, bits: 32 | 64 = 
   const name = utf16Text(r.bytesOfLength('UnicodeName', 2n * nameLength))
   const data = r.bytesOfLength('VariableData', dataLength)
   if (type !== EV.EFI_VARIABLE_AUTHORITY || r.remaining > MAX_SHIM_BYTES) r.end()
-  const read = type === EV.EFI_VARIABLE_AUTHORITY ? authorityValue : contentValue
-  return { kind: 'variable', guid, name, data, value: valueOr(() => read(guid, name, data)) }
+  const isAuthority = type === EV.EFI_VARIABLE_AUTHORITY
+  const value = valueOr(() => (isAuthority ? authorityValue(name, data) : contentValue(guid, name, data)))
+  return { kind: 'variable', guid, name, data, value }
 }
 
 function valueOr(read: () => VariableValue): VariableValue {
@@ -77,10 +82,10 @@ function contentValue(guid: string, name: string, data: Uint8Array): VariableVal
 }
 
 /**
- * The entry of db, MokList or shim's own certificates that allowed an image: EFI_SIGNATURE_DATA by the specification; shims before
- * 15.7 write the bare certificate or hash.
+ * The entry of db, MokList or shim's own certificates that allowed an image: EFI_SIGNATURE_DATA by the specification;
+ * shims before 15.7 write the bare certificate or hash.
  */
-function authorityValue(_guid: string, name: string, data: Uint8Array): VariableValue {
+function authorityValue(name: string, data: Uint8Array): VariableValue {
   if (data.length === 0) return { form: 'empty' }
   if (TEXTS.has(name)) return { form: 'text', text: withoutNuls(asciiText(data)) }
   if (SWITCHES.has(name)) return switchValue(name, data)
@@ -113,8 +118,8 @@ function bootOrder(data: Uint8Array): number[] {
 }
 
 /**
- * EFI_LOAD_OPTION, little-endian: attributes u32, length of the path list u16, description UTF-16 with NUL, path list, optional data.
- * Source: UEFI 2.10 §3.1.3.
+ * EFI_LOAD_OPTION, little-endian: attributes u32, length of the path list u16, description UTF-16 with NUL, path list,
+ * optional data. Source: UEFI 2.10 §3.1.3.
  *
  * @throws EventLogError EVENT_LOG_BAD_CONTENT
  */

@@ -1,6 +1,6 @@
 /**
- * SIPA event identifiers of Windows's boot measurements, without SIPAEVENT_. Source: wbcl.h of the Windows SDK 10.0.26100.
- * Bit 30 marks a container of further events, bit 31 one that is not measured.
+ * SIPA event identifiers of Windows's boot measurements, without SIPAEVENT_. Source: wbcl.h of the Windows SDK
+ * 10.0.26100. Bit 30 marks a container of further events, bit 31 one that is not measured.
  */
 export const WINDOWS_EVENT_NAMES: ReadonlyMap<number, string> = new Map([
   [0x40010001, 'TRUSTBOUNDARY'],
