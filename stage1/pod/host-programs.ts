@@ -1,7 +1,7 @@
+import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
-import { codeOf, messageOf, toHex } from '../../attestation/base/index.ts'
-import { digest } from '../../attestation/crypto/index.ts'
+import { codeOf, messageOf } from '../../attestation/base/index.ts'
 import { PodError } from './errors.ts'
 
 /** A program of the host that takes part in a launch. What is executed is the descriptor, not the path. */
@@ -16,6 +16,7 @@ export interface HostProgram {
 /** Root's own directories only: PATH is the caller's. */
 const SEARCH = ['/usr/local/bin', '/usr/bin', '/usr/local/sbin', '/usr/sbin', '/bin', '/sbin']
 const MAX_PROGRAM_BYTES = 256 << 20
+const PART_BYTES = 256 << 10
 
 /**
  * Opens and hashes a program of the host. The caller closes `fd`.
@@ -53,12 +54,13 @@ export function hashProgram(fd: number, name: string): string {
   if (!stat.isFile() || stat.size > MAX_PROGRAM_BYTES) {
     throw new PodError('POD_PROGRAM_MISSING', `${name} is not a program: wanted a regular file of at most 256 MiB`)
   }
-  const content = new Uint8Array(stat.size)
-  let at = 0
-  while (at < content.length) {
-    const n = fs.readSync(fd, content, at, content.length - at, at)
+  const hash = createHash('sha256')
+  const part = Buffer.allocUnsafe(Math.min(stat.size, PART_BYTES)) // not the whole: the stage0 server does this all day
+  for (let at = 0; at < stat.size; ) {
+    const n = fs.readSync(fd, part, 0, Math.min(part.length, stat.size - at), at)
     if (n === 0) break // became shorter: then its digest is another one too
+    hash.update(part.subarray(0, n))
     at += n
   }
-  return toHex(digest('sha256', content.subarray(0, at)))
+  return hash.digest('hex')
 }

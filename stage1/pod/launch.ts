@@ -14,7 +14,15 @@ import { PodError } from './errors.ts'
 import { type HostProgram, hashProgram, openHostProgram } from './host-programs.ts'
 import { buildPodLaunch, type Verification } from './launch-request.ts'
 import { type Network, type PlanFiles, planPod } from './plan.ts'
-import { createPod, inDirectory, type LockedPod, movePod, podParent, readPodFile } from './pod-directory.ts'
+import {
+  createPod,
+  inDirectory,
+  type LockedPod,
+  movePod,
+  movePodMeanwhile,
+  podParent,
+  readPodFile,
+} from './pod-directory.ts'
 import { stage1Interface } from './stage1-interface.ts'
 import type { PodUuid } from './uuid.ts'
 
@@ -114,10 +122,11 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     relaxed: o.relaxed,
   })
 
-  const pod = preparePod(o, redactionKey, opened)
+  const { moved: pod, lasting } = preparePod(o, redactionKey, opened)
   try {
     const answered = requestLaunch(o.agentSocket, launch, pod.path, o.signal)
-    const [answer, { checkAnswer }] = await Promise.all([answered, import('./answer-check.ts')]) // loaded while the agent works
+    // while the agent works, the rest of the code is loaded and the disk does its part
+    const [answer, { checkAnswer }] = await Promise.all([answered, import('./answer-check.ts'), lasting])
     const mode = await checkAnswer(launch, answer, o.ticketKeys, new Date())
     if (mode !== 'enforce') o.onMode(mode)
     // the descriptors that are mounted are ones whose content was checked after the agent's answer
@@ -176,7 +185,7 @@ function openProgram(name: string, stage1Program: string, opened: number[]): Hos
 }
 
 /** Made in `embryo` under its lock and moved to `run` whole, where the agent finds it. */
-function preparePod(o: LaunchOptions, redactionKey: Uint8Array, opened: number[]): LockedPod {
+function preparePod(o: LaunchOptions, redactionKey: Uint8Array, opened: number[]): ReturnType<typeof movePodMeanwhile> {
   const pod = createPod(o.dir, o.uuid)
   opened.push(pod.fd)
   return inDirectory(o.dir, () => {
@@ -190,7 +199,7 @@ function preparePod(o: LaunchOptions, redactionKey: Uint8Array, opened: number[]
     }
     fs.writeFileSync(path.join(pod.path, 'redaction-key'), redactionKey, { mode: 0o600 })
     fs.writeFileSync(path.join(pod.path, 'pod'), podManifestBytes(o.manifest), { mode: 0o600 })
-    return movePod(o.dir, pod, 'run')
+    return movePodMeanwhile(o.dir, pod, 'run')
   })
 }
 

@@ -30,7 +30,8 @@ export function podParent(dir: string, directory: PodDirectoryName): string {
 }
 
 /**
- * Makes a pod: locked in `embryo`, where nobody mistakes it for an abandoned one, then renamed into `prepare`.
+ * Makes a pod: locked in `embryo`, where nobody mistakes it for an abandoned one, then renamed into `prepare`. Nothing is forced
+ * to the disk: after a power cut there may be no such pod, which is as good as an aborted one.
  * @throws PodError POD_DIRECTORY_FAILED
  */
 export function createPod(dir: string, uuid: PodUuid): LockedPod {
@@ -41,7 +42,7 @@ export function createPod(dir: string, uuid: PodUuid): LockedPod {
     const fd = fs.openSync(embryo, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
     try {
       if (!tryFlock(fd, 'exclusive')) throw new PodError('POD_BUSY', `pod ${uuid}: somebody locked its new directory`)
-      return movePod(dir, { uuid, path: embryo, fd }, 'prepare')
+      return renamePod(dir, { uuid, path: embryo, fd }, 'prepare')
     } catch (err) {
       fs.closeSync(fd) // or the pod would look as if it were being made for as long as this process lives
       throw err
@@ -54,11 +55,36 @@ export function createPod(dir: string, uuid: PodUuid): LockedPod {
  * @throws PodError POD_DIRECTORY_FAILED
  */
 export function movePod(dir: string, pod: LockedPod, to: PodDirectoryName): LockedPod {
+  const moved = renamePod(dir, pod, to)
+  inDirectory(dir, () => {
+    for (const parent of [pod.path, moved.path]) syncDirectory(path.dirname(parent))
+  })
+  return moved
+}
+
+/**
+ * As movePod, but the disk works while the caller does something else.
+ * @returns the pod at once, and what resolves when the move lasts, or rejects with PodError POD_DIRECTORY_FAILED
+ */
+export function movePodMeanwhile(
+  dir: string,
+  pod: LockedPod,
+  to: PodDirectoryName,
+): { readonly moved: LockedPod; readonly lasting: Promise<void> } {
+  const moved = renamePod(dir, pod, to)
+  const synced = [pod.path, moved.path].map((parent) => syncDirectoryMeanwhile(path.dirname(parent)))
+  const lasting = Promise.all(synced).then(
+    () => {},
+    (err) => Promise.reject(withHint(dir, err)),
+  )
+  lasting.catch(() => {}) // it is the caller's to await, perhaps later than it fails
+  return { moved, lasting }
+}
+
+function renamePod(dir: string, pod: LockedPod, to: PodDirectoryName): LockedPod {
   return inDirectory(dir, () => {
     const target = path.join(podParent(dir, to), pod.uuid)
     fs.renameSync(pod.path, target)
-    syncDirectory(path.dirname(pod.path))
-    syncDirectory(path.dirname(target))
     return { ...pod, path: target }
   })
 }
@@ -132,21 +158,34 @@ export function syncDirectory(directory: string): void {
   }
 }
 
+async function syncDirectoryMeanwhile(directory: string): Promise<void> {
+  const handle = await fs.promises.open(directory, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
 /** Gives what the file system threw a code and a hint; errors with a code of ours stay as they are. */
 export function inDirectory<T>(dir: string, work: () => T): T {
   try {
     return work()
   } catch (err) {
-    const code = codeOf(err)
-    if (code === undefined || err instanceof PodError || !('syscall' in (err as object))) throw err // it has a code: an object
-    const hint =
-      code === 'ENOSPC' || code === 'EDQUOT'
-        ? `${path.resolve(dir)} is full: remove pods (holdfast rm) or images.`
-        : code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
-          ? 'Run as root, with a writable --dir.'
-          : undefined
-    throw new PodError('POD_DIRECTORY_FAILED', messageOf(err), { cause: err, ...(hint === undefined ? {} : { hint }) })
+    throw withHint(dir, err)
   }
+}
+
+function withHint(dir: string, err: unknown): unknown {
+  const code = codeOf(err)
+  if (code === undefined || err instanceof PodError || !('syscall' in (err as object))) return err // it has a code: an object
+  const hint =
+    code === 'ENOSPC' || code === 'EDQUOT'
+      ? `${path.resolve(dir)} is full: remove pods (holdfast rm) or images.`
+      : code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
+        ? 'Run as root, with a writable --dir.'
+        : undefined
+  return new PodError('POD_DIRECTORY_FAILED', messageOf(err), { cause: err, ...(hint === undefined ? {} : { hint }) })
 }
 
 /** A shared lock is granted exactly when nobody holds the exclusive one. */

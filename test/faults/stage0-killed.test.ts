@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { AgentProxy } from '../support/agent-proxy.ts'
 import { HOLDFAST_PROGRAM, type Ran } from '../support/holdfast.ts'
-import { ended, said } from '../support/pods.ts'
+import { type Ended, ended, said } from '../support/pods.ts'
 import { handedOver, stage0Records } from '../support/stage0.ts'
 import { assertInStep, assertUsable, needsWholePath, quiet, startNode, type WholeNode } from '../support/whole-path.ts'
 
@@ -38,8 +38,8 @@ describe('launches by the stage0 server, when somebody dies', () => {
   }
   const uuidFile = (): string => join(node.d.directory, 'uuid-of-killed')
 
-  /** A launch that the agent has allowed and of which stage0 has not heard yet. @returns what lets it hear */
-  async function allowed(): Promise<{ child: ChildProcess; uuid: string; go: () => void }> {
+  /** A launch that the agent has allowed and of which stage0 has not heard yet. @returns what lets it hear, and its end */
+  async function allowed(): Promise<{ child: ChildProcess; end: Promise<Ended>; uuid: string; go: () => void }> {
     let go: () => void = () => {}
     const decided = new Promise<void>((resolve) => {
       proxy.hook = (_, answer) => {
@@ -51,8 +51,9 @@ describe('launches by the stage0 server, when somebody dies', () => {
       }
     })
     const child = start('--uuid-file-save', uuidFile(), node.image, '--', 'echo', 'started all the same')
+    const end = ended(child)
     await decided
-    return { child, uuid: readFileSync(uuidFile(), 'utf8'), go }
+    return { child, end, uuid: readFileSync(uuidFile(), 'utf8'), go }
   }
 
   async function recordsOf(uuid: string): Promise<string[]> {
@@ -67,9 +68,9 @@ describe('launches by the stage0 server, when somebody dies', () => {
 
   for (const signal of ['SIGKILL', 'SIGINT'] as const) {
     it(`${signal} of the caller: nothing starts, and the log says that it has ended`, async () => {
-      const { child, uuid, go } = await allowed()
+      const { child, end, uuid, go } = await allowed()
       child.kill(signal)
-      assert.equal((await ended(child)).signal, signal)
+      assert.equal((await end).signal, signal)
       await node.d.stage0.waitUntil('it gives up', async () =>
         stage0Records(node.d.directory).at(-1)?.msg === 'given up' ? true : undefined,
       )
@@ -80,9 +81,9 @@ describe('launches by the stage0 server, when somebody dies', () => {
   }
 
   it('SIGKILL of the server: the caller says so and tries nothing a second time; the next ones start cold', async () => {
-    const { child, uuid, go } = await allowed()
+    const { end, uuid, go } = await allowed()
     await node.d.stage0.stop('SIGKILL')
-    const ran = await ended(child)
+    const ran = await end
     assert.deepEqual([ran.status, ran.stdout], [254, ''])
     assert.match(ran.stderr, /^holdfast run: the stage0 server at .* ended or hangs; nothing was started/)
     go()
@@ -97,13 +98,13 @@ describe('launches by the stage0 server, when somebody dies', () => {
   })
 
   it('SIGTERM of the server: what it has in hand comes to its end', async () => {
-    const { child, go } = await allowed()
+    const { end, go } = await allowed()
     const stopped = node.d.stage0.stop('SIGTERM')
     await node.d.stage0.waitUntil('its last words', async () =>
       stage0Records(node.d.directory).at(-1)?.msg === 'stops' ? true : undefined,
     )
     go()
-    const ran = await ended(child)
+    const ran = await end
     assert.deepEqual(ran, { status: 0, signal: null, stdout: 'started all the same\n', stderr: '' })
     assert.equal(await stopped, 0)
     await node.d.startStage0()
@@ -140,10 +141,10 @@ describe('launches by the stage0 server, when somebody dies', () => {
   })
 
   it('the agent: the caller is told, and the server goes on', async () => {
-    const { child } = await allowed()
+    const { end } = await allowed()
     await node.d.agent.stop('SIGKILL')
     await proxy.stop()
-    const ran = await ended(child)
+    const ran = await end
     assert.equal(ran.status, 254)
     assert.match(ran.stderr, /AGENT_/)
     await node.d.startAgent()
