@@ -17,6 +17,14 @@ export function digestInto(alg: HashAlgorithm, input: Uint8Array, output: Digest
   output.write(oneShot(alg, input), at, 'latin1')
 }
 
+/** Reads bytes from one offset to another as a binary string, one character for each byte, without a view for each. */
+export type BinaryText = (from: number, to: number) => string
+
+export function binaryText(bytes: Uint8Array): BinaryText {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return (from, to) => buffer.toString('latin1', from, to)
+}
+
 /** Node's other name for latin1, and the one that its types know here. */
 const LATIN1 = 'binary'
 

@@ -1,6 +1,6 @@
 export { aesCfbDecrypt, aesCfbEncrypt } from './aes-cfb.ts'
 export { type CertificateSignatureScheme, verifyCertificateSignature } from './certificate-signature.ts'
-export { type DigestBuffer, digestBuffer, digestInto } from './digest-into.ts'
+export { type BinaryText, binaryText, type DigestBuffer, digestBuffer, digestInto } from './digest-into.ts'
 export { type FileHash, type FileKey, importFileKey, verifyDigestSignature } from './digest-signature.ts'
 export { type EcPoint, ecdhEphemeral, ecdhStatic, ecPoint } from './ecdh.ts'
 export { digest, type HashAlgorithm, hashSize, hmac } from './hash.ts'
