@@ -115,7 +115,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   },
   policy: {
     area: 'Verifier',
-    summary: 'Check launch policies',
+    summary: 'Check, make, compare and try policies',
     ...commander(() => import('./attestation/cli/policy.ts')),
   },
   roots: {

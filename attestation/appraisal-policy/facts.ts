@@ -17,7 +17,7 @@ export interface PolicyFacts {
   readonly ima: PolicyIma
   readonly launchLog: LaunchLogState | undefined
   readonly tpm: {
-    /** Of the EK certificate (`IFX`), without padding; absent where an operator listed the EK. */
+    /** Of the EK certificate, `IFX` or `id:49465800`; absent where an operator listed the EK. */
     readonly manufacturer?: string
     /** As the quote says it, of an AK in the endorsement hierarchy or calibrated. */
     readonly firmwareVersion: bigint

@@ -1,5 +1,13 @@
 /** Areas of appraisal whose rules a policy can require. */
-export const RULE_AREAS: readonly string[] = ['boot', 'ima', 'launch-log', 'quote', 'continuity', 'enrolment']
+export const RULE_AREAS: readonly string[] = [
+  'boot',
+  'systemd',
+  'ima',
+  'launch-log',
+  'quote',
+  'continuity',
+  'enrolment',
+]
 
 /** Ids of appraisal rules, so that a slip of the pen is found when a policy is loaded. A test compares them with those in the code. */
 export const KNOWN_RULES: readonly string[] = [
@@ -12,6 +20,8 @@ export const KNOWN_RULES: readonly string[] = [
     'efi-action-order empty-register event-data event-type exit-boot-services log measure-log no-action padding',
   ),
   ...of('boot', 'pcr7-order replay secure-boot selection separator startup-locality truncated variable-digest'),
+  ...of('systemd', 'log'),
+  ...of('ima', 'boot-aggregate replay'),
   ...of('continuity', 'clock counters'),
   ...of('enrolment', 'admission ek listed platform'),
   ...of(

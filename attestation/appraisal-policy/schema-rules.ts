@@ -275,5 +275,9 @@ export const RuleSchema = Type.Object(
     ),
     ...kinds,
   },
-  block(`mode, owner, expires, exceptions, and one of ${RULE_KIND_NAMES.join(', ')}`),
+  {
+    ...block(`mode, owner, expires, exceptions, and one of ${RULE_KIND_NAMES.join(', ')}`),
+    // for editors: parseAppraisalPolicy() says it in words
+    oneOf: RULE_KIND_NAMES.map((kind) => ({ required: [kind] })),
+  },
 )

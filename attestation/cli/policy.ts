@@ -1,38 +1,67 @@
-import { Command } from 'commander'
-import { LAUNCH_SCHEMA, loadLaunchPolicies } from '../launch-policy/index.ts'
-import { formatTable } from './table.ts'
+import { Command, Option } from 'commander'
+import { policyJsonSchema } from '../appraisal-policy/index.ts'
+import { LAUNCH_SCHEMA } from '../launch-policy/index.ts'
+import { DEFAULT_CONFIG, formatOption } from './options.ts'
+import { checkPolicies, type DiffOptions, diffPolicyFiles } from './policy-check.ts'
+import { type CreateArguments, createFromEvidence } from './policy-create.ts'
+import { type TestOptions, testPolicy } from './policy-test.ts'
 
-/** `holdfast policy`: launch policies on this machine's disk, no verifier needed. */
+/** `holdfast policy`: policies on this machine's disk; no verifier needs to run. */
 export function command(): Command {
-  const policy = new Command('policy').description('Check launch policies.').addHelpText(
+  const policy = new Command('policy').description('Check, make, compare and try policies.').addHelpText(
     'after',
     `
-Launch policies are *.cedar files in the directory that verifier.yaml names. Each mistake is printed with its file, line
-and column; exit status 254 then. The revision is what tickets and decisions name.
+Launch policies (*.cedar) say which pods may start on which nodes; appraisal policies (*.yaml) say what a node must prove of how it
+booted and what it runs. Each mistake is printed with its file, line and column; exit status 254 then. The revision of a policy names
+exactly its content; results, tickets and decisions name it.
 
 Examples:
   holdfast policy check /etc/holdfast/policies && systemctl reload holdfast-verifier
-  holdfast policy schema > launch.cedarschema
+  holdfast policy create --from-evidence good-1.evidence good-2.evidence --out /etc/holdfast/appraisal/workers.yaml
+  holdfast policy diff old.yaml new.yaml
+  holdfast policy test new.yaml --against store
 `,
   )
   policy
     .command('check')
-    .argument('<directory>', 'directory of *.cedar files')
-    .description('Check all policies of a directory and list them.')
-    .action(async (directory: string) => {
-      const set = loadLaunchPolicies(directory)
-      const rows = set.policies.map((p) => [p.effect, p.id, `${p.file}:${p.line}`, p.description ?? ''])
-      process.stdout.write(formatTable(['EFFECT', 'POLICY', 'WHERE', 'DESCRIPTION'], rows))
-      process.stdout.write(`revision ${set.revision}\n`)
-      if (!set.policies.some((p) => p.effect === 'permit')) {
-        process.stderr.write('holdfast: note: nothing here permits anything, so no pod would start\n')
-      }
-    })
+    .argument('<path>', 'a directory of policies (*.cedar, *.yaml), or one *.yaml')
+    .addOption(formatOption())
+    .description('Check policies and list them.')
+    .action(checkPolicies)
   policy
     .command('schema')
-    .description('Print what policies can speak of.')
-    .action(() => {
-      process.stdout.write(LAUNCH_SCHEMA)
+    .argument('[kind]', 'launch: what launch policies can speak of; appraisal: a JSON schema for editors', 'launch')
+    .description('Print the form of policies.')
+    .action((kind: string) => {
+      if (kind !== 'launch' && kind !== 'appraisal')
+        policy.error(`there are 'launch' and 'appraisal' schemas, no '${kind}'`)
+      process.stdout.write(kind === 'appraisal' ? policyJsonSchema() : LAUNCH_SCHEMA)
     })
+  policy
+    .command('create')
+    .requiredOption('--from-evidence <file...>', 'what `holdfast evidence collect` wrote, of machines of one kind')
+    .option('--name <name>', 'name of the policy', 'from-evidence')
+    .option('--owner <owner>', 'who answers for it', 'nobody yet')
+    .addOption(new Option('--mode <mode>', 'of its rules').choices(['observe', 'warn', 'enforce']).default('observe'))
+    .option('--out <file>', 'write it there, and beside it the list of files that IMA measured; default: print it')
+    .description('Make an appraisal policy of machines as they are.')
+    .action((options: CreateArguments) => createFromEvidence(options))
+  policy
+    .command('diff')
+    .argument('<old>', 'an appraisal policy')
+    .argument('<new>', 'another')
+    .addOption(formatOption())
+    .option('--refuse-looser', 'exit with status 1 if anything becomes looser')
+    .description('Compare two appraisal policies by what they mean.')
+    .action((before: string, after: string, options: DiffOptions) => diffPolicyFiles(before, after, options))
+  policy
+    .command('test')
+    .argument('<policy>', 'an appraisal policy, or a directory of them')
+    .requiredOption('--against <what...>', 'evidence files, a node (ID, prefix or host name), or `store`: all nodes')
+    .option('--before <policy>', 'compare with this one (default: the policies of the verifier, if there are any)')
+    .option('--config <file>', "the verifier's configuration", DEFAULT_CONFIG)
+    .addOption(formatOption())
+    .description('Say what an appraisal policy would change: exit status 1 if any verdict becomes worse.')
+    .action((path: string, options: TestOptions) => testPolicy(path, options))
   return policy
 }

@@ -1,6 +1,9 @@
 import { appraiseBoot } from '../../attestation/appraisal/boot/index.ts'
 import type { PolicyFacts } from '../../attestation/appraisal-policy/index.ts'
+import { encodeEvidenceFile } from '../../attestation/evidence-file/index.ts'
+import { collectionBinding, pcrValuesToWire } from '../../attestation/protocol/index.ts'
 import { type PcrValue, pcrIndex } from '../../attestation/tpm2/index.ts'
+import type { SoftTpm } from './soft-tpm.ts'
 import { copiedVectors } from './vectors.ts'
 
 export const NODE_ID = 'ab'.repeat(32)
@@ -49,4 +52,31 @@ export function vmFacts(
     clock: { safe: true },
     ...over,
   }
+}
+
+/** An evidence file of a machine like the set's: its registers and logs, quoted by a TPM of this test. */
+export function vmEvidenceFile(set: VmSet, tpm: SoftTpm, ima?: Uint8Array): Uint8Array {
+  const pcrs = quotedPcrs(set)
+  const nonce = new Uint8Array(32).fill(7)
+  const { attest, signature } = tpm.quote(
+    collectionBinding(nonce),
+    [{ bank: 'sha256', pcrs: pcrs.map((p) => p.pcr) }],
+    pcrs,
+  )
+  return encodeEvidenceFile({
+    t: 'holdfast-evidence',
+    v: 1,
+    collectedAt: '2026-11-23T12:00:00Z',
+    hostname: 'node.example',
+    collector: 'holdfast/0.1.0',
+    ekPublic: tpm.ekPublic,
+    ekCertificate: copiedVectors(`vm/${set}`).read('ek-rsa2048.cert.der'),
+    ekChain: [],
+    akPublic: tpm.ak.public,
+    attest,
+    signature,
+    nonce,
+    pcrs: pcrValuesToWire(pcrs),
+    logs: { firmware: copiedVectors(`vm/${set}`).read('binary_bios_measurements'), ...(ima !== undefined && { ima }) },
+  })
 }

@@ -55,6 +55,7 @@ function needsOf(ids: readonly string[]): Needs {
   return {
     logs: [
       ...(about('boot.') ? (['firmware'] as const) : []),
+      ...(about('systemd.') ? (['systemd'] as const) : []),
       ...(about('ima.') ? (['ima'] as const) : []),
       ...(about('launch-log.') ? (['launch-log'] as const) : []),
     ],

@@ -1,4 +1,5 @@
 import type { Static } from '@sinclair/typebox'
+import { fromHex } from '../../base/index.ts'
 import { satisfied, unsatisfied } from '../outcome.ts'
 import type { Check } from '../policy.ts'
 import type { RULE_KINDS } from '../schema-rules.ts'
@@ -32,7 +33,7 @@ export function tpmFirmwareCheck(settings: Static<(typeof RULE_KINDS)['tpmFirmwa
     needs: {},
     check: ({ tpm }) => {
       const version = tpmVersion(tpm.firmwareVersion)
-      const { manufacturer } = tpm
+      const manufacturer = makerOf(tpm.manufacturer)
       if (manufacturer === undefined) return unsatisfied(expected, 'no EK certificate says who made the TPM')
       const seen = `${manufacturer} ${versionText(version)}`
       if (!minimums.has(manufacturer) && otherVendors === 'refuse')
@@ -43,6 +44,13 @@ export function tpmFirmwareCheck(settings: Static<(typeof RULE_KINDS)['tpmFirmwa
       return broken === undefined ? satisfied(expected, seen) : unsatisfied(expected, `${seen}: ${broken.reason}`)
     },
   }
+}
+
+/** `IFX`, also where it is given as certificates have it: `id:49465800`, ASCII with zeros or blanks behind. */
+export function makerOf(manufacturer: string | undefined): string | undefined {
+  const [, hex] = /^id:([0-9a-fA-F]{8})$/.exec(manufacturer ?? '') ?? []
+  if (hex === undefined) return manufacturer
+  return String.fromCharCode(...fromHex(hex)).replace(/[\0 ]+$/, '')
 }
 
 function leastText(least: VersionNumber | undefined): string {
