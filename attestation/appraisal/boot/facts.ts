@@ -35,8 +35,9 @@ export interface KeyList {
   readonly entries: readonly KeyEntry[]
 }
 
-/** What allowed an image: an entry of db, of shim's own list, or of MokList. */
-export interface Authority extends KeyEntry {
+/** What allowed an image: an entry of db, of shim's own list, or of MokList. Its certificate is read when it is asked for. */
+export interface Authority extends Omit<KeyEntry, 'subject'> {
+  readonly subject: string | undefined
   /** Namespace and name of the list it is in: `db`, `Shim`, `MokList`, `vendor_db`. */
   readonly namespace: string
   readonly list: string

@@ -27,22 +27,16 @@ export function nextState(input: NextStateInput): BootState {
   const open = new Set<LogSource>()
   const unproved = new Set(input.boot === undefined ? input.previous?.unproved : input.boot.registers)
   for (const [register, outcome] of input.outcomes) {
-    const events = eventsOf(input, register)
-    if (outcome.state === 'replayed') {
-      const proven = events.slice(0, outcome.proven)
-      for (const { source } of events.slice(outcome.proven)) open.add(source)
-      const { incomplete } = outcome
-      const banks = outcome.banks.filter((bank) => !incomplete.includes(bank))
-      const values = pick(input.quoted.get(register) as BankRegisters, banks) // a register that replayed was quoted
-      registers[register] = {
-        values: toBankValues(values),
-        ...(incomplete.length > 0 && { incomplete }),
-        next: nextOf(registers[register], proven),
-      }
-      unproved.delete(register)
-    } else if (outcome.state === 'refuted') {
-      for (const { source } of events) open.add(source)
-    }
+    if (outcome.state !== 'replayed' && outcome.state !== 'refuted') continue
+    const kept = registers[register]
+    const proven = outcome.state === 'replayed' ? outcome.proven : 0
+    const next = walk(input, register, proven, kept?.next, open)
+    if (outcome.state === 'refuted') continue
+    const { incomplete } = outcome
+    const banks = outcome.banks.filter((bank) => !incomplete.includes(bank))
+    const values = pick(input.quoted.get(register) as BankRegisters, banks) // a register that replayed was quoted
+    registers[register] = { values: toBankValues(values), ...(incomplete.length > 0 && { incomplete }), next }
+    unproved.delete(register)
   }
   const wanted: { [source in LogSource]?: LogMark } = { ...input.previous?.wanted }
   for (const { source, offset, events, bytes } of input.pieces) {
@@ -52,26 +46,33 @@ export function nextState(input: NextStateInput): BootState {
   return { version: 1, registers, unproved: [...unproved], wanted }
 }
 
-interface Position {
-  readonly source: LogSource
-  readonly index: number
-}
-
-function eventsOf({ boot, later }: NextStateInput, register: number): Position[] {
-  const out: Position[] = (boot?.of(register) ?? []).map((e) => ({ source: 'firmware', index: e.event.index }))
+/**
+ * Walks the events of one register in the order in which they extend it.
+ *
+ * @param open gets the logs that have events behind the first `proven`
+ * @returns by log, the index behind the last event that is proved
+ */
+function walk(
+  { boot, later }: NextStateInput,
+  register: number,
+  proven: number,
+  kept: RegisterState['next'] | undefined,
+  open: Set<LogSource>,
+): RegisterState['next'] {
+  const next: { [source in LogSource]?: number } = { ...kept }
+  let left = proven
+  const step = (source: LogSource, index: number): void => {
+    if (left-- > 0) next[source] = Math.max(next[source] ?? 0, index + 1)
+    else open.add(source)
+  }
+  for (const { event } of boot?.of(register) ?? []) step('firmware', event.index)
   for (const { source, events } of later) {
     for (const event of events) {
       if (event.register.kind === 'pcr' && event.register.index === register && event.coverage !== 'not-extended') {
-        out.push({ source, index: event.index })
+        step(source, event.index)
       }
     }
   }
-  return out
-}
-
-function nextOf(kept: RegisterState | undefined, proven: readonly Position[]): RegisterState['next'] {
-  const next: { [source in LogSource]?: number } = { ...kept?.next }
-  for (const { source, index } of proven) next[source] = Math.max(next[source] ?? 0, index + 1)
   return next
 }
 

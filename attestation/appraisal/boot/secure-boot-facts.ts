@@ -107,8 +107,23 @@ function authorityFact({ fact }: FactSource, { entry, data, afterSeparator }: Se
   if (data.value.form !== 'authority') return []
   const { entry: signature } = data.value
   const kind = signature.data[0] === DER_SEQUENCE ? 'x509' : 'sha256'
-  const authority = { namespace: data.guid, list: data.name, beforeSeparator: !afterSeparator }
-  return [fact(entry, { ...keyEntry(kind, signature), ...authority })]
+  let key: KeyEntry | undefined
+  const authority: Authority = {
+    kind,
+    get id() {
+      key ??= keyEntry(kind, signature)
+      return key.id
+    },
+    get subject() {
+      key ??= keyEntry(kind, signature)
+      return key.subject
+    },
+    ...(signature.owner !== undefined && { owner: signature.owner }),
+    namespace: data.guid,
+    list: data.name,
+    beforeSeparator: !afterSeparator,
+  }
+  return [fact(entry, authority)]
 }
 
 const DER_SEQUENCE = 0x30
