@@ -5,6 +5,7 @@ import type { BenchRow } from './rows.ts'
 const BENCHES: Readonly<Record<string, () => Promise<{ measure: () => Promise<readonly BenchRow[]> }>>> = {
   'pcr-extend': () => import('./pcr-extend.ts'),
   'launch-nspawn': () => import('./launch-nspawn.ts'),
+  'firmware-log': () => import('./firmware-log.ts'),
   'ima-log': () => import('./ima-log.ts'),
   'demo-warm': () => import('./demo-warm.ts'),
 }
