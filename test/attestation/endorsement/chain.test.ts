@@ -129,6 +129,65 @@ describe('path from an EK certificate to a root', () => {
       /CA certificate missing: CN=Root, key identifier (02){20}/,
     )
   })
+  it('says where the missing CA is published, if the certificate does, and shows nothing else of that address', () => {
+    const access = (method: string, uri: string) =>
+      asn1.sequence(asn1.oid(method), asn1.implicit(6, new Uint8Array(Buffer.from(uri))))
+    const withAddress = (...descriptions: asn1.Asn1[]) =>
+      leaf({
+        extensions: [
+          ...Object.values(ekExtensions()),
+          [EXT.authorityInfoAccess, false, asn1.sequence(...descriptions)],
+        ],
+      })
+    const caIssuers = '1.3.6.1.5.5.7.48.2'
+    const good = withAddress(
+      access('1.3.6.1.5.5.7.48.1', 'http://ocsp.example/'),
+      access(caIssuers, 'ldap://x/'),
+      access(caIssuers, 'http://pki.example/mid.crt'),
+    )
+    assertCode(
+      find(good, [], [root()]),
+      'EK_CHAIN_ISSUER_UNKNOWN',
+      /is at http:\/\/pki\.example\/mid\.crt: fetch it, make sure/,
+    )
+    for (const uri of ['javascript:x', 'http://a\u001b[2J', `http://${'a'.repeat(600)}`]) {
+      assertCode(
+        find(withAddress(access(caIssuers, uri)), [], [root()]),
+        'EK_CHAIN_ISSUER_UNKNOWN',
+        /get it from the manufacturer/,
+      )
+    }
+    const broken = leaf({
+      extensions: [...Object.values(ekExtensions()), [EXT.authorityInfoAccess, false, asn1.set()]],
+    })
+    assertCode(find(broken, [], [root()]), 'EK_CHAIN_ISSUER_UNKNOWN', /get it from the manufacturer/)
+  })
+  it('takes another path of the same CA, cross-signed, when one does not hold', () => {
+    const expiredRoot = root({ notAfter: new Date('2021-01-01T00:00:00Z'), key: rootKey })
+    const otherRoot = make({
+      subject: 'Other',
+      key: otherKey,
+      issuer: 'Other',
+      issuerKey: otherKey,
+      extensions: caExtensions({ keyId: 5 }),
+    })
+    const cross = mid({ issuer: 'Other', issuerKey: otherKey, extensions: caExtensions({ keyId: 1, authorityId: 5 }) })
+    const result = find(leaf(), [mid(), cross], [expiredRoot, otherRoot])
+    assert.ok(result.kind === 'path', result.kind === 'no-path' ? result.message : '')
+    assert.deepEqual(
+      result.path.slice(1).map((c) => c.issuer.text),
+      ['CN=Other', 'CN=Other'],
+    )
+  })
+  it('refuses SHA-1 where the policy says so', () => {
+    const key = rsaKey()
+    const ca = root({ key, issuerKey: key, scheme: 'sha1WithRSA' })
+    const old = direct({ issuerKey: key, scheme: 'sha1WithRSA' })
+    const result = findPath(old, [], makeRootStore([ca]), { validity: 'strict', sha1: 'refuse' }, NOW)
+    assertCode(result, 'EK_CHAIN_ALGORITHM', /over SHA-1, which the settings refuse/)
+    const fresh = direct({ issuerKey: key, scheme: 'sha256WithRSA' }) // the root's own signature is not relied on
+    assert.equal(findPath(fresh, [], makeRootStore([ca]), { validity: 'strict', sha1: 'refuse' }, NOW).kind, 'path')
+  })
   it('does not trust a root that came with the certificate', () => {
     assertCode(
       find(leaf(), [mid(), root()], []),
@@ -203,6 +262,11 @@ describe('path from an EK certificate to a root', () => {
       'a CA with a critical extension that it does not know',
       [...caExtensions({ keyId: 1 }), ['2.5.29.30', true, asn1.sequence()]],
       /2\.5\.29\.30/,
+    ],
+    [
+      'a CA with name constraints that are not critical',
+      [...caExtensions({ keyId: 1 }), ['2.5.29.30', false, asn1.sequence()]],
+      /name constraints/,
     ],
   ]
   for (const [what, extensions, message] of notCa) {

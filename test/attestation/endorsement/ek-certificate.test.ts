@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import * as asn1 from '../../../attestation/ca/asn1.ts'
-import { checkEkCertificate, EXT, parseCertificateBundle, TCG } from '../../../attestation/endorsement/index.ts'
+import {
+  checkEkCertificate,
+  EXT,
+  parseCertificateBundle,
+  TCG,
+  vendorName,
+} from '../../../attestation/endorsement/index.ts'
 import {
   type EkExtensionName,
   type Extension,
@@ -79,6 +85,11 @@ describe('EK certificate rules', () => {
     ['a negative serial number', 'ek-cert.serial', () => findings({}, { serial: Uint8Array.of(0x80) })],
     ['an empty issuer', 'ek-cert.issuer', () => findings({}, { issuer: '' })],
     ['a curve it does not know', 'ek-cert.public-key', () => findings({}, { key: ecKey('secp256k1') })],
+    [
+      'a validity that ends before it begins',
+      'ek-cert.validity-period',
+      () => findings({}, { notBefore: new Date('2030-01-01T00:00:00Z'), notAfter: new Date('2020-01-01T00:00:00Z') }),
+    ],
     ['RSA-1024', 'ek-cert.public-key', () => findings({}, { key: weak })],
     ['no BasicConstraints', 'ek-cert.basic-constraints', () => findings({ bc: undefined })],
     [
@@ -146,6 +157,27 @@ describe('EK certificate rules', () => {
       'warning ek-cert.tpm-attributes',
     ])
     assert.deepEqual(findings({}, { serial: new Uint8Array(30).fill(1) }), ['warning ek-cert.serial'])
+  })
+  it('only warn of a maker that no list has, and of a specification of another family', () => {
+    assert.deepEqual(findings({ san: san(true, tpmName('id:54455354')) }), ['warning ek-cert.vendor'])
+    const specification = (family: string) =>
+      asn1.sequence(
+        asn1.sequence(
+          asn1.oid(TCG.tpmSpecification),
+          asn1.set(
+            asn1.sequence(asn1.utf8String(family), asn1.integer(Uint8Array.of(0)), asn1.integer(Uint8Array.of(116))),
+          ),
+        ),
+      )
+    const of = (family: string): Extension => [EXT.subjectDirectoryAttributes, false, specification(family)]
+    assert.deepEqual(findings({}, {}, [of('1.2')]), ['warning ek-cert.tpm-specification'])
+    assert.deepEqual(findings({}, {}, [of('2.0')]), [])
+  })
+  it('know makers by their number, in either case', () => {
+    assert.deepEqual(
+      ['id:49465800', 'id:53544d20', 'id:4E544300', 'id:414D4400', 'id:FFFFFFFF', 'IFX', undefined].map(vendorName),
+      ['Infineon', 'STMicroelectronics', 'Nuvoton', 'AMD', undefined, undefined, undefined],
+    )
   })
   it('take critical policies and the attributes in one RDN, as Nuvoton writes them', () => {
     const attribute = (id: string, value: string) => asn1.sequence(asn1.oid(id), asn1.utf8String(value))
