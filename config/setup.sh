@@ -29,7 +29,7 @@ packages=(
   umoci skopeo docker-registry busybox-static # images and a registry for the demo and the tests
   zstd bzip2 xz-utils                            # layers and ACIs in these forms
   cryptsetup-bin attr                            # veritysetup and getfattr, which tests compare with
-  gcc g++ make python3 musl-tools                # holdfast-stage1 (C), and the npm packages that compile
+  gcc g++ make python3 musl-tools                # the C programs, and the npm packages that compile
   iproute2 util-linux openssl                    # what tests look at namespaces, mounts and certificates with
 )
 [ "$bench" = 1 ] && packages+=(podman runc)      # peers of the launch benchmark
@@ -68,4 +68,4 @@ fi
 
 # --- build -----------------------------------------------------------------------------------------------------------
 node --import tsx config/build.ts || fail "the build failed" "Its message is above."
-done_already "built build/holdfast.js, build/holdfast-stage1 and build/stage1-nspawn.aci"
+done_already "built build/holdfast, build/holdfast.js, build/holdfast-stage1 and build/stage1-nspawn.aci"

@@ -3,7 +3,7 @@ import { open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { nspawnStage1Image } from '../../stage1/flavours/nspawn/index.ts'
 import { Deployment } from '../support/deployment.ts'
-import { HOLDFAST, PROJECT_ROOT, type Ran } from '../support/holdfast.ts'
+import { HOLDFAST_PROGRAM as HOLDFAST, PROJECT_ROOT, type Ran } from '../support/holdfast.ts'
 import { type Registry, startRegistry } from '../support/registry.ts'
 import { startReplayingVerifier } from '../support/replaying-verifier.ts'
 import { TPM_CC, TpmProxy } from '../support/tpm-proxy.ts'
@@ -26,7 +26,7 @@ export class Demo {
   static async start(progress: Progress): Promise<Demo> {
     let registry: Registry | undefined
     const d = await progress.step('Manufacture a TPM 2.0 with EK and platform certificates (swtpm)', () =>
-      Deployment.prepare({ policies: {} }),
+      Deployment.prepare({ policies: {}, stage0: true }),
     )
     try {
       registry = await progress.step('Start a registry (docker-registry)', () =>
@@ -41,6 +41,7 @@ export class Demo {
       await progress.step('Start the agent: EK certificate, credential activation, quote (holdfast agent)', () =>
         d.enrol(),
       )
+      await progress.step('Start the stage0 server, for quick launches (holdfast stage0)', () => d.startStage0())
       return demo
     } catch (err) {
       await registry?.stop()
@@ -100,7 +101,7 @@ export class Demo {
   howToUse(): string {
     const d = this.#deployment
     const node = d.nodeOptions.join(' ')
-    const pids = [d.agent.pid, d.verifier.pid, d.tpm.pid, this.#registry.pid]
+    const pids = [d.stage0.pid, d.agent.pid, d.verifier.pid, d.tpm.pid, this.#registry.pid]
     return `
 The fleet goes on running in ${d.directory}:
   ${HOLDFAST} run ${node} ${this.#image('demo')} -- sh -c 'cat /etc/motd; id'
