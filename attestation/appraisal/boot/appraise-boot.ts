@@ -220,7 +220,10 @@ export function* firmwareLogEvents(boot: BootLog): Generator<LogEvent> {
       type: eventTypeName(event.type),
       coverage: coverage.coverage,
       why: coverage.why,
-      text: describeFirmwareEvent(event, boot.log),
+      // most readers look at one register, or at proofs alone, and a description costs more than all the rest
+      get text() {
+        return describeFirmwareEvent(event, boot.log)
+      },
     }
   }
 }

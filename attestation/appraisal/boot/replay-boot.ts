@@ -5,6 +5,7 @@ import {
   banksOf,
   EV,
   type EventDigests,
+  equalRegisters,
   fromBankValues,
   type LogEvent,
   type LogSource,
@@ -198,10 +199,7 @@ function agreement({ banks }: RegisterReplay): { proven: number; incomplete: rea
 function untouched(register: number, quoted: BankRegisters): RegisterOutcome {
   const banks = banksOf(quoted)
   const localities = register === 0 ? STARTUP_LOCALITIES : ([0] as const)
-  const reset = localities.some((locality) => {
-    const replay = replayRegister(pcrAfterStart(register, banks, locality), [], quoted)
-    return replay.proven === 0
-  })
+  const reset = localities.some((locality) => equalRegisters(pcrAfterStart(register, banks, locality), quoted))
   return { state: reset ? 'untouched' : 'unexplained', banks, unlogged: [] }
 }
 
