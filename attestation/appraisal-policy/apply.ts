@@ -111,15 +111,34 @@ function ruleFinding({ rule, mode, note }: Stand, outcome: Outcome): Finding {
 
 /** The finding as the strictest of the rules that require it says; one that no rule does, as `unlisted` says. */
 function weigh(found: Finding, stands: readonly Stand[], policy: AppraisalPolicy): Finding {
-  if (!WEIGHED.some((prefix) => found.rule.startsWith(prefix))) return found
+  const requiring = requiringRules(found.rule, policy)
+  if (requiring === undefined) return found
   let strictest: Stand | undefined
-  for (const stand of stands) {
-    if (!stand.rule.requires.some((id) => isOfRule(found.rule, id))) continue
+  for (const i of requiring) {
+    const stand = stands[i]
+    if (stand === undefined) continue
     if (strictest === undefined || MODES.indexOf(stand.mode) > MODES.indexOf(strictest.mode)) strictest = stand
   }
   if (strictest !== undefined) return weighed(found, strictest.mode, strictest.rule.name, true)
   return policy.unlisted === 'enforce' ? found : weighed(found, policy.unlisted, 'unlisted', false)
 }
+
+/** Positions of the rules that require an appraisal rule; undefined where a policy has no say. Found once: there are few ids, and many quotes. */
+function requiringRules(id: string, policy: AppraisalPolicy): readonly number[] | undefined {
+  if (!WEIGHED.some((prefix) => id.startsWith(prefix))) return undefined
+  let known = requiring.get(policy)
+  if (known === undefined) {
+    known = new Map()
+    requiring.set(policy, known)
+  }
+  let rules = known.get(id)
+  if (rules === undefined) {
+    rules = policy.rules.flatMap((rule, i) => (rule.requires.some((wanted) => isOfRule(id, wanted)) ? [i] : []))
+    known.set(id, rules)
+  }
+  return rules
+}
+const requiring = new WeakMap<AppraisalPolicy, Map<string, readonly number[]>>()
 
 /** @param required whether less than affirming is too little; else the finding keeps its own tier where that is better */
 function weighed(found: Finding, mode: Mode, rule: string, required: boolean): Finding {

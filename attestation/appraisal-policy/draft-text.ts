@@ -29,6 +29,8 @@ export function quoted(text: string): string {
 
 /** Text for behind a `#`: a machine's text must not end the comment. */
 export function comment(text: string): string {
-  return text.replace(/[^\x20-\x7e\u00a0-\u1fff\u2030-\u205e\u2070-\ud7ff\ue000-\ufefe\uff00-\ufffd]/g, '?').slice(0, MAX_COMMENT)
+  return text
+    .replace(/[^\x20-\x7e\u00a0-\u1fff\u2030-\u205e\u2070-\ud7ff\ue000-\ufefe\uff00-\ufffd]/g, '?')
+    .slice(0, MAX_COMMENT)
 }
 const MAX_COMMENT = 300

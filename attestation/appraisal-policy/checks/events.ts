@@ -1,6 +1,6 @@
 import type { Static } from '@sinclair/typebox'
 import { toHex } from '../../base/index.ts'
-import { banksOf, type TimelineEvent } from '../../event-log/index.ts'
+import { banksOf, type LogEvent } from '../../event-log/index.ts'
 import type { PolicyFacts } from '../facts.ts'
 import { type Glob, glob } from '../glob.ts'
 import { type Outcome, satisfied, unsatisfied } from '../outcome.ts'
@@ -44,8 +44,8 @@ export function eventsCheck(settings: Settings): Check {
       if (proof !== 'data' && proof !== 'digest')
         return unsatisfied(expected, `PCR ${pcr} does not replay to the quote`, place)
       if (types !== undefined && !types.has(type) && proof === 'data') continue
-      const digests = quotedDigests({ event, proof, why: '' }, facts)
-      const is = (p: Pattern): boolean => matches(p, type, digests, proof === 'data' ? event.text : undefined)
+      const digests = quotedDigests(event, facts)
+      const is = (p: Pattern): boolean => matches(p, event, digests, proof === 'data')
       const bad = forbidden.find(is)
       if (bad !== undefined) return unsatisfied(expected, `${bad.name} (${type})`, place)
       const known = required.filter(is)
@@ -70,14 +70,14 @@ function patternOf({ name, type, digests, text }: PatternText): Pattern {
   return { name: name ?? what.join(' '), type, digests: known, text: text === undefined ? undefined : glob(text) }
 }
 
-function matches(pattern: Pattern, type: string, digests: readonly string[], text: string | undefined): boolean {
-  if (pattern.type !== undefined && pattern.type !== type) return false
+function matches(pattern: Pattern, event: LogEvent, digests: readonly string[], dataProved: boolean): boolean {
+  if (pattern.type !== undefined && pattern.type !== event.type) return false
   if (pattern.digests !== undefined && !digests.some((digest) => pattern.digests?.has(digest))) return false
-  return pattern.text === undefined || (text !== undefined && pattern.text.matches(text))
+  return pattern.text === undefined || (dataProved && pattern.text.matches(event.text))
 }
 
 /** Digests in the banks that the quote proves for the event's register. */
-function quotedDigests({ event }: TimelineEvent, { registers }: PolicyFacts): string[] {
+function quotedDigests(event: LogEvent, { registers }: PolicyFacts): string[] {
   return banksOf(event.digests)
     .filter((bank) => registers.some((r) => r.bank === bank && r.pcr === event.register.index))
     .map((bank) => toHex(event.digests[bank] ?? new Uint8Array()))
