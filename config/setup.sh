@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Brings a Debian machine to the point where `npm run demo`, `npm test` and `npm run bench` work: Debian packages, npm packages, build.
-# Idempotent: when nothing is to be done it does nothing and is quick. Usage: config/setup.sh [--quiet] [--bench]
+# Idempotent: when nothing is to be done it does nothing and is quick. Usage: config/setup.sh [--quiet] [--bench] [--tpm-roots]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-quiet=0 bench=0
+quiet=0 bench=0 tpm_roots=0
 for argument in "$@"; do
   case $argument in
     --quiet) quiet=1 ;;
     --bench) bench=1 ;;
-    *) echo "setup: unknown option $argument; there are --quiet and --bench" >&2; exit 254 ;;
+    --tpm-roots) tpm_roots=1 ;;
+    *) echo "setup: unknown option $argument; there are --quiet, --bench and --tpm-roots" >&2; exit 254 ;;
   esac
 done
 exec >&2 # standard output belongs to what comes after this, such as the JSON of the demo
@@ -28,11 +29,13 @@ packages=(
   systemd-container erofs-utils                  # systemd-nspawn; mkfs.erofs
   umoci skopeo docker-registry busybox-static # images and a registry for the demo and the tests
   zstd bzip2 xz-utils                            # layers and ACIs in these forms
+  cabextract                                     # what our cabinets are compared with, and what reads those in LZX
   cryptsetup-bin attr                            # veritysetup and getfattr, which tests compare with
   gcc g++ make python3 musl-tools                # the C programs, and the npm packages that compile
   iproute2 util-linux openssl                    # what tests look at namespaces, mounts and certificates with
 )
 [ "$bench" = 1 ] && packages+=(podman runc)      # peers of the launch benchmark
+[ "$tpm_roots" = 1 ] && packages+=(ruby-tpm-key-attestation) # 25 CA certificates of TPM makers (brings Ruby along): holdfast roots import --debian
 
 # one query for all: dpkg-query names what it does not know on standard error and exits 1
 installed=$(dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n' "${packages[@]}" 2>/dev/null | awk '$2 == "ii" {print $1}' || true)
