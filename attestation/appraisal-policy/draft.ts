@@ -50,7 +50,12 @@ export function draftPolicy(machines: readonly DraftMachine[], options: DraftOpt
     ...filesRule(machines, options),
   ]
   return [
-    `# Made from the evidence of ${machines.length} machines: ${comment(machines.map((m) => m.from).join(', '))}`,
+    `# Made from evidence: ${comment(machines.map((m) => m.from).join(', '))}`,
+    ...(machines.length === 1
+      ? [
+          '# Of one machine only, so remove what is its own, such as root=UUID=...; several of one kind show what they share.',
+        ]
+      : []),
     '# It says what they were, not that they were good: review it before it enforces anything. default.yaml explains the form.',
     'version: 1',
     `name: ${name}`,

@@ -1,8 +1,10 @@
 import { appraiseBoot } from '../../attestation/appraisal/boot/index.ts'
 import type { PolicyFacts } from '../../attestation/appraisal-policy/index.ts'
 import { encodeEvidenceFile } from '../../attestation/evidence-file/index.ts'
-import { collectionBinding, pcrValuesToWire } from '../../attestation/protocol/index.ts'
+import { collectionBinding, encodeMessage, pcrValuesToWire } from '../../attestation/protocol/index.ts'
+import type { EvidenceItem } from '../../attestation/store/index.ts'
 import { type PcrValue, pcrIndex } from '../../attestation/tpm2/index.ts'
+import { evidenceItem } from '../../attestation/verifier/evidence.ts'
 import type { SoftTpm } from './soft-tpm.ts'
 import { copiedVectors } from './vectors.ts'
 
@@ -79,4 +81,21 @@ export function vmEvidenceFile(set: VmSet, tpm: SoftTpm, ima?: Uint8Array): Uint
     pcrs: pcrValuesToWire(pcrs),
     logs: { firmware: copiedVectors(`vm/${set}`).read('binary_bios_measurements'), ...(ima !== undefined && { ima }) },
   })
+}
+
+/** Evidence of a machine like the set's, as a verifier keeps it; a later quote of one boot comes without the logs. */
+export function vmStoredEvidence(set: VmSet, tpm: SoftTpm, withLogs: boolean): EvidenceItem {
+  const pcrs = quotedPcrs(set)
+  const { resetCount, restartCount } = tpm.clock
+  const body = encodeMessage({
+    t: 'evidence',
+    purpose: 'periodic',
+    nonce: new Uint8Array(32).fill(9),
+    pcrs: pcrValuesToWire(pcrs),
+    log: { resetCount, restartCount, offset: 0, bytes: new Uint8Array(0), more: false },
+  })
+  const quote = tpm.quote(new Uint8Array(32).fill(1), [{ bank: 'sha256', pcrs: pcrs.map((p) => p.pcr) }], pcrs)
+  const firmware = copiedVectors(`vm/${set}`).read('binary_bios_measurements')
+  const machineLogs = withLogs ? [{ source: 'firmware' as const, offset: 0, bytes: firmware, more: false }] : []
+  return evidenceItem(encodeMessage({ t: 'quoted', body, ...quote, machineLogs }), new Uint8Array(32))
 }

@@ -1,11 +1,13 @@
 import { strict as assert } from 'node:assert'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { parseAppraisalPolicy, policyJsonSchema } from '../../../attestation/appraisal-policy/index.ts'
-import { codeOf } from '../../../attestation/base/index.ts'
+import { codeOf, toHex } from '../../../attestation/base/index.ts'
 import { command } from '../../../attestation/cli/policy.ts'
-import { type VmSet, vmEvidenceFile } from '../../support/policy-facts.ts'
+import { type EvidenceItem, openStore } from '../../../attestation/store/index.ts'
+import { nodeIdOf } from '../../../attestation/tpm2/index.ts'
+import { type VmSet, vmEvidenceFile, vmStoredEvidence } from '../../support/policy-facts.ts'
 import { SoftTpm } from '../../support/soft-tpm.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 import { externalVectors, skipWithoutVectors } from '../../support/vectors.ts'
@@ -200,5 +202,62 @@ describe('holdfast policy', () => {
     await assert.rejects(policy('test', made, '--against', at('other-key.evidence')), (err) =>
       /^QUOTE_|^ATTEST_/.test(codeOf(err) ?? ''),
     )
+  })
+
+  it('tries a policy on what the store has of nodes', async () => {
+    mkdirSync(at('data'))
+    mkdirSync(at('policies'))
+    mkdirSync(at('appraisal'))
+    file('appraisal/all.yaml', POLICY('  r: {mode: enforce, require: [boot.replay]}\n', 'all'))
+    const settings = `dataDirectory: ${at('data')}\npolicies: ${at('policies')}\nappraisalPolicies: ${at('appraisal')}\n`
+    const config = file('verifier.yaml', settings)
+    const nodeId = nodeIdOf(tpm.ekPublic)
+    const store = await openStore(join(at('data'), 'store.sqlite'), { exclusive: true, create: true })
+    await store.enrol({
+      nodeId,
+      ekPublic: tpm.ekPublic,
+      ak: { public: tpm.ak.public, name: toHex(tpm.ak.name), certificate: Uint8Array.of(3) },
+      attributes: { hostname: 'web-7' },
+      admission: { kind: 'listed' },
+    })
+    const save = async (evidence: EvidenceItem): Promise<void> => {
+      const change = { tier: 'affirming', findings: '[]' }
+      await store.saveResult({ nodeId, generation: 1, state: '{}', change, evidence })
+    }
+    await save(vmStoredEvidence('ovmf-sdboot', tpm, true))
+    await save(vmStoredEvidence('ovmf-sdboot', tpm, false))
+    tpm.reset()
+    await save(vmStoredEvidence('ovmf-direct-kernel', tpm, false))
+    await save(vmStoredEvidence('ovmf-sb-direct-kernel', tpm, true))
+    const foreign = new SoftTpm()
+    await save(vmStoredEvidence('ovmf-sdboot', foreign, true))
+    await store.close()
+
+    const next = file('next.yaml', POLICY(`  k: {mode: enforce, kernel: {digests: ["${KERNEL}"]}}\n`))
+    for (const against of ['store', 'web-7', nodeId.slice(0, 12)]) {
+      const { out, status } = await policy('test', next, '--against', against, '--config', config, '--format=json')
+      const { rows, untried } = JSON.parse(out)
+      assert.deepEqual(
+        rows.map((r: { before: string; after: string }) => [r.before, r.after]),
+        [
+          ['warning', 'warning'],
+          ['warning', 'warning'],
+          ['contraindicated', 'contraindicated'],
+        ],
+      )
+      assert.deepEqual(
+        untried.map((u: { why: string }) => u.why.slice(0, 18)),
+        ['qualifiedSigner is', 'its logs came earl'],
+      )
+      assert.equal(status, 0)
+    }
+    const tighter = file('tighter.yaml', POLICY('  b: {mode: enforce, require: [boot.secure-boot]}\n'))
+    const { out, err, status } = await policy('test', tighter, '--against', 'store', '--config', config)
+    assert.match(out, /warning +contraindicated +worse +.*policy\.b/)
+    assert.match(err, /note: not tried: /)
+    assert.equal(status, 1)
+    await assert.rejects(policy('test', next, '--against', 'nobody', '--config', config), {
+      code: 'STORE_NODE_UNKNOWN',
+    })
   })
 })
