@@ -15,6 +15,7 @@ import {
 } from '../../../attestation/endorsement/index.ts'
 import { ecKey, ekExtensions, makeCertificate, name, rsaKey, spki } from '../../support/certificates.ts'
 import { ekVector, needVectors } from '../../support/ek-vectors.ts'
+import { fuzzRuns } from '../../support/fuzz.ts'
 
 const key = ecKey()
 const base = { subject: 's', key, issuer: 'i', issuerKey: key, extensions: [] }
@@ -168,7 +169,7 @@ describe('certificate decoder', () => {
           assert.ok(err instanceof EndorsementError, String(err))
         }
       }),
-      { numRuns: 20_000 },
+      { numRuns: fuzzRuns(20_000) },
     )
   })
 })

@@ -7,6 +7,7 @@ import {
   parseCertificateBundle,
 } from '../../../attestation/endorsement/index.ts'
 import { ekVector } from '../../support/ek-vectors.ts'
+import { fuzzRuns } from '../../support/fuzz.ts'
 
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1')
 const bytes = (s: string) => new Uint8Array(Buffer.from(s, 'latin1'))
@@ -100,7 +101,7 @@ describe('certificate bundles', () => {
           assert.ok(err instanceof EndorsementError)
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: fuzzRuns(2000) },
     )
   })
 })

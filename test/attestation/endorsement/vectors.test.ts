@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import {
   type Certificate,
   certificatePurpose,
+  decodeCertificate,
   encodingOddities,
   findPath,
   isSelfIssued,
@@ -12,6 +14,7 @@ import {
   reportEk,
 } from '../../../attestation/endorsement/index.ts'
 import { needVectors } from '../../support/ek-vectors.ts'
+import { fuzzRuns } from '../../support/fuzz.ts'
 import type { VectorSet } from '../../support/vectors.ts'
 
 /** All certificates of the kinds that lie in a set, by file. */
@@ -155,6 +158,30 @@ describe('what the index of the vectors expects', () => {
     }
     assert.ok(seen >= 10)
   })
+
+  for (const name of ['certs/ek', 'certs/gce', 'keylime/ekcerts', 'vendor-roots/roots', 'vendor-roots/intermediates']) {
+    it(`of ${name}: no prefix of a certificate is one, nor any change of it another throw`, function () {
+      const set = needVectors(this, name)
+      const all = set.list().map((file) => read(set, file).bytes)
+      const step = fuzzRuns(1) > 1 ? 1 : 61 // each prefix takes seconds, and costs the same code
+      for (const der of all) {
+        for (let n = der.length - 1; n >= 0; n -= step) {
+          assert.throws(() => decodeCertificate(der.subarray(0, n)), { code: 'CERT_MALFORMED' })
+        }
+      }
+      const edits = fc.array(fc.tuple(fc.nat(4000), fc.nat(255)), { minLength: 1, maxLength: 4 })
+      fc.assert(
+        fc.property(fc.constantFrom(...all), edits, (der, changes) => {
+          const bytes = der.slice()
+          for (const [at, value] of changes) bytes[at % bytes.length] = value
+          const { certificates, problems } = parseCertificateBundle(bytes)
+          assert.ok(certificates.length + problems.length > 0 || bytes[0] !== 0x30)
+          for (const c of certificates) judge(c, bytes, [c])
+        }),
+        { numRuns: fuzzRuns(300) },
+      )
+    })
+  }
 
   describe('of vendor-roots', () => {
     it('every root has signed itself, over the bytes as they are', function () {
