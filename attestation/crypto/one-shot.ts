@@ -35,7 +35,7 @@ export interface ExtendChain {
 export function extendChain(alg: HashAlgorithm, start: Uint8Array): ExtendChain {
   const size = hashSize(alg)
   if (start.length !== size) throw wrongSize(alg, start)
-  const state = Buffer.alloc(2 * size)
+  const state = Buffer.allocUnsafe(2 * size) // filled before it is read
   state.set(start)
   return {
     extend: (digest) => {

@@ -99,6 +99,7 @@ export {
   imaReplayRestart,
   imaReplayStart,
 } from './ima/replay-state.ts'
+export { wholeImaEntries } from './ima/whole-entries.ts'
 export type {
   AgentRecord,
   BankValues,
@@ -127,6 +128,7 @@ export {
 } from './registers.ts'
 export {
   type BankReplay,
+  isAfterStart,
   pcrAfterStart,
   type RegisterReplay,
   replayRegister,
@@ -149,4 +151,3 @@ export {
   type TimelineLog,
   timeline,
 } from './timeline.ts'
-export { wholeImaEntries } from './ima/whole-entries.ts'

@@ -1,6 +1,6 @@
 import { bytesText, type ExtendChain, extendChain, type HashAlgorithm, hashSize } from '../crypto/index.ts'
 import type { EventDigests } from './event.ts'
-import { type BankRegisters, banksOf } from './registers.ts'
+import { BANK_ORDER, type BankRegisters, banksOf } from './registers.ts'
 
 /** Localities from which TPM2_Startup may come: 0 and 3 by the platform's firmware, 4 where a hardware core root of trust (H-CRTM) measured first. */
 export const STARTUP_LOCALITIES = [0, 3, 4] as const
@@ -18,7 +18,7 @@ export function pcrAfterStart(
   banks: readonly HashAlgorithm[],
   locality: StartupLocality = 0,
 ): BankRegisters {
-  const fill = pcr >= DYNAMIC_PCRS.first && pcr <= DYNAMIC_PCRS.last ? 0xff : 0
+  const fill = fillAfterStart(pcr)
   const out: { [bank in HashAlgorithm]?: Uint8Array } = {}
   for (const bank of banks) {
     const value = new Uint8Array(hashSize(bank)).fill(fill)
@@ -26,6 +26,23 @@ export function pcrAfterStart(
     out[bank] = value
   }
   return out
+}
+
+/** True for a PCR that is as `pcrAfterStart` says in every bank that it has. */
+export function isAfterStart(pcr: number, values: BankRegisters, locality: StartupLocality = 0): boolean {
+  const fill = fillAfterStart(pcr)
+  for (const bank of BANK_ORDER) {
+    const value = values[bank]
+    if (value === undefined) continue
+    const last = value.length - 1
+    for (let i = 0; i < last; i++) if (value[i] !== fill) return false
+    if (value[last] !== (pcr === 0 ? locality : fill)) return false
+  }
+  return true
+}
+
+function fillAfterStart(pcr: number): number {
+  return pcr >= DYNAMIC_PCRS.first && pcr <= DYNAMIC_PCRS.last ? 0xff : 0
 }
 
 /** One bank of a replayed register. */

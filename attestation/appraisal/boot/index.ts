@@ -27,6 +27,7 @@ export type {
 export type { ExitBootServices } from './handover-rules.ts'
 export {
   type LaterLog,
+  loggedLocality,
   type QuotedRegisters,
   type RegisterOutcome,
   type ReplayInput,

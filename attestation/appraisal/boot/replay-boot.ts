@@ -5,8 +5,8 @@ import {
   banksOf,
   EV,
   type EventDigests,
-  equalRegisters,
   fromBankValues,
+  isAfterStart,
   type LogEvent,
   type LogSource,
   pcrAfterStart,
@@ -197,11 +197,12 @@ function agreement({ banks }: RegisterReplay): { proven: number; incomplete: rea
 
 /** No event of this register: then it must be as a TPM start leaves it, in every bank. */
 function untouched(register: number, quoted: BankRegisters): RegisterOutcome {
-  const banks = banksOf(quoted)
-  const localities = register === 0 ? STARTUP_LOCALITIES : ([0] as const)
-  const reset = localities.some((locality) => equalRegisters(pcrAfterStart(register, banks, locality), quoted))
-  return { state: reset ? 'untouched' : 'unexplained', banks, unlogged: [] }
+  const localities = register === 0 ? STARTUP_LOCALITIES : NO_LOCALITY
+  const reset = localities.some((locality) => isAfterStart(register, quoted, locality))
+  return { state: reset ? 'untouched' : 'unexplained', banks: banksOf(quoted), unlogged: [] }
 }
+
+const NO_LOCALITY = [0] as const
 
 /**
  * Banks that the log can speak for. One that it has no digest of at all was not used by the firmware, which is a finding of its own; one that only

@@ -22,12 +22,25 @@ export interface SecureBootVariable {
 const ORDER: readonly string[] = ['SecureBoot', 'PK', 'KEK', 'db', 'dbx']
 
 /** Variables of this type in the register of Secure Boot, in order; events whose data cannot be read are left to boot.event-data. */
-export function secureBootVariables(boot: BootLog, type: number): SecureBootVariable[] {
+export function secureBootVariables(boot: BootLog, type: number): readonly SecureBootVariable[] {
+  let all = VARIABLES.get(boot)
+  if (all === undefined) {
+    all = readVariables(boot)
+    VARIABLES.set(boot, all)
+  }
+  return all.filter((v) => v.entry.event.type === type)
+}
+
+/** Several rules and many facts ask for them; what a log says does not change. */
+const VARIABLES = new WeakMap<BootLog, readonly SecureBootVariable[]>()
+
+function readVariables(boot: BootLog): SecureBootVariable[] {
   const events = boot.of(boot.role.secureBoot)
   const separator = separatorPosition(events)
   const out: SecureBootVariable[] = []
   for (const [position, entry] of events.entries()) {
-    if (entry.event.type !== type) continue
+    const { type } = entry.event
+    if (type !== EV.EFI_VARIABLE_DRIVER_CONFIG && type !== EV.EFI_VARIABLE_AUTHORITY) continue
     const data = boot.data(entry)
     if (data.kind === 'variable') out.push({ entry, data, afterSeparator: separator >= 0 && position > separator })
   }

@@ -5,6 +5,7 @@ import { digest, type HashAlgorithm } from '../../../attestation/crypto/index.ts
 import {
   type BankRegisters,
   type EventDigests,
+  isAfterStart,
   pcrAfterStart,
   replayRegister,
   zeroRegisters,
@@ -135,6 +136,22 @@ describe('the value of a PCR after a TPM start', () => {
       const ones = pcr >= 17 && pcr <= 22
       assert.deepEqual(pcrAfterStart(pcr, ['sha256']).sha256, new Uint8Array(32).fill(ones ? 0xff : 0))
     }
+  })
+
+  it('is told from every other', () => {
+    for (const pcr of [0, 1, 16, 17, 22, 23]) {
+      const values = pcrAfterStart(pcr, BANKS)
+      assert.ok(isAfterStart(pcr, values))
+      for (const bank of BANKS) {
+        for (const at of [0, 10, (values[bank] as Uint8Array).length - 1]) {
+          const changed = (values[bank] as Uint8Array).slice()
+          changed[at] = (changed[at] as number) ^ 1
+          assert.ok(!isAfterStart(pcr, { ...values, [bank]: changed }))
+        }
+      }
+    }
+    assert.ok(isAfterStart(0, pcrAfterStart(0, BANKS, 4), 4))
+    assert.ok(!isAfterStart(0, pcrAfterStart(0, BANKS, 4), 3))
   })
 
   it('has the locality of TPM2_Startup in the last byte of PCR 0 alone', () => {
