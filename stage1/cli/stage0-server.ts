@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { codeOf, EXIT_HOLDFAST_FAILED, failureText, utf8 } from '../../attestation/base/index.ts'
-import { descriptorOf, peerCredentials, sendDescriptors } from '../../native/process/index.ts'
+import { descriptorOf, MAX_SENT_DESCRIPTORS, peerCredentials, sendDescriptors } from '../../native/process/index.ts'
 import { type AuthorisedLaunch, loadLaunchCode } from '../pod/index.ts'
 import { prepareRun } from './run.ts'
 import { Stage0Connection } from './stage0-connection.ts'
@@ -9,6 +9,8 @@ import { becomePayload, decodeRunRequest, frame, type RunRequest, STAGE0_PROTOCO
 import { listenForRoot } from './stage0-socket.ts'
 
 const MAX_CONNECTIONS = 256
+/** Each image is one of these and one descriptor to hand over, beside four others. */
+const MAX_ARGUMENTS = MAX_SENT_DESCRIPTORS - 4
 
 /** Before anything is measured: a process of its own has to carry this out. */
 class ColdStart extends Error {}
@@ -101,6 +103,8 @@ export class Stage0Server {
 
   async #run(connection: Stage0Connection, { args, cwd, umask }: RunRequest): Promise<void> {
     const start = performance.now()
+    const end = args.indexOf('--')
+    if ((end < 0 ? args.length : end) > MAX_ARGUMENTS) throw new ColdStart('so many images')
     const launch = await prepareRun(args, {
       cwd,
       umask,

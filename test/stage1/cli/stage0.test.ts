@@ -200,6 +200,12 @@ describe('the stage0 server (agent and verifier stand in)', () => {
       assert.ok(events().includes('started cold docker://127.0.0.1:1/busybox:1 is to be fetched'))
     })
 
+    it('leaves a launch of more images than descriptors can be handed over to the caller itself', async () => {
+      const images = Array<string>(250).fill('busybox')
+      assert.equal((await launch(...images)).status, 254)
+      assert.equal(events().at(-1), 'started cold so many images')
+    })
+
     it('leaves callers to themselves that see another file system, or may do less', async () => {
       const args = [HOLDFAST_PROGRAM, 'run', ...nodeOptions, 'busybox', '--', 'echo', 'cold']
       const count = handedOver(pods.work)
