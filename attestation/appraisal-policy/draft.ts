@@ -127,6 +127,7 @@ function registerRule(machines: readonly DraftMachine[]): string[] {
 function secureBootRule(boots: readonly Booted[], mode: Mode): string[] {
   const state = boots[0]?.boot.secureBoot.state
   if (state === undefined || boots.some(({ boot }) => boot.secureBoot.state !== state)) return []
+  if (boots.some(({ boot }) => boot.secureBoot.variable?.proof !== 'data')) return []
   if (state !== 'enabled') {
     return state === 'unknown'
       ? []

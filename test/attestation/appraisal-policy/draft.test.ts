@@ -1,15 +1,20 @@
 import { strict as assert } from 'node:assert'
 import fc from 'fast-check'
+import { appraiseBoot } from '../../../attestation/appraisal/boot/index.ts'
 import {
   type DraftMachine,
   digestListText,
   draftPolicy,
+  type PolicyFacts,
   parseAppraisalPolicy,
 } from '../../../attestation/appraisal-policy/index.ts'
 import { toHex, utf8 } from '../../../attestation/base/index.ts'
 import { digest } from '../../../attestation/crypto/index.ts'
+import { EV, extendValue, readFirmwareLog } from '../../../attestation/event-log/index.ts'
+import { pcrIndex } from '../../../attestation/tpm2/index.ts'
 import { fuzzRuns } from '../../support/fuzz.ts'
 import { type VmSet, vmFacts } from '../../support/policy-facts.ts'
+import { externalVectors, skipWithoutVectors } from '../../support/vectors.ts'
 import { resultOf } from './support.ts'
 
 const OPTIONS = { name: 'made', owner: 'me', mode: 'enforce' } as const
@@ -117,4 +122,51 @@ describe('a policy made of evidence', () => {
     })
     assert.equal(parseAppraisalPolicy(text, 'made.yaml', () => list).ima?.policy.files.size, 2)
   })
+
+  const real = [
+    ['google/rhel8-uefi.bin', 'enabled', /CN=Microsoft Corporation UEFI CA 2011/],
+    ['google/cos-85-amd-sev.bin', 'enabled', /minimumEntries: 4/],
+    ['google/ubuntu-2104-no-secure-boot.bin', 'disabled', /enabled: false/],
+    ['ibmtss/sm2.log', 'enabled', /minimumEntries: 77/],
+    ['ibmtss/hp1.log', 'enabled', /CN=Microsoft Windows Production PCA 2011/],
+  ] as const
+  for (const [file, state, holds] of real) {
+    it(`of a real log (${file}) is one that its machine satisfies`, function () {
+      const vectors = externalVectors('eventlogs')
+      if (vectors === undefined) return skipWithoutVectors(this, 'eventlogs')
+      const facts = loggedFacts(vectors.read(file))
+      const { boot, registers, findings, tpm } = facts
+      if (boot.state !== 'read') throw new TypeError('made with a log')
+      assert.equal(boot.facts.secureBoot.state, state)
+      const text = draftPolicy([{ from: file, registers, boot: boot.facts, findings, tpm, files: undefined }], OPTIONS)
+      assert.match(text, holds)
+      const policy = parseAppraisalPolicy(text, 'made.yaml', () => new Uint8Array())
+      const rules = resultOf(policy, facts).findings.filter((f) => f.rule.startsWith('policy.') && f.tier !== 'none')
+      assert.deepEqual(
+        rules.filter((f) => f.tier !== 'affirming').map((f) => `${f.rule}: ${f.message}`),
+        [],
+      )
+      // and one that a machine without Secure Boot, of another kind, does not
+      const other = resultOf(policy, vmFacts('ovmf-direct-kernel')).findings.filter((f) => f.tier === 'contraindicated')
+      assert.ok(other.some((f) => f.rule.startsWith('policy.')))
+    })
+  }
 })
+
+/** What would be proved of a machine with this log, if its TPM held what the log says. */
+function loggedFacts(firmware: Uint8Array): PolicyFacts {
+  const values = new Map<number, Uint8Array>(Array.from({ length: 16 }, (_, pcr) => [pcr, new Uint8Array(32)] as const))
+  for (const { type, register, digests } of readFirmwareLog(firmware).events) {
+    const [value, extended] = [values.get(register), digests.sha256]
+    if (type !== EV.NO_ACTION && value && extended) values.set(register, extendValue('sha256', value, extended))
+  }
+  const registers = [...values].map(([pcr, value]) => ({ bank: 'sha256' as const, pcr: pcrIndex(pcr), value }))
+  const boot = appraiseBoot({ firmware, quoted: registers })
+  if (boot.facts === undefined) throw new TypeError('the vector is a log')
+  return {
+    ...vmFacts('ovmf-sdboot'),
+    findings: boot.findings,
+    registers,
+    boot: { state: 'read', facts: boot.facts, events: boot.timeline },
+  }
+}
