@@ -1,15 +1,6 @@
 import assert from 'node:assert/strict'
 import * as asn1 from '../../../attestation/ca/asn1.ts'
-import {
-  type Certificate,
-  decodeCertificate,
-  EXT,
-  findPath,
-  MAX_PATH_CERTIFICATES,
-  makeRootStore,
-  type PathResult,
-  type ValidityPolicy,
-} from '../../../attestation/endorsement/index.ts'
+import { EXT, findPath, makeRootStore } from '../../../attestation/endorsement/index.ts'
 import {
   aki,
   caExtensions,
@@ -17,71 +8,25 @@ import {
   ecKey,
   ekExtensions,
   type KeyPair,
-  makeCertificate,
   rsaKey,
   type Scheme,
   skid,
-  type TestCertificate,
 } from '../../support/certificates.ts'
-
-const NOW = new Date('2026-11-24T00:00:00Z')
-const STRICT = { validity: 'strict', sha1: 'warn' } as const
-const rootKey = ecKey()
-const midKey = ecKey()
-const leafKey = ecKey()
-const otherKey = ecKey()
-
-type Change = Partial<TestCertificate>
-const make = (c: TestCertificate): Certificate => decodeCertificate(makeCertificate(c))
-const root = (change: Change = {}) =>
-  make({
-    subject: 'Root',
-    key: rootKey,
-    issuer: 'Root',
-    issuerKey: rootKey,
-    extensions: caExtensions({ keyId: 2 }),
-    ...change,
-  })
-const mid = (change: Change = {}) =>
-  make({
-    subject: 'Mid',
-    key: midKey,
-    issuer: 'Root',
-    issuerKey: rootKey,
-    extensions: caExtensions({ keyId: 1, authorityId: 2 }),
-    ...change,
-  })
-const leaf = (change: Change = {}) =>
-  make({
-    subject: '',
-    key: leafKey,
-    issuer: 'Mid',
-    issuerKey: midKey,
-    extensions: Object.values(ekExtensions()),
-    ...change,
-  })
-
-/** An EK certificate that the root issued itself. */
-const direct = (change: Change = {}) =>
-  leaf({ issuer: 'Root', issuerKey: rootKey, extensions: Object.values({ ...ekExtensions(), aki: aki(2) }), ...change })
-
-const find = (
-  start: Certificate,
-  supplied: readonly Certificate[],
-  anchors: readonly Certificate[],
-  policy: ValidityPolicy = 'strict',
-  now = NOW,
-) => findPath(start, supplied, makeRootStore(anchors), { validity: policy, sha1: 'warn' }, now)
-
-function assertCode(result: PathResult, code: string, message: RegExp): void {
-  assert.ok(result.kind === 'no-path', 'a path was found')
-  assert.equal(result.code, code, result.message)
-  assert.match(result.message, message)
-}
-const lengthOf = (result: PathResult): number => {
-  assert.ok(result.kind === 'path', result.kind === 'no-path' ? result.message : '')
-  return result.path.length
-}
+import {
+  assertCode,
+  direct,
+  find,
+  leaf,
+  leafKey,
+  lengthOf,
+  make,
+  mid,
+  NOW,
+  otherKey,
+  root,
+  rootKey,
+  STRICT,
+} from '../../support/ek-path.ts'
 
 describe('path from an EK certificate to a root', () => {
   it('goes over supplied or stored intermediates', () => {
@@ -288,102 +233,6 @@ describe('path from an EK certificate to a root', () => {
     assertCode(find(leaf(), [mid()], [tight]), 'EK_CHAIN_ISSUER_NOT_CA', /allows 0 CAs below it, the path has 1/)
     assert.equal(lengthOf(find(direct(), [], [tight])), 2)
     assert.equal(lengthOf(find(leaf(), [mid()], [root({ extensions: caExtensions({ pathLength: 1, keyId: 2 }) })])), 3)
-  })
-
-  describe('validity', () => {
-    const [past, recent, future] = [
-      new Date('2021-01-01T00:00:00Z'),
-      new Date('2025-01-01T00:00:00Z'),
-      new Date('2030-01-01T00:00:00Z'),
-    ]
-    const cases: readonly (readonly [string, Change, Change, Record<ValidityPolicy, boolean>])[] = [
-      ['all valid', {}, {}, { strict: true, 'at-issue': true, 'ignore-expiry': true }],
-      [
-        'an expired EK certificate',
-        { notAfter: recent },
-        {},
-        { strict: false, 'at-issue': true, 'ignore-expiry': true },
-      ],
-      ['a CA that expired since', {}, { notAfter: recent }, { strict: false, 'at-issue': true, 'ignore-expiry': true }],
-      [
-        'a CA that had expired at issue',
-        { notBefore: recent },
-        { notAfter: past },
-        { strict: false, 'at-issue': false, 'ignore-expiry': true },
-      ],
-      [
-        'a CA that began after issue',
-        { notBefore: past },
-        { notBefore: recent },
-        { strict: true, 'at-issue': false, 'ignore-expiry': true },
-      ],
-      [
-        'an EK certificate of the future',
-        { notBefore: future },
-        {},
-        { strict: false, 'at-issue': false, 'ignore-expiry': false },
-      ],
-    ]
-    for (const [what, leafChange, midChange, expected] of cases) {
-      for (const [policy, accepted] of Object.entries(expected)) {
-        it(`${policy} ${accepted ? 'takes' : 'refuses'} ${what}`, () => {
-          const result = find(leaf(leafChange), [mid(midChange)], [root()], policy as ValidityPolicy) // keys of the table
-          if (accepted) assert.equal(lengthOf(result), 3)
-          else assertCode(result, 'EK_CERT_VALIDITY', /looked at for 20/)
-        })
-      }
-    }
-    it('warns where a lenient policy took an expired certificate', () => {
-      const result = find(leaf({ notAfter: recent }), [mid()], [root()], 'ignore-expiry')
-      assert.ok(result.kind === 'path')
-      assert.deepEqual(
-        result.findings.map((f) => f.rule),
-        ['ek-chain.validity'],
-      )
-      assert.match(result.findings[0]?.message ?? '', /accepted by policy ignore-expiry/)
-    })
-    it('refuses everything when the clock stands before the certificates', () => {
-      const result = find(leaf(), [mid()], [root()], 'at-issue', new Date(0))
-      assertCode(
-        result,
-        'EK_CERT_VALIDITY',
-        /valid from 2020-01-01T00:00:00Z, looked at for 1970-01-01T00:00:00Z; check the clock/,
-      )
-    })
-  })
-
-  describe('limits', () => {
-    it('does not run in circles of CAs that issued each other', () => {
-      const a = make({ subject: 'A', key: rootKey, issuer: 'Mid', issuerKey: midKey, extensions: caExtensions() })
-      const b = make({ subject: 'Mid', key: midKey, issuer: 'A', issuerKey: rootKey, extensions: caExtensions() })
-      assertCode(find(leaf(), [a, b], [root()]), 'EK_CHAIN_ISSUER_UNKNOWN', /CA certificate missing/)
-    })
-    it('refuses a path that is too long', () => {
-      const chain = Array.from({ length: MAX_PATH_CERTIFICATES }, (_, i) =>
-        make({ subject: `C${i}`, key: midKey, issuer: `C${i + 1}`, issuerKey: midKey, extensions: caExtensions() }),
-      )
-      const top = make({ subject: 'C6', key: midKey, issuer: 'C6', issuerKey: midKey, extensions: caExtensions() })
-      const start = leaf({ issuer: 'C0' })
-      assert.equal(lengthOf(find(start, chain.slice(0, 6), [top])), MAX_PATH_CERTIFICATES)
-      const last = make({ subject: 'C7', key: midKey, issuer: 'C7', issuerKey: midKey, extensions: caExtensions() })
-      assertCode(find(start, chain, [last]), 'EK_CHAIN_TOO_LONG', /no root within/)
-    })
-    it('checks a bounded number of signatures among 10,000 intermediates of one name', () => {
-      const template = mid({ key: otherKey, extensions: caExtensions() })
-      const crowd = Array.from({ length: 10_000 }, (_, i) => ({
-        ...template,
-        fingerprint: Uint8Array.of(i >> 8, i & 0xff),
-      }))
-      const store = makeRootStore([root()], crowd)
-      assertCode(findPath(leaf(), [], store, STRICT, NOW), 'EK_CHAIN_TOO_LONG', /64 signature checks/)
-    })
-    it('checks a bounded number of signatures in a graph where each CA was issued by each', () => {
-      const names = Array.from({ length: 12 }, (_, i) => `N${i}`)
-      const graph = names.flatMap((subject) =>
-        names.map((issuer) => make({ subject, key: midKey, issuer, issuerKey: midKey, extensions: caExtensions() })),
-      )
-      assertCode(find(leaf({ issuer: 'N0' }), graph, [root()]), 'EK_CHAIN_TOO_LONG', /no root within/)
-    })
   })
 })
 
