@@ -25,7 +25,11 @@ export function pathGlob(pattern: string): PathGlob {
   if (rest === '') return (path) => path === literal
   if (rest === '**') return (path) => path.startsWith(literal)
   const tokens = tokensOf(rest)
-  return (path) => path.startsWith(literal) && matches(tokens, path, literal.length)
+  const end = /[^*?]*$/.exec(rest)?.[0] ?? ''
+  const shortest = literal.length + end.length
+  // nearly every path is told apart by the literal ends
+  return (path) =>
+    path.length >= shortest && path.startsWith(literal) && path.endsWith(end) && matches(tokens, path, literal.length)
 }
 
 function tokensOf(pattern: string): readonly number[] {

@@ -1,4 +1,4 @@
-import { fromHex, toHex } from '../../base/index.ts'
+import { fromHex, messageOf, toHex } from '../../base/index.ts'
 import { bytesText, type FileKey, KeyError } from '../../crypto/index.ts'
 import { EndorsementError } from '../../endorsement/index.ts'
 import {
@@ -97,17 +97,23 @@ export class ImaJudge implements ImaVisitor {
       measurement = imaMeasurement(imaFields(c).fields)
     } catch (err) {
       if (!(err instanceof EventLogError)) throw err
-      this.#fail('unreadable', c.index, undefined, 'a known template', err.message)
+      this.#fail('unreadable', c.index, undefined, 'a known template', () => messageOf(err))
       return 0
     }
     const { name, buffer, digest } = measurement
     if (c.old && c.index > 0 && this.#bootAggregate?.old !== true) {
       // no digest covers a template's name, and 276 bytes of another one's data can be made to look like the old one's
-      this.#fail('unreadable', c.index, name, 'a template like that of the first entry', 'the old one, ima')
+      this.#fail('unreadable', c.index, name, 'a template like that of the first entry', () => 'the old one, ima')
       return 0
     }
     if (violation) {
-      this.#fail('violation', c.index, name, 'a file that nobody writes', 'it could be written while it was measured')
+      this.#fail(
+        'violation',
+        c.index,
+        name,
+        'a file that nobody writes',
+        () => 'it could be written while it was measured',
+      )
       return 0
     }
     if (measurement.appended?.signature !== undefined) this.#counts.appendedSignatures++
@@ -135,11 +141,10 @@ export class ImaJudge implements ImaVisitor {
       return EXCLUDED
     }
     if (digest === undefined) {
-      this.#fail('unreadable', index, name, 'a digest', 'none that can be read')
+      this.#fail('unreadable', index, name, 'a digest', () => 'none that can be read')
       return 0
     }
-    const seen = `${digest.of === 'verity' ? 'fs-verity ' : ''}${digest.algorithm}:${toHex(digest.bytes)}`
-    if (name === BOOT_AGGREGATE && this.#bootAggregate?.digest === toHex(digest.bytes)) {
+    if (name === BOOT_AGGREGATE && toHex(digest.bytes) === this.#bootAggregate?.digest) {
       this.#counts.listed++ // the list of the kernel before a kexec, carried on: the same registers again
       return 0
     }
@@ -149,7 +154,7 @@ export class ImaJudge implements ImaVisitor {
       return mark
     }
     const failure = failureOf(check, accepted !== undefined, policy.requireSignature)
-    this.#fail(failure.kind, index, name, failure.expected, `${seen}, ${failure.seen}`)
+    this.#fail(failure.kind, index, name, failure.expected, () => `${digestText(digest)}, ${failure.seen()}`)
     return 0
   }
 
@@ -182,26 +187,32 @@ export class ImaJudge implements ImaVisitor {
     const accepted = keyrings.get(name)
     const isKeyring = accepted !== undefined || name.startsWith('.') || name.startsWith('_')
     if (digest === undefined || isBufferDigest(digest, buffer) !== true) {
-      this.#fail('buffer', index, name, 'a digest of the buffer', 'another digest, or one that is not computed here')
+      this.#fail(
+        'buffer',
+        index,
+        name,
+        'a digest of the buffer',
+        () => 'another digest, or one that is not computed here',
+      )
       return
     }
     const key = digestKey('content', digest.bytes)
     if (name.startsWith('/')) {
       // a file with a signature that says to be a buffer: the template's name is not under its digest
-      this.#fail('buffer', index, name, 'the name of a buffer', 'a path')
+      this.#fail('buffer', index, name, 'the name of a buffer', () => 'a path')
       return
     }
     if (!isKeyring) {
       const rules = buffers.filter(({ of }) => of(name))
       if (rules.some(({ digests }) => digests === 'any' || digests.has(key))) this.#counts.buffers++
-      else this.#fail('buffer', index, name, 'a listed digest', `${digest.algorithm}:${toHex(digest.bytes)}`)
+      else this.#fail('buffer', index, name, 'a listed digest', () => digestText(digest))
       return
     }
     if (isAccepted(accepted, key)) {
       this.#counts.keys++
       if (policy.learnKeysFrom.includes(name)) this.#learn(name, buffer)
     } else if (policy.ignoredKeyrings.includes('*') || policy.ignoredKeyrings.includes(name)) this.#counts.keys++
-    else this.#fail('keyring', index, name, 'a listed key', `${digest.algorithm}:${toHex(digest.bytes)}`)
+    else this.#fail('keyring', index, name, 'a listed key', () => digestText(digest))
   }
 
   #learn(keyring: string, der: Uint8Array): void {
@@ -216,28 +227,33 @@ export class ImaJudge implements ImaVisitor {
     this.#learnedById = undefined
   }
 
-  #fail(kind: ImaFailureKind, index: number, name: string | undefined, expected: string, seen: string): void {
+  /** @param seen made only while failures are kept: a hostile list has many */
+  #fail(kind: ImaFailureKind, index: number, name: string | undefined, expected: string, seen: () => string): void {
     this.#failed[kind] = (this.#failed[kind] ?? 0) + 1
     if (this.#failures.length >= MAX_FAILURES) return
-    this.#failures.push({ kind, index, name: printableName(name ?? '(no name)'), expected, seen: seen.slice(0, 300) })
+    this.#failures.push({ kind, index, name: printableName(name ?? '(no name)'), expected, seen: seen().slice(0, 300) })
   }
 }
+
+const digestText = ({ of, algorithm, bytes }: ImaFileDigest): string =>
+  `${of === 'verity' ? 'fs-verity ' : ''}${algorithm}:${toHex(bytes)}`
 
 function failureOf(
   check: SignatureCheck,
   listed: boolean,
   signatureRequired: boolean,
-): { kind: ImaFailureKind; expected: string; seen: string } {
-  const keyId = 'keyId' in check ? `key ${check.keyId.toString(16).padStart(8, '0')}` : ''
+): { kind: ImaFailureKind; expected: string; seen: () => string } {
+  const key = () => ('keyId' in check ? `key ${check.keyId.toString(16).padStart(8, '0')}` : 'no key')
   if (check.result === 'bad') {
-    return { kind: 'bad-signature', expected: 'a good signature', seen: `signed, and not by ${keyId} as it says` }
+    return { kind: 'bad-signature', expected: 'a good signature', seen: () => `signed, and not by ${key()} as it says` }
   }
-  const signature = check.result === 'unchecked' ? `signature: ${check.why}` : `signed by ${keyId}, which is not known`
+  const seen = () =>
+    check.result === 'unchecked' ? `signature: ${check.why}` : `signed by ${key()}, which is not known`
   if (signatureRequired) {
     const kind = check.result === 'unknown-key' ? 'unknown-key' : 'no-signature'
-    return { kind, expected: 'a signature by a known key', seen: signature }
+    return { kind, expected: 'a signature by a known key', seen }
   }
   return listed
-    ? { kind: 'changed-file', expected: 'a digest listed for this path', seen: signature }
-    : { kind: 'unknown-file', expected: 'a path that is listed or excluded', seen: signature }
+    ? { kind: 'changed-file', expected: 'a digest listed for this path', seen }
+    : { kind: 'unknown-file', expected: 'a path that is listed or excluded', seen }
 }

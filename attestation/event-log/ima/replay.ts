@@ -106,7 +106,10 @@ interface Walk {
   readonly elsewhere: number
 }
 
-/** Walks by each rule that is still possible, until one comes to the quoted value. */
+/**
+ * Walks by each rule that is still possible, until one comes to the quoted value. The visitor sees the first walk, and another only if that is the
+ * one that proves: a list that proves nothing is not judged twice.
+ */
 function replayBank(
   from: From,
   bank: HashAlgorithm,
@@ -114,23 +117,28 @@ function replayBank(
   options: { readonly visitor?: ImaVisitor; readonly known?: KnownImaEntries },
 ): { walk: Walk; values: ImaBankState; matched: boolean } {
   const values: { [rule in ImaExtendRule]?: string } = {}
-  let walk: Walk | undefined
+  const to = { quoted, limit: from.bytes.length }
+  let first: Walk | undefined
   for (const rule of IMA_RULES) {
     const chain = chainFrom(from.state, bank, rule)
     if (chain === undefined) continue
-    options.visitor?.restart()
-    walk = walkEntries(from, chain, { quoted, limit: from.bytes.length }, options)
+    const walk = walkEntries(from, chain, to, first === undefined ? options : {})
     values[rule] = registerHex(chain)
-    if (!walk.matched) continue
-    // without a new entry the rule is as open as before
-    return {
-      walk,
-      values: walk.entries === 0 ? (from.state.banks[bank] ?? {}) : { [rule]: registerHex(chain) },
-      matched: true,
+    if (!walk.matched) {
+      first ??= walk
+      continue
     }
+    if (first !== undefined && options.visitor !== undefined) {
+      options.visitor.restart()
+      const again = chainFrom(from.state, bank, rule)
+      if (again !== undefined) walkEntries(from, again, to, options)
+    }
+    // without a new entry the rule is as open as before
+    const kept = walk.entries === 0 ? (from.state.banks[bank] ?? {}) : { [rule]: registerHex(chain) }
+    return { walk, values: kept, matched: true }
   }
-  if (walk === undefined) throw new RangeError(`the replay's ${bank} register has no value by any rule`)
-  return { walk, values, matched: false }
+  if (first === undefined) throw new RangeError(`the replay's ${bank} register has no value by any rule`)
+  return { walk: first, values, matched: false }
 }
 
 /** The bank's register by each rule that is still possible, after the entries before `end`. */
