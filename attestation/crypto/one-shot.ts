@@ -26,26 +26,41 @@ export interface ExtendChain {
    * @returns the new value as a binary string
    * @throws RangeError for a digest that is not of the bank's length
    */
-  readonly extend: (digest: Uint8Array) => string
+  extend(digest: Uint8Array): string
   /** A copy of the value. */
-  readonly value: () => Uint8Array
+  value(): Uint8Array
 }
 
 /** @throws RangeError for a start that is not of the bank's length */
 export function extendChain(alg: HashAlgorithm, start: Uint8Array): ExtendChain {
-  const size = hashSize(alg)
-  if (start.length !== size) throw wrongSize(alg, start)
-  const state = Buffer.allocUnsafe(2 * size) // filled before it is read
-  state.set(start)
-  return {
-    extend: (digest) => {
-      if (digest.length !== size) throw wrongSize(alg, digest)
-      state.set(digest, size)
-      const value = hash(alg, state, 'binary')
-      state.write(value, 0, size, 'latin1')
-      return value
-    },
-    value: () => new Uint8Array(state.subarray(0, size)),
+  return new Chain(alg, start)
+}
+
+/** A class, as a closure for each of a boot's many registers costs more than the extends of most. */
+class Chain implements ExtendChain {
+  readonly #alg: HashAlgorithm
+  readonly #size: number
+  /** Value, then digest. */
+  readonly #state: Buffer
+
+  constructor(alg: HashAlgorithm, start: Uint8Array) {
+    this.#alg = alg
+    this.#size = hashSize(alg)
+    if (start.length !== this.#size) throw wrongSize(alg, start)
+    this.#state = Buffer.allocUnsafe(2 * this.#size) // filled before it is read
+    this.#state.set(start)
+  }
+
+  extend(digest: Uint8Array): string {
+    if (digest.length !== this.#size) throw wrongSize(this.#alg, digest)
+    this.#state.set(digest, this.#size)
+    const value = hash(this.#alg, this.#state, 'binary')
+    this.#state.write(value, 0, this.#size, 'latin1')
+    return value
+  }
+
+  value(): Uint8Array {
+    return new Uint8Array(this.#state.subarray(0, this.#size))
   }
 }
 

@@ -60,20 +60,25 @@ function walk(
   open: Set<LogSource>,
 ): RegisterState['next'] {
   const next: { [source in LogSource]?: number } = { ...kept }
-  let left = proven
-  const step = (source: LogSource, index: number): void => {
-    if (left-- > 0) next[source] = Math.max(next[source] ?? 0, index + 1)
+  let position = 0
+  for (const { source, index } of positions(boot, later, register)) {
+    if (position++ < proven) next[source] = Math.max(next[source] ?? 0, index + 1)
     else open.add(source)
   }
-  for (const { event } of boot?.of(register) ?? []) step('firmware', event.index)
+  return next
+}
+
+function* positions(
+  boot: BootLog | undefined,
+  later: readonly LaterLog[],
+  register: number,
+): Generator<{ readonly source: LogSource; readonly index: number }> {
+  for (const { event } of boot?.of(register) ?? []) yield { source: 'firmware', index: event.index }
   for (const { source, events } of later) {
-    for (const event of events) {
-      if (event.register.kind === 'pcr' && event.register.index === register && event.coverage !== 'not-extended') {
-        step(source, event.index)
-      }
+    for (const { register: of, coverage, index } of events) {
+      if (of.kind === 'pcr' && of.index === register && coverage !== 'not-extended') yield { source, index }
     }
   }
-  return next
 }
 
 function eventCount(later: readonly LaterLog[], source: LogSource): number {

@@ -214,13 +214,19 @@ function splitBanks(
   events: readonly EventDigests[],
   kept: RegisterState | undefined,
 ): Record<'banks' | 'unlogged' | 'lost', readonly HashAlgorithm[]> {
-  const known = (bank: HashAlgorithm): boolean =>
-    kept !== undefined
-      ? kept.values[bank] !== undefined
-      : boot?.log.algorithms.some((a) => a.bank === bank) || events.some((d) => d[bank] !== undefined)
-  const banks = banksOf(quoted)
-  const lost = banks.filter((bank) => kept?.incomplete?.includes(bank))
-  return { banks: banks.filter(known), unlogged: banks.filter((bank) => !known(bank) && !lost.includes(bank)), lost }
+  const banks: HashAlgorithm[] = []
+  const unlogged: HashAlgorithm[] = []
+  const lost: HashAlgorithm[] = []
+  for (const bank of banksOf(quoted)) {
+    if (kept?.incomplete?.includes(bank)) lost.push(bank)
+    else if (kept === undefined ? isLogged(boot, bank, events) : kept.values[bank] !== undefined) banks.push(bank)
+    else unlogged.push(bank)
+  }
+  return { banks, unlogged, lost }
+}
+
+function isLogged(boot: BootLog | undefined, bank: HashAlgorithm, events: readonly EventDigests[]): boolean {
+  return boot?.log.algorithms.some((a) => a.bank === bank) || events.some((digests) => digests[bank] !== undefined)
 }
 
 interface StartValue {
