@@ -98,6 +98,15 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "Print this boot's launch log",
     ...commander(() => import('./agent/cli/log.ts')),
   },
+  evidence: {
+    area: 'Node',
+    summary: "Collect, show and verify one machine's evidence, without a verifier",
+    ...commander(async () => {
+      const { evidenceCommand } = await import('./attestation/cli/evidence.ts')
+      const { collectCommand } = await import('./agent/cli/evidence-collect.ts')
+      return { command: () => evidenceCommand(collectCommand()) }
+    }),
+  },
   verifier: {
     area: 'Verifier',
     summary: 'Run the verifier: enrols, challenges, appraises, authorises',

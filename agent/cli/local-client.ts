@@ -1,4 +1,4 @@
-import { get } from 'node:http'
+import { request as httpRequest } from 'node:http'
 import { CodedError, codeOf, messageOf } from '../../attestation/base/index.ts'
 
 /**
@@ -11,13 +11,20 @@ const TIMEOUT_MS = 30_000
 const MAX_BYTES = 512 << 20
 
 /**
- * GET over the agent's unix socket.
- * @param onPiece given the body as it arrives
+ * GET over the agent's unix socket; POST where there is a body.
+ * @param onPiece given the answer's body as it arrives
+ * @param body sent as JSON
  * @throws LocalClientError
  */
-export async function getLocal(socketPath: string, path: string, onPiece: (piece: Buffer) => void): Promise<void> {
+export async function getLocal(
+  socketPath: string,
+  path: string,
+  onPiece: (piece: Buffer) => void,
+  body?: unknown,
+): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    const request = get({ socketPath, path, timeout: TIMEOUT_MS }, (response) => {
+    const method = body === undefined ? 'GET' : 'POST'
+    const request = httpRequest({ socketPath, path, method, timeout: TIMEOUT_MS }, (response) => {
       const failed = response.statusCode !== 200
       const parts: Buffer[] = []
       let size = 0
@@ -50,6 +57,7 @@ export async function getLocal(socketPath: string, path: string, onPiece: (piece
           : new LocalClientError('API_UNREACHABLE', `${socketPath}: ${why}`, { cause }),
       )
     })
+    request.end(body === undefined ? undefined : JSON.stringify(body))
   })
 }
 

@@ -1,0 +1,13 @@
+import { Command } from 'commander'
+import { showCommand } from './evidence-show.ts'
+
+/**
+ * `holdfast evidence`: what one machine proves, in a file.
+ * @param collect the one subcommand that needs an agent
+ */
+export function evidenceCommand(collect: Command): Command {
+  return new Command('evidence')
+    .description("Collect, show and verify a machine's evidence, without a verifier.")
+    .addCommand(collect)
+    .addCommand(showCommand())
+}
