@@ -9,9 +9,9 @@ export function digestText(alg: HashAlgorithm, bytes: Uint8Array): string {
   return hash(alg, bytes, 'binary')
 }
 
-/** The bytes as a binary string. */
-export function bytesText(bytes: Uint8Array): string {
-  return latin1Slice.call(bytes, 0, bytes.length)
+/** The bytes, or those from `from` to before `to`, as a binary string. */
+export function bytesText(bytes: Uint8Array, from = 0, to = bytes.length): string {
+  return latin1Slice.call(bytes, from, to)
 }
 
 // Node has it on Buffer and its types do not; a Buffer made only to call toString() would cost more than the text.

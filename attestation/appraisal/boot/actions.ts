@@ -1,6 +1,6 @@
 import { utf8 } from '../../base/index.ts'
 import { bytesText, digest, digestText, type HashAlgorithm } from '../../crypto/index.ts'
-import { BANK_ORDER, banksOf, type EventDigests } from '../../event-log/index.ts'
+import { BANK_ORDER, type EventDigests } from '../../event-log/index.ts'
 
 /** Actions of platform firmware that rules look for. */
 export type BootAction =
@@ -45,8 +45,11 @@ export function actionDigests(action: BootAction, banks: readonly HashAlgorithm[
  * @returns undefined for an event that is none in its strongest bank; that its banks agree is for the rule of data and digests
  */
 export function actionOf(digests: EventDigests): BootAction | undefined {
-  const bank = banksOf(digests).at(-1)
-  const value = bank === undefined ? undefined : digests[bank]
-  if (bank === undefined || value === undefined) return undefined
-  return BY_DIGEST.get(bank)?.get(bytesText(value))
+  for (const bank of STRONGEST_FIRST) {
+    const value = digests[bank]
+    if (value !== undefined) return BY_DIGEST.get(bank)?.get(bytesText(value))
+  }
+  return undefined
 }
+
+const STRONGEST_FIRST = [...BANK_ORDER].reverse()

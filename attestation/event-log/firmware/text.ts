@@ -2,7 +2,7 @@ import { bytesText } from '../../crypto/index.ts'
 
 /** Bytes as text, one character each: exact and total, so that what a log says can be compared and shown. */
 export function asciiText(bytes: Uint8Array, from = 0, to = bytes.length): string {
-  return bytesText(bytes.subarray(from, to))
+  return bytesText(bytes, from, to)
 }
 
 /** UTF-16LE code units as text, as they are; an odd byte at the end is left out. */
