@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { showCommand } from './evidence-show.ts'
+import { verifyCommand } from './evidence-verify.ts'
 
 /**
  * `holdfast evidence`: what one machine proves, in a file.
@@ -10,4 +11,5 @@ export function evidenceCommand(collect: Command): Command {
     .description("Collect, show and verify a machine's evidence, without a verifier.")
     .addCommand(collect)
     .addCommand(showCommand())
+    .addCommand(verifyCommand())
 }

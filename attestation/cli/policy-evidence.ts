@@ -1,10 +1,9 @@
-import { readFileSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { codeOf, fromHex, messageOf, UsageError } from '../base/index.ts'
 import { checkEkCertificate, decodeCertificate } from '../endorsement/index.ts'
-import { decodeEvidenceFile, MAX_EVIDENCE_FILE_BYTES } from '../evidence-file/index.ts'
+import { decodeEvidenceFile } from '../evidence-file/index.ts'
+import { judgeQuote } from '../evidence-report/index.ts'
 import {
-  collectionBinding,
   decodeAgentMessage,
   decodeCbor,
   decodeQuotedBody,
@@ -25,6 +24,7 @@ import {
   verifyAkPublic,
   verifyQuote,
 } from '../tpm2/index.ts'
+import { readEvidenceBytes } from './evidence-io.ts'
 
 /** One quote of one machine, checked, with the logs beside it: what a policy can be tried on. */
 export interface TriedQuote {
@@ -44,27 +44,14 @@ export interface Untried {
   readonly why: string
 }
 
-/** @throws UsageError for a file that cannot be read; EvidenceFileError, AkError, AttestError for one that proves nothing */
+/** @throws UsageError for a file that cannot be read, or whose quote proves nothing; EvidenceFileError for one that is no evidence */
 export function readEvidence(path: string): TriedQuote {
-  let bytes: Uint8Array
-  try {
-    if (statSync(path).size > MAX_EVIDENCE_FILE_BYTES) throw new RangeError('larger than any machine’s evidence')
-    bytes = new Uint8Array(readFileSync(path))
-  } catch (err) {
-    throw new UsageError(`evidence ${path}: ${messageOf(err)}`)
+  const file = decodeEvidenceFile(readEvidenceBytes(path))
+  const { quote, findings } = judgeQuote(file)
+  if (quote === undefined) {
+    const why = findings.find((f) => f.tier === 'contraindicated')?.message
+    throw new UsageError(`evidence ${path} proves nothing: ${why}`)
   }
-  const file = decodeEvidenceFile(bytes)
-  const claimed = decodeQuoteAttest(file.attest)
-  const quote = verifyQuote({
-    attest: file.attest,
-    signature: file.signature,
-    ak: verifyAkPublic(file.akPublic, {}),
-    akParent: endorsementParent(file.ekPublic),
-    expectedExtraData: collectionBinding(file.nonce),
-    selection: claimed.pcrSelections,
-    required: [],
-    claimedValues: pcrValuesFromWire(file.pcrs),
-  })
   const { launch } = file.logs
   const manufacturer = manufacturerOf(file.ekCertificate)
   return {

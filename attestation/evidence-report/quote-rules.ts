@@ -20,14 +20,6 @@ import {
   WireError,
 } from '../tpm2/index.ts'
 
-/** What whoever judges a quote knows beforehand. */
-export interface QuoteExpectation {
-  /** The nonce that was asked for; without it the one in the file is taken, which says nothing of the quote's age. */
-  readonly nonce?: Uint8Array
-  /** Name of the attestation key, from enrolment. */
-  readonly akName?: Uint8Array
-}
-
 /** Whether a quote is what it should be, rule by rule. `quote` is there only where every rule holds. */
 export interface JudgedQuote {
   readonly findings: readonly Finding[]
@@ -62,28 +54,37 @@ const RULES: readonly { readonly rule: string; readonly holds: string; readonly 
 
 /**
  * Holds every rule of a quote against the one in an evidence file. Total for whatever is in the file: what is wrong is a finding, and then
- * there is no quote.
+ * there is no quote. Whose key the AK is, is not asked here.
+ *
+ * @param nonce that was asked for; without it the one in the file is taken, which says nothing of the quote's age
  */
-export function judgeQuote(file: EvidenceFile, expected: QuoteExpectation = {}): JudgedQuote {
-  const ak = attestationKey(file, expected)
+export function judgeQuote(file: EvidenceFile, nonce?: Uint8Array): JudgedQuote {
+  const ak = attestationKey(file)
   if (!('key' in ak)) return { findings: [ak, ...notLookedAt(0)] }
   const good = finding('quote.ak', 'affirming', 'instance-identity', akText(ak))
   const parts = readParts(file)
   if (!('values' in parts))
     return { findings: [good, parts, ...notLookedAt(0).filter(({ rule }) => rule !== parts.rule)] }
-  const challenge = challengeOf(parts.claimed.extraData, expected.nonce ?? file.nonce)
+  const challenge = challengeOf(parts.claimed.extraData, nonce ?? file.nonce)
   const { quote, findings } = runRules(file, ak, parts, challenge.expected)
-  if (quote === undefined) return { findings: [good, ...findings] }
+  if (quote === undefined) return { findings: [good, ...findings.map((f) => withNonce(f, nonce))] }
   return {
-    findings: [good, ...findings, ...oddities(quote)],
+    findings: [good, ...findings.map((f) => withNonce(f, nonce)), ...oddities(quote)],
     quote,
     challenge: challenge.kind,
   }
 }
 
-function attestationKey(file: EvidenceFile, { akName }: QuoteExpectation): VerifiedAk | Finding {
+/** Whose nonce it was makes all the difference. */
+function withNonce(found: Finding, nonce: Uint8Array | undefined): Finding {
+  if (found.rule !== 'quote.challenge' || found.tier !== 'affirming') return found
+  const whose = nonce === undefined ? 'the nonce in the file, whoever chose it' : 'the nonce that you asked for'
+  return { ...found, message: `it answers ${whose}` }
+}
+
+function attestationKey(file: EvidenceFile): VerifiedAk | Finding {
   try {
-    return verifyAkPublic(file.akPublic, akName === undefined ? {} : { name: akName })
+    return verifyAkPublic(file.akPublic, {})
   } catch (err) {
     if (!(err instanceof AkError)) throw err
     return finding('quote.ak', 'contraindicated', 'instance-identity', `${err.message} (${err.code})`)

@@ -82,7 +82,8 @@ function* registersText({ registers, registerUnknown, quote }: ShownEvidence, op
   yield title(quote.state === 'absent' ? 'REGISTERS, if a TPM was given these events' : 'REGISTERS', options)
   for (const { register, events, state, why, banks } of rows) {
     const name = registerUnknown ? 'not named' : register
-    const counted = events === undefined ? ' '.repeat(14) : `${String(events).padStart(6)} ${events === 1 ? 'event ' : 'events'} `
+    const counted =
+      events === undefined ? ' '.repeat(14) : `${String(events).padStart(6)} ${events === 1 ? 'event ' : 'events'} `
     const word = quote.state === 'absent' ? '' : options.paint(STATE_TONES[state], STATE_WORDS[state].padEnd(12))
     const values = state === 'untouched' ? [] : banks.flatMap(bankValues)
     const [first = '', ...others] = values
