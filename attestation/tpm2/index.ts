@@ -160,7 +160,6 @@ export {
   decodePcrSelections,
   encodePcrSelections,
   formatPcrSelections,
-  isSelected,
   type PcrAllocation,
   readPcrSelections,
 } from './pcr-selection.ts'

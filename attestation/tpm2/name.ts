@@ -1,4 +1,4 @@
-import { concatBytes, equalBytes, toHex } from '../base/index.ts'
+import { concatBytes, toHex } from '../base/index.ts'
 import { digest, type HashAlgorithm } from '../crypto/index.ts'
 import { hashId } from './algorithms.ts'
 import { encodeNvPublic, type NvPublic } from './nv.ts'
@@ -58,7 +58,8 @@ export function nodeIdOf(ekPublic: Uint8Array): string {
 
 /** @returns the hash of a Name that has the form algorithm, digest; undefined for any other bytes. Total. */
 export function nameHash(name: Uint8Array): HashAlgorithm | undefined {
-  return NAME_FORMS.find((f) => f.size === name.length && equalBytes(f.prefix, name.subarray(0, 2)))?.alg
+  const form = NAME_FORMS.find((f) => f.size === name.length)
+  return form !== undefined && name[0] === form.id >> 8 && name[1] === (form.id & 0xff) ? form.alg : undefined
 }
 
 function nameOf(alg: HashAlgorithm, bytes: Uint8Array): Uint8Array {
@@ -79,5 +80,5 @@ const NAME_FORMS = (
 ).map(([alg, size]) => ({
   alg,
   size,
-  prefix: algPrefix(alg),
+  id: hashId(alg),
 }))

@@ -16,6 +16,25 @@ export function orderPcrValues(
   selections: readonly PcrSelection[],
   values: readonly PcrValue[],
 ): { readonly ordered: readonly PcrValue[] } | { readonly misfit: ValueMisfit } {
+  return inOrder(selections, values) ? { ordered: values } : sortPcrValues(selections, values)
+}
+
+/** Whether the values are in that order already, as an agent sends them: no table is needed then. */
+function inOrder(selections: readonly PcrSelection[], values: readonly PcrValue[]): boolean {
+  let at = 0
+  for (const { bank, pcrs } of selections) {
+    for (const pcr of pcrs) {
+      const v = values[at++]
+      if (v === undefined || v.pcr !== pcr || v.bank !== bank || v.value.length !== hashSize(bank)) return false
+    }
+  }
+  return at === values.length
+}
+
+function sortPcrValues(
+  selections: readonly PcrSelection[],
+  values: readonly PcrValue[],
+): { readonly ordered: readonly PcrValue[] } | { readonly misfit: ValueMisfit } {
   const byRegister = new Map<number, PcrValue>()
   for (const v of values) {
     const key = registerKey(v.bank, v.pcr)

@@ -56,7 +56,7 @@ export function readPcrSelections(r: WireReader): readonly PcrSelection[] {
   const count = r.count('pcrSelect.count', MAX_PCR_BANKS)
   const selections: PcrSelection[] = []
   for (let i = 0; i < count; i++) {
-    const algId = r.u16(`pcrSelections[${i}].hash`)
+    const algId = r.u16('pcrSelections.hash')
     const bank: HashAlgorithm | undefined = hashFromId(algId)
     if (bank === undefined) throw r.badValue(`pcrSelections[${i}].hash`, 2, `${hex(algId, 4)} is no bank known here`)
     selections.push({ bank, pcrs: readBitmap(r, i) })
@@ -65,11 +65,11 @@ export function readPcrSelections(r: WireReader): readonly PcrSelection[] {
 }
 
 function readBitmap(r: WireReader, i: number): readonly PcrIndex[] {
-  const size = r.u8(`pcrSelections[${i}].sizeofSelect`)
+  const size = r.u8('pcrSelections.sizeofSelect') // an index in the name would cost more than the read
   if (size !== 3 && size !== 4) throw r.badValue(`pcrSelections[${i}].sizeofSelect`, 1, `${size}, wanted 3 or 4`)
   const pcrs: PcrIndex[] = []
   for (let byte = 0; byte < size; byte++) {
-    const bits = r.u8(`pcrSelections[${i}].pcrSelect`)
+    const bits = r.u8('pcrSelections.pcrSelect')
     if (byte >= PC_CLIENT_SELECT_BYTES && bits !== 0) {
       throw r.badValue(`pcrSelections[${i}].sizeofSelect`, 1, `registers above 23 selected (${hex(bits, 2)})`)
     }
@@ -100,11 +100,6 @@ export function writePcrSelections(w: WireWriter, selections: readonly PcrSelect
     }
     w.u16(hashId(bank)).u8(PC_CLIENT_SELECT_BYTES).bytes(bitmap)
   }
-}
-
-/** @returns whether the register of that bank is among the selected. Total. */
-export function isSelected(selections: readonly PcrSelection[], bank: HashAlgorithm, pcr: PcrIndex): boolean {
-  return selections.some((s) => s.bank === bank && s.pcrs.includes(pcr))
 }
 
 /** Text for messages: `sha256:0,7,15+sha1:0`. */

@@ -1,6 +1,8 @@
-import { type Brand, equalBytes, toHex } from '../base/index.ts'
+import { type Brand, toHex } from '../base/index.ts'
 import {
+  bytesText,
   digest,
+  digestText,
   type HashAlgorithm,
   type SignatureHash,
   verifySignature,
@@ -8,10 +10,10 @@ import {
 } from '../crypto/index.ts'
 import { type ClaimedQuote, decodeQuoteAttest } from './attest.ts'
 import { AttestError, type QuoteErrorCode } from './attest-errors.ts'
-import { TPM_ST_ATTEST_QUOTE } from './constants.ts'
+import { MAX_DIGEST_BYTES, MAX_PCR_BANKS, TPM_ST_ATTEST_QUOTE } from './constants.ts'
 import type { PcrIndex, PcrSelection, PcrValue } from './pcr.ts'
 import { orderPcrValues, type ValueMisfit } from './pcr-digest.ts'
-import { formatPcrSelections, isSelected } from './pcr-selection.ts'
+import { formatPcrSelections } from './pcr-selection.ts'
 import { checkAttest, type ProvenHeader, provenHeader, requireValid, type SignedAttest } from './signed-attest.ts'
 
 /** A quote with what was asked for. */
@@ -111,10 +113,11 @@ function checkRequired(got: readonly PcrSelection[], required: readonly PcrSelec
   for (const { bank, pcrs } of required) {
     if (bank === 'sha1' && pcrs.length > 0)
       throw refuse('QUOTE_BANK_WEAK', 'the policy reads registers of the SHA-1 bank')
+    const quoted = got.find((s) => s.bank === bank)?.pcrs
     for (const pcr of pcrs) {
       if (pcr === 16 || pcr === 23) throw refuse('QUOTE_PCR_RESETTABLE', `the policy reads ${bank}:${pcr}`)
       if (pcr >= 17 && pcr <= 22) throw refuse('QUOTE_PCR_DRTM', `the policy reads ${bank}:${pcr}`)
-      if (!isSelected(got, bank, pcr)) {
+      if (quoted?.includes(pcr) !== true) {
         throw refuse('QUOTE_PCR_NOT_SELECTED', `the policy reads ${bank}:${pcr}, quoted is ${formatPcrSelections(got)}`)
       }
     }
@@ -132,32 +135,56 @@ function orderClaimed(selections: readonly PcrSelection[], values: readonly PcrV
   const result = orderPcrValues(selections, values)
   if ('misfit' in result) throw refuse(MISFIT_CODES[result.misfit.kind], result.misfit.detail)
   // Copied: what is proven must not change with the buffer it came in.
-  return result.ordered.map(({ bank, pcr, value }) => ({ bank, pcr, value: Uint8Array.from(value) }))
+  return result.ordered.map(({ bank, pcr, value }) => ({ bank, pcr, value: new Uint8Array(value) }))
 }
 
 /** Rules 8 and 10, after the signature: the values are claims until their hash, by the signing scheme's hash, is the signed one. */
 function proven(input: QuoteInput, { claimed, ordered }: CheckedQuote): VerifiedQuote {
   const hash: SignatureHash = input.ak.scheme.hash
-  const got = digest(hash, ...ordered.map((v) => v.value))
-  if (!equalBytes(got, claimed.pcrDigest)) {
-    const texts = `the values hash to ${toHex(got)} (${hash}), signed is ${toHex(claimed.pcrDigest)}`
+  const octets = concatenated(ordered)
+  if (digestText(hash, octets) !== bytesText(claimed.pcrDigest)) {
+    const texts = `the values hash to ${toHex(digest(hash, octets))} (${hash}), signed is ${toHex(claimed.pcrDigest)}`
     throw refuse('QUOTE_PCR_DIGEST_MISMATCH', `${texts}: read values and quote again, in one go`)
   }
-  const quote = { ...provenHeader(claimed, input.ak), pcrs: ordered, findings: findingsOf(claimed, ordered) }
+  const quote = Object.assign(provenHeader(claimed, input.ak), {
+    pcrs: ordered,
+    findings: findingsOf(claimed, ordered),
+  })
   return quote as VerifiedQuote // everything above is this brand's constructor
+}
+
+/** Room for every register of every bank, used again for each quote: making it costs more than hashing what is in it. */
+const scratch = new Uint8Array(MAX_PCR_BANKS * 24 * MAX_DIGEST_BYTES)
+
+/** The values one after another, until the next call. */
+function concatenated(values: readonly PcrValue[]): Uint8Array {
+  let at = 0
+  for (const { value } of values) {
+    scratch.set(value, at)
+    at += value.length
+  }
+  return scratch.subarray(0, at)
 }
 
 function findingsOf(claimed: ClaimedQuote, pcrs: readonly PcrValue[]): readonly QuoteFinding[] {
   const findings: QuoteFinding[] = []
   for (const { bank } of claimed.pcrSelections) {
-    const firmware = pcrs.filter((v) => v.bank === bank && v.pcr <= 7)
-    if (firmware.length > 0 && firmware.every((v) => v.value.every((b) => b === 0))) {
-      findings.push({ code: 'QUOTE_BANK_UNUSED', bank })
-    }
+    if (isUnused(bank, pcrs)) findings.push({ code: 'QUOTE_BANK_UNUSED', bank })
   }
   if (claimed.pcrSelections.some((s) => s.bank === 'sha1')) findings.push({ code: 'QUOTE_BANK_SHA1' })
   if (!claimed.clockInfo.safe) findings.push({ code: 'QUOTE_CLOCK_UNSAFE' })
   return findings
+}
+
+/** Whether registers of the firmware were quoted and all of them are zero. */
+function isUnused(bank: HashAlgorithm, pcrs: readonly PcrValue[]): boolean {
+  let quoted = false
+  for (const v of pcrs) {
+    if (v.bank !== bank || v.pcr > 7) continue
+    quoted = true
+    if (v.value.some((b) => b !== 0)) return false
+  }
+  return quoted
 }
 
 function refuse(code: QuoteErrorCode, message: string): AttestError {

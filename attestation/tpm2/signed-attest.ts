@@ -154,10 +154,21 @@ function checkSigner(got: Uint8Array, ak: VerifiedAk, parent: QualifiedParent | 
     throw refuse('ATTEST_SIGNER_UNQUALIFIED', `qualifiedSigner '${toHex(got)}' is no qualified Name of this AK`)
   }
   if (parent === undefined) return
-  const wanted = qualifiedName(parent, ak.name)
+  const wanted = qualifiedNameOf(ak, parent)
   if (!equalBytes(got, wanted)) {
     throw refuse('ATTEST_SIGNER_MISMATCH', `qualifiedSigner is ${toHex(got)}, under its parent it is ${toHex(wanted)}`)
   }
+}
+
+/** The same for every quote of an AK, so it is hashed once. */
+const qualifiedNames = new WeakMap<VerifiedAk, { readonly parent: QualifiedParent; readonly name: Uint8Array }>()
+
+function qualifiedNameOf(ak: VerifiedAk, parent: QualifiedParent): Uint8Array {
+  const had = qualifiedNames.get(ak)
+  if (had?.parent === parent) return had.name
+  const name = qualifiedName(parent, ak.name)
+  qualifiedNames.set(ak, { parent, name })
+  return name
 }
 
 function refuse(code: AttestErrorCode, message: string, cause?: unknown): AttestError {

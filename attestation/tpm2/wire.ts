@@ -144,7 +144,8 @@ export class WireReader {
   }
 
   #size(field: string, maxBytes: number): number {
-    const size = this.u16(`${field}.size`)
+    if (this.remaining < 2) this.#take(`${field}.size`, 2) // its name is made only to be told
+    const size = this.u16(field)
     if (size > maxBytes) throw this.#error('WIRE_TOO_LONG', field, this.#at - 2, `size ${size} is above ${maxBytes}`)
     return size
   }
