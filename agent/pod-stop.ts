@@ -47,19 +47,46 @@ export class PodStopper {
   }
 
   async #stop(uuid: string): Promise<void> {
-    const { place, logger, graceMs = GRACE_MS } = this.#options
+    const { logger, graceMs = GRACE_MS } = this.#options
     try {
-      const groups = podGroups(uuid, await readFile(join(await place(uuid), 'plan', 'cgroups.top'), 'utf8'))
-      const supervisor = await supervisorOf(await processesIn(groups))
-      if (supervisor !== undefined) signal(supervisor, 'SIGTERM')
-      if (await gone(groups, graceMs, () => {})) return
-      const kill = (pids: ReadonlySet<number>): void => {
-        for (const pid of pids) signal(pid, 'SIGKILL')
-      }
-      if (await gone(groups, KILL_MS, kill)) return
+      if (await this.#ended(uuid, graceMs, 'SIGTERM')) return
+      if (await this.#ended(uuid, KILL_MS, 'SIGKILL')) return
       logger.error({ podUuid: uuid, code: 'POD_NOT_STOPPED' }, 'processes of a pod are left after SIGKILL')
     } catch (err) {
       logger.error({ err, podUuid: uuid, code: codeOf(err) ?? 'POD_NOT_STOPPED' }, 'a pod could not be stopped')
+    }
+  }
+
+  /**
+   * Signals the pod until it has ended: once its supervisor, or again and again all that is left. A launch that was allowed just now has no processes
+   * yet; they are waited for.
+   */
+  async #ended(uuid: string, withinMs: number, how: 'SIGTERM' | 'SIGKILL'): Promise<boolean> {
+    let seen = how === 'SIGKILL'
+    for (let waited = 0; waited < withinMs && this.#isOpen(uuid); waited += LOOK_MS) {
+      const pids = await processesIn(await this.#groups(uuid))
+      if (seen && pids.size === 0) return true
+      if (how === 'SIGKILL') for (const pid of pids) signal(pid, how)
+      const supervisor = seen ? undefined : await supervisorOf(pids)
+      if (supervisor !== undefined) signal(supervisor, how)
+      seen ||= supervisor !== undefined
+      await wait(LOOK_MS)
+    }
+    return !this.#isOpen(uuid)
+  }
+
+  #isOpen(uuid: string): boolean {
+    for (const open of this.#options.open()) if (open === uuid) return true
+    return false
+  }
+
+  /** The control groups of its plan; none as long as stage0 writes at it. */
+  async #groups(uuid: string): Promise<string[]> {
+    try {
+      return podGroups(uuid, await readFile(join(await this.#options.place(uuid), 'plan', 'cgroups.top'), 'utf8'))
+    } catch (err) {
+      if (codeOf(err) === 'ENOENT') return []
+      throw err
     }
   }
 }
@@ -67,21 +94,6 @@ export class PodStopper {
 /** The plan says where they are; a path that is not the pod's own is not believed. */
 function podGroups(uuid: string, list: string): string[] {
   return list.split('\0').filter((d) => d.startsWith('/') && d.endsWith(`/holdfast/${uuid}`) && normalize(d) === d)
-}
-
-/** Waits until no process is left in the groups. `each` is told of those that are, at every look. */
-async function gone(
-  groups: readonly string[],
-  withinMs: number,
-  each: (pids: ReadonlySet<number>) => void,
-): Promise<boolean> {
-  for (let waited = 0; ; waited += LOOK_MS) {
-    const left = await processesIn(groups)
-    if (left.size === 0) return true
-    if (waited >= withinMs) return false
-    each(left)
-    await wait(LOOK_MS)
-  }
 }
 
 async function processesIn(groups: readonly string[]): Promise<Set<number>> {

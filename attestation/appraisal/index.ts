@@ -23,7 +23,7 @@ export {
 export { NodeStateError, type NodeStateErrorCode, parseNodeState, serialiseNodeState } from './node-state-text.ts'
 export { appraiseRequest, type RequestInput, ticketSubject } from './request.ts'
 export { type AppraisalResult, appraisalResult, REQUIRED_CLAIMS } from './result.ts'
-export { STANDINGS, type Standing, standingOf, tierFromText } from './standing.ts'
+export { reasonsAgainst, STANDINGS, type Standing, standingOf, tierFromText, worstFirst } from './standing.ts'
 export {
   markOverdue,
   type PendingTicket,

@@ -1,4 +1,5 @@
 import type { Tier } from '../results/index.ts'
+import type { Finding } from './finding.ts'
 
 /**
  * How a node stands, in one word, for people and for what acts on it.
@@ -34,4 +35,21 @@ export function standingOf(node: {
   if (node.admission === 'pending') return 'pending'
   if (node.tier === 'contraindicated') return 'failed'
   return node.silent ? 'stale' : OF_TIER[node.tier]
+}
+
+const GRAVITY: readonly Tier[] = ['contraindicated', 'warning', 'none']
+
+/** What is not good, worst first; what policy only observes is last. */
+export function worstFirst<F extends Pick<Finding, 'tier' | 'policy'>>(findings: readonly F[]): F[] {
+  const gravity = (f: F): number => (isObserved(f) ? GRAVITY.length : GRAVITY.indexOf(f.tier))
+  return findings.filter((f) => f.tier !== 'affirming').sort((a, b) => gravity(a) - gravity(b))
+}
+
+/** What speaks against a node, worst first. What policy only observes counts for nothing, so it is no reason. */
+export function reasonsAgainst<F extends Pick<Finding, 'tier' | 'policy'>>(findings: readonly F[]): F[] {
+  return worstFirst(findings).filter((f) => !isObserved(f))
+}
+
+function isObserved({ policy }: Pick<Finding, 'policy'>): boolean {
+  return policy?.mode === 'observe'
 }

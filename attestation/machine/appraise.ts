@@ -92,6 +92,7 @@ export function appraiseMachine(input: MachineInput): MachineAppraisal {
       ...(input.explained.length > 0 && { explained: input.explained }),
       ...(ima?.ima !== undefined && { ima: ima.ima }),
       ...(ima?.ahead !== undefined && { imaAhead: ima.ahead }),
+      ...(ima?.refuted === true && { imaRefuted: true as const }),
       ...(summary !== undefined && { summary }),
       ...(lastGood !== undefined && { lastGood }),
       good,
@@ -179,6 +180,7 @@ function imaOf(
   return imaStep({
     previous: kept?.ima,
     ahead: kept?.imaAhead,
+    refuted: kept?.imaRefuted ?? false,
     piece: pieces.find((p) => p.source === 'ima'),
     quoted: Object.keys(banks).length === 0 ? undefined : banks,
     pcr: value,

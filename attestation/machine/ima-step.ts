@@ -16,6 +16,8 @@ export interface ImaStepInput {
   /** Proved before, of the same TPM start and policy. */
   readonly previous: ImaState | undefined
   readonly ahead: ImaState | undefined
+  /** Whether the list was asked for from its beginning before, and did not replay then either. */
+  readonly refuted: boolean
   /** Undefined where the machine sent no list. */
   readonly piece: MachineLogPiece | undefined
   /** PCR 10 in every bank of the quote; undefined where it is not quoted. */
@@ -28,6 +30,8 @@ export interface ImaStepInput {
 export interface ImaStep {
   readonly ima?: ImaState
   readonly ahead?: ImaState
+  /** As in the input, for the next time. */
+  readonly refuted: boolean
   readonly seen: PolicyIma
   readonly findings: readonly Finding[]
   /** Whether the list has to be asked for at once: it comes in pieces. */
@@ -38,12 +42,12 @@ export interface ImaStep {
 export function imaStep(input: ImaStepInput): ImaStep {
   const { quoted, previous, piece } = input
   if (quoted === undefined)
-    return absent(previous, `PCR ${IMA_PCR} is not in the quote, so nothing that IMA measured is proved`)
+    return absent(input, previous, `PCR ${IMA_PCR} is not in the quote, so nothing that IMA measured is proved`)
   const known = input.ahead ?? previous
   const same = known !== undefined && banksOf(quoted).every((bank) => known.replay.banks[bank] !== undefined)
   const from = same ? known : imaStateStart(banksOf(quoted))
   if (piece === undefined && from.replay.entries === 0) {
-    return absent(undefined, 'there is no list of IMA: the kernel has none, or it was not sent')
+    return absent(input, undefined, 'there is no list of IMA: the kernel has none, or it was not sent')
   }
   const bytes =
     piece === undefined
@@ -57,10 +61,14 @@ export function imaStep(input: ImaStepInput): ImaStep {
     case 'proved':
       return proved(appraised.state, input)
     case 'open':
-      if (piece?.more === true) return inPieces(previous, appraised.state)
-      return refuted(previous, `no prefix of the list gives PCR ${IMA_PCR}`)
+      if (piece === undefined) return refuted(input, `PCR ${IMA_PCR} has changed, and no list of IMA was sent`)
+      if (!piece.more) return notProved(input, offset, `no prefix of the list gives PCR ${IMA_PCR}`)
+      // otherwise it would be asked for without end
+      if (bytes.length === 0)
+        return notProved(input, offset, `no entry ends within ${piece.bytes.length} bytes of the list`)
+      return inPieces(input, appraised.state)
     case 'refuted':
-      return refuted(previous, `${appraised.code}: ${appraised.why}`)
+      return notProved(input, offset, `${appraised.code}: ${appraised.why}`)
   }
 }
 
@@ -96,6 +104,7 @@ function proved(ima: ImaState, { pcr }: ImaStepInput): ImaStep {
       finding('ima.replay', 'affirming', 'executables', `${entries} entries replay to PCR ${IMA_PCR}${said}`),
       aggregateFinding(ima, pcr),
     ],
+    refuted: false,
     more: false,
   }
 }
@@ -124,31 +133,44 @@ function aggregateFinding(ima: ImaState, pcr: ImaStepInput['pcr']): Finding {
   }
 }
 
-function inPieces(previous: ImaState | undefined, ahead: ImaState): ImaStep {
+function inPieces({ previous, refuted }: ImaStepInput, ahead: ImaState): ImaStep {
   const message = `${ahead.replay.entries} entries received, more to come before a quote can prove them`
   return {
     ...(previous !== undefined && { ima: previous }),
-    ahead,
-    seen: { state: 'absent' },
-    findings: [finding('ima.replay', 'none', 'executables', message)],
-    more: true,
+    ...{ ahead, refuted, more: true },
+    ...untold(message),
   }
 }
 
-function refuted(previous: ImaState | undefined, why: string): ImaStep {
+/**
+ * A list that does not go on where it did may be that of a kernel that was started by kexec and is longer already than the old one was: before it is
+ * refuted it is asked for once from its beginning, from where the register stood.
+ */
+function notProved(input: ImaStepInput, offset: number, why: string): ImaStep {
+  const { previous } = input
+  if (input.refuted || previous === undefined || offset === 0) return refuted(input, why)
+  return {
+    ima: previous,
+    ahead: { ...previous, replay: imaReplayRestart(previous.replay) },
+    ...{ refuted: true, more: true },
+    ...untold(`the list does not go on from byte ${offset}: it is asked for from its beginning`),
+  }
+}
+
+function refuted({ previous, refuted: before, piece }: ImaStepInput, why: string): ImaStep {
   return {
     ...(previous !== undefined && { ima: previous }),
+    refuted: before || piece !== undefined,
     seen: { state: 'refuted', why },
     findings: [finding('ima.replay', 'contraindicated', 'executables', why)],
     more: false,
   }
 }
 
-function absent(previous: ImaState | undefined, why: string): ImaStep {
-  return {
-    ...(previous !== undefined && { ima: previous }),
-    seen: { state: 'absent' },
-    findings: [finding('ima.replay', 'none', 'executables', why)],
-    more: false,
-  }
+function absent({ refuted }: ImaStepInput, previous: ImaState | undefined, why: string): ImaStep {
+  return { ...(previous !== undefined && { ima: previous }), ...{ refuted, more: false }, ...untold(why) }
+}
+
+function untold(why: string): Pick<ImaStep, 'seen' | 'findings'> {
+  return { seen: { state: 'absent' }, findings: [finding('ima.replay', 'none', 'executables', why)] }
 }

@@ -27,6 +27,8 @@ export interface MachineState {
   readonly ima?: ImaState
   /** Entries of IMA's list behind the proof, while a long list comes in pieces. Never stored. */
   readonly imaAhead?: ImaState
+  /** IMA's list was asked for from its beginning, because it did not go on where it did, and has not been proved since. */
+  readonly imaRefuted?: true
   readonly summary?: BootSummary
   /** Of the last boot that was affirming throughout. */
   readonly lastGood?: BootSummary
@@ -48,6 +50,7 @@ const Stored = Type.Object({
   ima: Type.Optional(
     Type.Object({ replay: Type.Object({}), counts: Type.Object({}), failures: Type.Array(Type.Object({})) }),
   ),
+  imaRefuted: Type.Optional(Type.Literal(true)),
   summary: Type.Optional(Summary),
   lastGood: Type.Optional(Summary),
   good: Type.Boolean(),

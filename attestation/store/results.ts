@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { type Finding, reasonsAgainst } from '../appraisal/index.ts'
 import { blob } from './blob.ts'
 import { StoreError } from './errors.ts'
 import { recordStanding, type StandingReason } from './node-events.ts'
@@ -54,10 +55,10 @@ export async function recordVerdict(
   await recordStanding(tx, at, nodeId, reasonsOf(change), change.silent)
 }
 
-/** What spoke against the node; where nothing did, why it is trusted again needs no reason. */
+/** What spoke against the node, worst first; where nothing did, why it is trusted again needs no reason. */
 function reasonsOf(change: VerdictChange): StandingReason[] {
-  const findings: readonly { rule: string; tier: string; message: string }[] = JSON.parse(change.findings)
-  return findings.filter((f) => f.tier !== 'affirming').map(({ rule, message }) => ({ rule, message }))
+  const findings: readonly Finding[] = JSON.parse(change.findings)
+  return reasonsAgainst(findings).map(({ rule, message }) => ({ rule, message }))
 }
 
 /**

@@ -3,6 +3,7 @@ import {
   type Finding,
   type NodeState,
   pendingTicket,
+  reasonsAgainst,
   serialiseNodeState,
   ticketSubject,
   withTicket,
@@ -149,8 +150,7 @@ function decide(
     request,
   )
   if (!decision.allowed) {
-    const findings = appraisal.result.findings.filter((f) => f.tier !== 'affirming')
-    return denial('LAUNCH_DENIED', [...decision.reasons, ...sentences(findings)])
+    return denial('LAUNCH_DENIED', [...decision.reasons, ...sentences(appraisal.result.findings)])
   }
   const subject = ticketSubject(
     named,
@@ -166,7 +166,7 @@ function decide(
 }
 
 function sentences(findings: readonly Finding[]): string[] {
-  return findings.filter((f) => f.tier !== 'affirming').map((f) => `${f.rule}: ${f.message}`)
+  return reasonsAgainst(findings).map((f) => `${f.rule}: ${f.message}`)
 }
 
 function denial(code: string, reasons: readonly string[]): Denial {

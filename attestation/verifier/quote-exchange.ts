@@ -2,11 +2,12 @@ import type { Logger } from 'pino'
 import {
   EAR_SUBMOD,
   earClaims,
-  type Finding,
   type NodeState,
+  reasonsAgainst,
   serialiseNodeState,
   signEar,
   wantedLog,
+  worstFirst,
 } from '../appraisal/index.ts'
 import type { Labels } from '../appraisal-policy/index.ts'
 import { serialiseMachineState, wantedMachineLogs } from '../machine/index.ts'
@@ -31,17 +32,23 @@ import { NonceTable } from './nonces.ts'
 import type { VerifierService } from './service.ts'
 
 /** Where a policy does not say: enough that nodes which came at once do not stay together. */
-const DEFAULT_JITTER_PERCENT = 10
+export const DEFAULT_JITTER_PERCENT = 10
+
+/** An answer to a question of before the policy was replaced is judged by the old one for this long: it was under way. */
+const REPLACED_GRACE_MS = 10_000
 
 /** Challenge and answer: the quotes of one admitted node on one connection, and what they lead to. */
 export class QuoteExchange {
   readonly context: NodeContext
   readonly #registers: Pick<Hello, 'pcr' | 'banks'>
-  /** Of the challenge that was sent last: what answers are held against. */
+  /** Of the challenge that was sent last. */
   #choice: RegisterChoice
+  /** performance.now() of when it took another one's place. */
+  #chosenAtMs = 0
   readonly #connection: Connection
   readonly #service: VerifierService
-  readonly #nonces: NonceTable
+  /** Each with what it was given for: a quote is held against what it was asked by. */
+  readonly #nonces: NonceTable<RegisterChoice>
   readonly #log: Logger
 
   /** @param registers where the node's launch log is, and which banks its TPM has */
@@ -70,15 +77,16 @@ export class QuoteExchange {
     }
   }
 
-  /** Labels decide which policy is the node's; one that becomes another's has to be judged anew. */
+  /** Labels decide which policy is the node's. */
   relabel(labels: Labels): void {
     this.context.labels = labels
-    this.judgeAnew()
   }
 
-  /** Another policy has to see the node's logs before it can say anything. */
-  judgeAnew(): void {
-    if (this.#choose().policy?.revision !== this.#choice.policy?.revision) this.challenge('periodic')
+  /** Another policy has to see the node's logs before it can say anything. @returns whether it is another */
+  judgeAnew(): boolean {
+    const another = !sameTerms(this.#choose(), this.#choice)
+    if (another) this.challenge('periodic')
+    return another
   }
 
   #choose(): RegisterChoice {
@@ -89,11 +97,15 @@ export class QuoteExchange {
 
   /** Asks for a quote over a new nonce. */
   challenge(purpose: 'session' | 'periodic'): void {
-    this.#choice = this.#choose()
+    const choice = this.#choose()
+    if (!sameTerms(choice, this.#choice)) {
+      this.#choice = choice
+      this.#chosenAtMs = performance.now()
+    }
     this.#connection.send({
       t: 'challenge',
       purpose,
-      nonce: this.#nonces.issue(),
+      nonce: this.#nonces.issue(this.#choice),
       selection: selectionToWire(this.#choice.selection),
       log: wantedLog(this.context.state),
       machineLogs: wantedMachineLogs(this.context.machine, this.#choice.policy),
@@ -119,7 +131,8 @@ export class QuoteExchange {
         proven ? 'a session quote was given already' : 'a connection begins with a session quote',
       )
     }
-    if (!this.#nonces.redeem(body.nonce)) {
+    const choice = this.#nonces.redeem(body.nonce)
+    if (choice === undefined || !this.#isUnderWay(choice)) {
       throw new SessionError(
         'NONCE_UNKNOWN',
         'the quote answers no challenge of this connection, or one that was used or is too old',
@@ -129,7 +142,7 @@ export class QuoteExchange {
     if (body.t === 'launch' && !context.launchRate.take(performance.now())) {
       this.#log.warn({ code: 'LAUNCH_TOO_MANY' }, 'launch denied')
       const reasons = ['the node asks for more launches than limits.launchesPerSecond']
-      const next = { nonce: this.#nonces.issue(), ...this.#wantedLogs(context.state) }
+      const next = { nonce: this.#nonces.issue(choice), ...this.#wantedLogs(context.state) }
       this.#connection.send({ t: 'denied', id: body.id, code: 'LAUNCH_TOO_MANY', reasons, ...next })
       return
     }
@@ -137,21 +150,22 @@ export class QuoteExchange {
       const binding = { verifierId: this.#service.identity.verifierId, exporter: this.#connection.exporter }
       let verified: Awaited<ReturnType<typeof verifyEvidence>>
       try {
-        verified = await verifyEvidence(quoted, body, context, this.#choice, binding)
+        verified = await verifyEvidence(quoted, body, context, choice, binding)
       } catch (err) {
         // Not a word about the node: anybody can send a quote that does not verify in its name.
         throw err instanceof AttestError ? SessionError.from(err) : err
       }
       const { identity, config } = this.#service
-      const terms = { config, verifierId: identity.verifierIdHex, choice: this.#choice, now: this.#service.now() }
+      const terms = { config, verifierId: identity.verifierIdHex, choice, now: this.#service.now() }
       const appraisal = appraiseNode(context, verified.quote, verified.evidence, quoted.machineLogs, terms)
       const evidence = evidenceItem(frame, this.#connection.exporter)
       try {
-        if (body.t === 'launch') await this.#launch(body, appraisal, evidence)
-        else await this.#evidence(body, appraisal, evidence)
+        if (body.t === 'launch') await this.#launch(body, appraisal, evidence, choice)
+        else await this.#evidence(body, appraisal, evidence, choice)
       } catch (err) {
         throw err instanceof StoreError && err.code === 'STORE_CONFLICT' ? this.#overtaken(err) : err
       }
+      if (appraisal.more) return // what has not come to its end says nothing, so the node is silent still
       context.lastEvidenceMs = performance.now()
       context.lastEvidenceAt = terms.now.getTime()
     })
@@ -161,6 +175,7 @@ export class QuoteExchange {
     body: Extract<QuotedBody, { t: 'evidence' }>,
     appraisal: NodeAppraisal,
     evidence: ReturnType<typeof evidenceItem>,
+    choice: RegisterChoice,
   ): Promise<void> {
     const { context } = this
     const { store, identity, config } = this.#service
@@ -181,35 +196,35 @@ export class QuoteExchange {
       issuedAt: this.#service.now(),
       validForS: Math.ceil(config.attestation.silentAfterMs / 1000),
       verifier: this.#service.build,
-      policyIds: [this.#policyId()],
+      policyIds: [policyId(choice)],
     })
     this.#connection.send({
       t: 'result',
       tier: appraisal.result.tier,
       result: await signEar(ear, identity.ticketKey.privateKey),
       findings: appraisal.result.findings.slice(0, 256).map(({ rule, tier, message }) => ({ rule, tier, message })),
-      nonce: this.#nonces.issue(),
+      nonce: this.#nonces.issue(choice),
       ...this.#wantedLogs(context.state),
     })
-    this.#stopPods(appraisal)
+    this.#stopPods(appraisal, choice)
     // a long log comes in pieces: ask for the next one now
     if (appraisal.more) this.challenge('periodic')
   }
 
   /** A node that has failed gets no tickets; what runs on it already is ended where its policy says so. */
-  #stopPods({ result }: NodeAppraisal): void {
-    if (result.tier !== 'contraindicated' || this.#choice.policy?.podsOnFailure !== 'stop') return
-    const cause = result.findings.find((f) => f.tier === 'contraindicated')
+  #stopPods({ result }: NodeAppraisal, choice: RegisterChoice): void {
+    // by a policy that was replaced nothing is ended: the one that holds is about to be asked
+    if (result.tier !== 'contraindicated' || choice !== this.#choice || choice.policy?.podsOnFailure !== 'stop') return
+    const [cause] = reasonsAgainst(result.findings)
     const reason = `${cause?.rule ?? 'appraisal'}: ${cause?.message ?? 'the node has failed'}`
     this.#connection.send({ t: 'stop-pods', reason: reason.slice(0, 2048).toWellFormed() })
   }
 
-  #policyId(): string {
-    const { policy } = this.#choice
-    return policy === undefined ? `${EAR_SUBMOD}/1` : `${policy.name}@sha256:${policy.revision}`
+  #isUnderWay(choice: RegisterChoice): boolean {
+    return choice === this.#choice || performance.now() - this.#chosenAtMs < REPLACED_GRACE_MS
   }
 
-  /** From where the node's logs are wanted next: part of every answer. */
+  /** From where the node's logs are wanted next, by the policy that holds: part of every answer. */
   #wantedLogs(state: NodeState | undefined) {
     return {
       logOffset: wantedLog(state).offset,
@@ -221,6 +236,7 @@ export class QuoteExchange {
     body: Extract<QuotedBody, { t: 'launch' }>,
     appraisal: NodeAppraisal,
     evidence: ReturnType<typeof evidenceItem>,
+    choice: RegisterChoice,
   ): Promise<void> {
     const { context } = this
     const node = await this.#service.store.node(context.nodeId)
@@ -237,7 +253,7 @@ export class QuoteExchange {
     }
     const { answer, state, podUuid } = await authoriseLaunch(input, this.#service)
     this.#keep(appraisal, state, change)
-    const next = { id: body.id, nonce: this.#nonces.issue(), ...this.#wantedLogs(state) }
+    const next = { id: body.id, nonce: this.#nonces.issue(choice), ...this.#wantedLogs(state) }
     if (answer.outcome === 'allowed') {
       const { jti, policy } = answer.claims
       this.#log.info({ podUuid, ticketId: jti, allowedBy: policy.allowedBy }, 'launch allowed')
@@ -246,21 +262,21 @@ export class QuoteExchange {
       this.#log.info({ podUuid, code: answer.code, reasons: answer.reasons }, 'launch denied')
       this.#connection.send({ t: 'denied', code: answer.code, reasons: [...answer.reasons], ...next })
     }
-    this.#stopPods(appraisal)
+    this.#stopPods(appraisal, choice)
   }
 
   /** After the commit: memory follows the store. */
   #keep(appraisal: NodeAppraisal, state: NodeAppraisal['state'], change: VerdictChange | undefined): void {
     this.context.state = state
     this.context.machine = appraisal.machine
-    this.context.tier = appraisal.result.tier
-    this.context.silent = false
     for (const { ticket, end, reason } of appraisal.ended) {
       this.#log.info({ ticketId: ticket.id, podUuid: ticket.uuid, end, reason }, 'ticket ended')
     }
     if (change === undefined) return
+    this.context.tier = appraisal.result.tier
+    this.context.silent = false
     const level = change.tier === 'affirming' ? 'info' : 'warn'
-    const findings = appraisal.result.findings.filter((f) => f.tier !== 'affirming')
+    const findings = reasonsAgainst(appraisal.result.findings)
     this.#log[level]({ tier: change.tier, findings, quarantine: change.quarantine }, 'verdict changed')
   }
 
@@ -282,15 +298,27 @@ export function machineRecord(
   return { machine: text, keepEvidence: boot !== context.machine?.boot?.state.wanted.firmware?.offset }
 }
 
-/** What is worth a line of history: another tier, the beginning of a quarantine, the end of silence. */
+function sameTerms(a: RegisterChoice, b: RegisterChoice): boolean {
+  return a.policy?.revision === b.policy?.revision && a.unmeant === b.unmeant
+}
+
+function policyId({ policy }: RegisterChoice): string {
+  return policy === undefined ? `${EAR_SUBMOD}/1` : `${policy.name}@sha256:${policy.revision}`
+}
+
+/**
+ * What is worth a line of history: another tier, the beginning of a quarantine, the end of silence. While a log comes in pieces there is nothing to
+ * say yet, and what was said before stands until the node counts as silent.
+ */
 function verdictChange(context: NodeContext, appraisal: NodeAppraisal): VerdictChange | undefined {
   const { tier, findings } = appraisal.result
   const { quarantine } = appraisal.state
+  if (appraisal.more && tier !== 'contraindicated') return undefined
   const entered = quarantine !== undefined && context.state?.quarantine === undefined
   if (tier === context.tier && !entered && !context.silent) return undefined
   return {
     tier,
-    findings: JSON.stringify(findings.filter((f: Finding) => f.tier !== 'affirming')),
+    findings: JSON.stringify(worstFirst(findings)),
     ...(entered && { quarantine: `${quarantine.rule}: ${quarantine.reason}` }),
   }
 }

@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import pino, { type Logger } from 'pino'
-import type { AppraisalPolicySet } from '../appraisal-policy/index.ts'
+import type { AppraisalPolicy, AppraisalPolicySet } from '../appraisal-policy/index.ts'
 import { codeOf, messageOf } from '../base/index.ts'
 import { loadLaunchPolicies } from '../launch-policy/index.ts'
 import { openStore } from '../store/index.ts'
 import { loadAppraisalPolicies } from './appraisal-policies.ts'
-import type { VerifierConfig } from './config/index.ts'
+import { type VerifierConfig, VerifierError } from './config/index.ts'
 import { loadIdentity, type TrustFile } from './identity.ts'
 import { Listener } from './listener.ts'
+import { DEFAULT_JITTER_PERCENT } from './quote-exchange.ts'
 import { readRootStore } from './roots/index.ts'
 import { VerifierService } from './service.ts'
 import { Session } from './session.ts'
@@ -54,7 +55,7 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
     const keep = async (set: typeof policies): Promise<void> =>
       await store.saveEvidence({ sha256: set.revision, kind: 'policy-set', bytes: set.canonical })
     const keepAppraisal = async (set: AppraisalPolicySet | undefined): Promise<void> => {
-      for (const { revision, canonical } of set === undefined ? [] : [...set.selecting, set.fallback ?? []].flat()) {
+      for (const { revision, canonical } of set === undefined ? [] : policiesOf(set)) {
         await store.saveEvidence({ sha256: revision, kind: 'appraisal-policy', bytes: canonical })
       }
     }
@@ -146,8 +147,25 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
   }
 }
 
-function readAppraisal({ appraisalPolicies }: VerifierConfig): AppraisalPolicySet | undefined {
-  return appraisalPolicies === undefined ? undefined : loadAppraisalPolicies(appraisalPolicies)
+function readAppraisal({ appraisalPolicies, attestation }: VerifierConfig): AppraisalPolicySet | undefined {
+  if (appraisalPolicies === undefined) return undefined
+  const set = loadAppraisalPolicies(appraisalPolicies)
+  for (const policy of policiesOf(set)) checkInterval(policy, attestation)
+  return set
+}
+
+function policiesOf(set: AppraisalPolicySet): AppraisalPolicy[] {
+  return [...set.selecting, ...(set.fallback === undefined ? [] : [set.fallback])]
+}
+
+/** A node that may take longer between two quotes than silence may last would be stale again and again. */
+function checkInterval({ name, attestation }: AppraisalPolicy, { silentAfterMs }: VerifierConfig['attestation']): void {
+  const { intervalMs, jitterPercent = DEFAULT_JITTER_PERCENT } = attestation
+  if (intervalMs === undefined || intervalMs * (1 + jitterPercent / 100) < silentAfterMs) return
+  const message =
+    `appraisal policy ${name}: ${intervalMs / 1000} s and ${jitterPercent} % between quotes is not within ` +
+    `attestation.silentAfterSeconds of the verifier, ${silentAfterMs / 1000}; its nodes would be stale: shorten the one or raise the other`
+  throw new VerifierError('VERIFIER_CONFIG_INVALID', message)
 }
 
 /** Runs until SIGTERM or SIGINT; SIGHUP reloads. Resolves when everything has ended. */

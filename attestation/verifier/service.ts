@@ -165,7 +165,10 @@ export class VerifierService {
   context(known: KnownNode): NodeContext {
     const { node, ak } = known
     const had = this.#contexts.get(node.nodeId)
-    if (had?.generation === node.generation) return had
+    if (had?.generation === node.generation) {
+      had.labels = node.labels // nobody looked while it was not connected
+      return had
+    }
     const context = this.#newContext(node, ak)
     this.#contexts.set(node.nodeId, context)
     return context

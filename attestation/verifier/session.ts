@@ -113,7 +113,10 @@ export class Session implements ConnectionHandler, LiveSession {
     if (phase.name !== 'pending' && phase.name !== 'attesting') return
     const nodeId = this.nodeId ?? ''
     const node = await this.#service.store.node(nodeId)
-    if (phase.name === 'attesting' && node !== undefined) phase.exchange.relabel(node.labels)
+    if (phase.name === 'attesting' && node !== undefined) {
+      phase.exchange.relabel(node.labels)
+      this.judgeAnew()
+    }
     const was = phase.name === 'pending' ? phase.known.node.generation : phase.exchange.context.generation
     if (node === undefined || node.generation === was || this.#phase !== phase) return
     if (node.admission === 'refused') {
@@ -199,11 +202,13 @@ export class Session implements ConnectionHandler, LiveSession {
     this.#phase = { ...phase, proven: true }
     this.#service.loggedIn(this, exchange.context)
     this.#startPeriod(exchange)
+    this.judgeAnew() // policies and labels may have changed meanwhile
   }
 
   /** The next challenge after the policy's interval, give or take its jitter: a fleet that came at once need not stay together. */
   #startPeriod(exchange: QuoteExchange): void {
     const { intervalMs, jitterPercent } = exchange.period()
+    clearTimeout(this.#period)
     const spread = ((2 * Math.random() - 1) * jitterPercent) / 100
     this.#period = setTimeout(
       () => {
@@ -214,10 +219,10 @@ export class Session implements ConnectionHandler, LiveSession {
     )
   }
 
-  /** The policies were replaced: the node has to be judged by what holds now. */
+  /** Policies or labels were replaced: the node has to be judged by what holds now, and as often as that says. */
   judgeAnew(): void {
     const phase = this.#phase
-    if (phase.name === 'attesting' && phase.proven) phase.exchange.judgeAnew()
+    if (phase.name === 'attesting' && phase.proven && phase.exchange.judgeAnew()) this.#startPeriod(phase.exchange)
   }
 
   #expect(timeoutMs: number, what: string): void {

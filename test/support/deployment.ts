@@ -25,6 +25,8 @@ export interface DeploymentOptions {
   readonly withoutRoots?: boolean
   /** Launches are made with the help of a stage0 server, which start() starts. */
   readonly stage0?: boolean
+  /** What firmware measures at each start of the TPM; default is a separator in each of PCR 0 to 7. */
+  readonly firmware?: (tpm: Swtpm) => Promise<void>
 }
 
 /** Every pod of a node that proved itself. */
@@ -43,6 +45,8 @@ export class Deployment {
   readonly verifierPort: number
   /** What the agent is started with: the TPM itself, unless a test puts something before it. */
   agentTcti: string
+  /** Where the agent connects to: the verifier itself, unless a test puts something before it. */
+  agentPort: number
   mode: 'enforce' | 'audit' | 'off'
   /** Lines of agent.yaml beside what is written here anyway; for the next start of the agent. */
   agentSettings = ''
@@ -59,6 +63,7 @@ export class Deployment {
     this.verifierPort = verifierPort
     this.#options = options
     this.agentTcti = tpm.tcti
+    this.agentPort = verifierPort
     this.mode = options.mode ?? 'enforce'
     this.agentTrust = this.trustFile
   }
@@ -104,6 +109,7 @@ export class Deployment {
 
   /** What firmware does before the operating system: a software TPM has none, and an empty PCR 0 to 7 is a finding. */
   async measureFirmware(): Promise<void> {
+    if (this.#options.firmware !== undefined) return await this.#options.firmware(this.tpm)
     const banks = this.#options.tpm?.banks ?? ['sha256']
     const separator = Buffer.alloc(4)
     const digests = banks.map((bank) => `${bank}=${createHash(bank).update(separator).digest('hex')}`).join(',')
@@ -289,7 +295,7 @@ mode: ${this.mode}
 dataDirectory: ${this.dataDirectory}
 runDirectory: ${join(this.directory, 'run')}
 verifier:
-  url: wss://127.0.0.1:${this.verifierPort}/v1/agent
+  url: wss://127.0.0.1:${this.agentPort}/v1/agent
   trust: ${this.agentTrust}
 ${token ? `enrolmentTokenFile: ${join(this.directory, 'enrolment-token')}\n` : ''}${this.agentSettings}`,
     )

@@ -361,33 +361,33 @@ describe('the clockwork', () => {
 
 describe('the nonces of a connection', () => {
   let now = 0
-  const table = () => new NonceTable(random, () => now)
+  const table = () => new NonceTable<'asked'>(random, () => now)
 
   it('are good once', () => {
     const nonces = table()
-    const nonce = nonces.issue()
-    assert.equal(nonces.redeem(nonce), true)
-    assert.equal(nonces.redeem(nonce), false)
+    const nonce = nonces.issue('asked')
+    assert.equal(nonces.redeem(nonce), 'asked')
+    assert.equal(nonces.redeem(nonce), undefined)
   })
 
   it('are not good after their time', () => {
     const nonces = table()
-    const nonce = nonces.issue()
+    const nonce = nonces.issue('asked')
     now += NONCE_LIFETIME_MS
-    assert.equal(nonces.redeem(nonce), false)
+    assert.equal(nonces.redeem(nonce), undefined)
   })
 
   it('are bounded: a new one pushes the oldest out', () => {
     const nonces = table()
-    const issued = Array.from({ length: 5 }, () => nonces.issue())
+    const issued = Array.from({ length: 5 }, () => nonces.issue('asked'))
     assert.deepEqual(
       issued.map((n) => nonces.redeem(n)),
-      [false, true, true, true, true],
+      [undefined, 'asked', 'asked', 'asked', 'asked'],
     )
   })
 
   it('of another connection are unknown', () => {
-    assert.equal(table().redeem(table().issue()), false)
-    assert.equal(table().redeem(fromHex('00')), false)
+    assert.equal(table().redeem(table().issue('asked')), undefined)
+    assert.equal(table().redeem(fromHex('00')), undefined)
   })
 })
