@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import { codeOf, fromHex, messageOf, UsageError } from '../base/index.ts'
+import { codeOf, fromHex, messageOf } from '../base/index.ts'
 import { checkEkCertificate, decodeCertificate } from '../endorsement/index.ts'
 import { decodeEvidenceFile } from '../evidence-file/index.ts'
 import { judgeQuote } from '../evidence-report/index.ts'
@@ -44,14 +44,11 @@ export interface Untried {
   readonly why: string
 }
 
-/** @throws UsageError for a file that cannot be read, or whose quote proves nothing; EvidenceFileError for one that is no evidence */
+/** @throws UsageError for a file that cannot be read; EvidenceFileError, AkError, AttestError for one that proves nothing */
 export function readEvidence(path: string): TriedQuote {
   const file = decodeEvidenceFile(readEvidenceBytes(path))
-  const { quote, findings } = judgeQuote(file)
-  if (quote === undefined) {
-    const why = findings.find((f) => f.tier === 'contraindicated')?.message
-    throw new UsageError(`evidence ${path} proves nothing: ${why}`)
-  }
+  const { quote, refusal } = judgeQuote(file)
+  if (quote === undefined) throw refusal ?? new TypeError('a quote that is refused comes with why')
   const { launch } = file.logs
   const manufacturer = manufacturerOf(file.ekCertificate)
   return {

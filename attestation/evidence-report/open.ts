@@ -120,6 +120,7 @@ function isMeasureLog(bytes: Uint8Array): boolean {
 /** A log of the TPM 1.2 form has no mark of its own, so its reader is asked. */
 function isFirmwareLog(bytes: Uint8Array): boolean {
   if (bytes.length < FIRST_DATA || viewOf(bytes).getUint32(0, true) > 23) return false
+  if (bytes.subarray(0, FIRST_DATA).every((byte) => byte === 0)) return false // an empty file of some size
   try {
     readFirmwareLog(bytes)
     return true

@@ -1,5 +1,5 @@
 import { type Finding, finding } from '../appraisal/index.ts'
-import { equalBytes, toHex } from '../base/index.ts'
+import { CodedError, equalBytes, toHex } from '../base/index.ts'
 import type { EvidenceFile } from '../evidence-file/index.ts'
 import { collectionBinding, ProtocolError, pcrValuesFromWire } from '../protocol/index.ts'
 import {
@@ -24,6 +24,8 @@ import {
 export interface JudgedQuote {
   readonly findings: readonly Finding[]
   readonly quote?: VerifiedQuote
+  /** Why there is none: the first rule that does not hold, for whoever wants no list. */
+  readonly refusal?: CodedError
   /** `nonce`: extraData is the nonce itself, as other tools ask for; `binding`: it is Holdfast's digest of it. */
   readonly challenge?: 'nonce' | 'binding'
 }
@@ -60,14 +62,21 @@ const RULES: readonly { readonly rule: string; readonly holds: string; readonly 
  */
 export function judgeQuote(file: EvidenceFile, nonce?: Uint8Array): JudgedQuote {
   const ak = attestationKey(file)
-  if (!('key' in ak)) return { findings: [ak, ...notLookedAt(0)] }
+  if (ak instanceof CodedError) return { findings: [refusal('quote.ak', ak), ...notLookedAt(0)], refusal: ak }
   const good = finding('quote.ak', 'affirming', 'instance-identity', akText(ak))
   const parts = readParts(file)
-  if (!('values' in parts))
-    return { findings: [good, parts, ...notLookedAt(0).filter(({ rule }) => rule !== parts.rule)] }
+  if ('error' in parts) {
+    const others = notLookedAt(0).filter(({ rule }) => rule !== parts.rule)
+    return { findings: [good, refusal(parts.rule, parts.error), ...others], refusal: parts.error }
+  }
   const challenge = challengeOf(parts.claimed.extraData, nonce ?? file.nonce)
-  const { quote, findings } = runRules(file, ak, parts, challenge.expected)
-  if (quote === undefined) return { findings: [good, ...findings.map((f) => withNonce(f, nonce))] }
+  const { quote, findings, refusal: first } = runRules(file, ak, parts, challenge.expected)
+  if (quote === undefined) {
+    return {
+      findings: [good, ...findings.map((f) => withNonce(f, nonce))],
+      ...(first !== undefined && { refusal: first }),
+    }
+  }
   return {
     findings: [good, ...findings.map((f) => withNonce(f, nonce)), ...oddities(quote)],
     quote,
@@ -82,12 +91,12 @@ function withNonce(found: Finding, nonce: Uint8Array | undefined): Finding {
   return { ...found, message: `it answers ${whose}` }
 }
 
-function attestationKey(file: EvidenceFile): VerifiedAk | Finding {
+function attestationKey(file: EvidenceFile): VerifiedAk | AkError {
   try {
     return verifyAkPublic(file.akPublic, {})
   } catch (err) {
-    if (!(err instanceof AkError)) throw err
-    return finding('quote.ak', 'contraindicated', 'instance-identity', `${err.message} (${err.code})`)
+    if (err instanceof AkError) return err
+    throw err
   }
 }
 
@@ -102,17 +111,15 @@ interface Parts {
   readonly parent: QualifiedParent
 }
 
-function readParts(file: EvidenceFile): Parts | Finding {
+function readParts(file: EvidenceFile): Parts | { readonly rule: string; readonly error: CodedError } {
   try {
     const parent = { qualifiedName: qualifiedName({ hierarchy: TPM_RH_ENDORSEMENT }, objectName(file.ekPublic)) }
     return { claimed: claimedQuote(file), values: pcrValuesFromWire(file.pcrs), parent }
-  } catch (err) {
-    if (err instanceof WireError) {
-      return finding('quote.signer', 'contraindicated', 'instance-identity', `the EK is no public area: ${err.message}`)
-    }
-    if (err instanceof ProtocolError) return refusal('quote.values', `${err.message} (${err.code})`)
-    if (err instanceof AttestError) return refusal('quote.form', `${err.message} (${err.code})`)
-    throw err
+  } catch (error) {
+    if (error instanceof WireError) return { rule: 'quote.signer', error } // the EK is no public area
+    if (error instanceof ProtocolError) return { rule: 'quote.values', error }
+    if (error instanceof AttestError) return { rule: 'quote.form', error }
+    throw error
   }
 }
 
@@ -137,8 +144,8 @@ function runRules(
   ak: VerifiedAk,
   { claimed, values, parent }: Parts,
   challenge: Uint8Array,
-): { findings: readonly Finding[]; quote?: VerifiedQuote } {
-  const failed = new Map<string, string>()
+): Omit<JudgedQuote, 'challenge'> {
+  const failed = new Map<string, AttestError>()
   for (;;) {
     try {
       const quote = verifyQuote({
@@ -152,20 +159,23 @@ function runRules(
         claimedValues: values,
       })
       const findings = ruleFindings(failed, RULES.length, claimed)
-      return failed.size === 0 ? { findings, quote } : { findings }
+      const [first] = failed.values()
+      return first === undefined ? { findings, quote } : { findings, refusal: first }
     } catch (err) {
       if (!(err instanceof AttestError)) throw err
       const at = RULES.findIndex(({ codes }) => codes.test(err.code))
       const rule = RULES[at]?.rule ?? 'quote.form'
       const again = !failed.has(rule) && (rule === 'quote.challenge' || rule === 'quote.signer')
-      failed.set(rule, `${err.message} (${err.code})`)
-      if (!again || claimed.extraData.length === 0) return { findings: ruleFindings(failed, at, claimed) }
+      failed.set(rule, err)
+      const [first = err] = failed.values()
+      if (!again || claimed.extraData.length === 0)
+        return { findings: ruleFindings(failed, at, claimed), refusal: first }
     }
   }
 }
 
 /** @param end position of the first rule that could not be looked at any more */
-function ruleFindings(failed: ReadonlyMap<string, string>, end: number, claimed: ClaimedQuote): Finding[] {
+function ruleFindings(failed: ReadonlyMap<string, AttestError>, end: number, claimed: ClaimedQuote): Finding[] {
   const looked = RULES.slice(0, end + 1).map(({ rule, holds }) => {
     const why = failed.get(rule)
     if (why !== undefined) return refusal(rule, why)
@@ -181,8 +191,8 @@ function notLookedAt(from: number): Finding[] {
   )
 }
 
-function refusal(rule: string, message: string): Finding {
-  return finding(rule, 'contraindicated', 'instance-identity', message)
+function refusal(rule: string, { message, code }: CodedError): Finding {
+  return finding(rule, 'contraindicated', 'instance-identity', `${message} (${code})`)
 }
 
 /** As a verifier weighs them. */
