@@ -1,10 +1,10 @@
 export { aesCfbDecrypt, aesCfbEncrypt } from './aes-cfb.ts'
 export { type CertificateSignatureScheme, verifyCertificateSignature } from './certificate-signature.ts'
-export { type BinaryText, binaryText, type DigestBuffer, digestBuffer, digestInto } from './digest-into.ts'
 export { type FileHash, type FileKey, importFileKey, verifyDigestSignature } from './digest-signature.ts'
 export { type EcPoint, ecdhEphemeral, ecdhStatic, ecPoint } from './ecdh.ts'
+export { type ExtendChain, extendChain } from './extend-chain.ts'
 export { digest, type HashAlgorithm, hashSize, hmac } from './hash.ts'
-export { bytesText, digestText, type ExtendChain, extendChain } from './one-shot.ts'
+export { bytesText, type DigestBuffer, digestBuffer, digestInto, digestText } from './one-shot.ts'
 export {
   coordinateBytes,
   type EcCurve,

@@ -1,13 +1,20 @@
-import { hash } from 'node:crypto'
-import { type HashAlgorithm, hashSize } from './hash.ts'
+import * as crypto from 'node:crypto'
+import type { HashAlgorithm } from './hash.ts'
 
-// Asking Node for a digest as bytes allocates an ArrayBuffer, which costs more than the hash of a short message. As a binary string (one
-// character for each byte) it costs half, and it compares with `===`. The input is always bytes: text would be hashed as UTF-8.
+// Asking Node for a digest as bytes allocates an ArrayBuffer, which costs more than the hash of a short message. As a
+// binary string (one character for each byte, `binary` in Node's types and `latin1` elsewhere) it costs half, and it
+// compares with `===`. The input is always bytes: text would be hashed as UTF-8.
+
+type OneShot = (alg: HashAlgorithm, bytes: Uint8Array) => string
+
+/** crypto.hash() is still a release candidate in Node 20: where it is missing, the usual form does, only slower. */
+function chooseOneShot({ hash, createHash }: typeof crypto): OneShot {
+  if (typeof hash !== 'function') return (alg, bytes) => createHash(alg).update(bytes).digest('binary')
+  return (alg, bytes) => hash(alg, bytes, 'binary')
+}
 
 /** Digest as a binary string, for comparing with `bytesText`. */
-export function digestText(alg: HashAlgorithm, bytes: Uint8Array): string {
-  return hash(alg, bytes, 'binary')
-}
+export const digestText: OneShot = chooseOneShot(crypto)
 
 /** The bytes, or those from `from` to before `to`, as a binary string. */
 export function bytesText(bytes: Uint8Array, from = 0, to = bytes.length): string {
@@ -19,51 +26,15 @@ const { latin1Slice } = Buffer.prototype as unknown as {
   latin1Slice: (this: Uint8Array, from: number, to: number) => string
 }
 
-/** One register of one bank, extended in place. */
-export interface ExtendChain {
-  /**
-   * H(value ‖ digest). Source: TPM 2.0 Part 3 r1.59 §22.2.
-   * @returns the new value as a binary string
-   * @throws RangeError for a digest that is not of the bank's length
-   */
-  extend(digest: Uint8Array): string
-  /** A copy of the value. */
-  value(): Uint8Array
+/** Bytes that digestInto() can write into; a plain Uint8Array cannot take a binary string. */
+export type DigestBuffer = Buffer
+
+/** Zeroed bytes for digestInto(). */
+export function digestBuffer(sizeBytes: number): DigestBuffer {
+  return Buffer.alloc(sizeBytes)
 }
 
-/** @throws RangeError for a start that is not of the bank's length */
-export function extendChain(alg: HashAlgorithm, start: Uint8Array): ExtendChain {
-  return new Chain(alg, start)
-}
-
-/** A class, as a closure for each of a boot's many registers costs more than the extends of most. */
-class Chain implements ExtendChain {
-  readonly #alg: HashAlgorithm
-  readonly #size: number
-  /** Value, then digest. */
-  readonly #state: Buffer
-
-  constructor(alg: HashAlgorithm, start: Uint8Array) {
-    this.#alg = alg
-    this.#size = hashSize(alg)
-    if (start.length !== this.#size) throw wrongSize(alg, start)
-    this.#state = Buffer.allocUnsafe(2 * this.#size) // filled before it is read
-    this.#state.set(start)
-  }
-
-  extend(digest: Uint8Array): string {
-    if (digest.length !== this.#size) throw wrongSize(this.#alg, digest)
-    this.#state.set(digest, this.#size)
-    const value = hash(this.#alg, this.#state, 'binary')
-    this.#state.write(value, 0, this.#size, 'latin1')
-    return value
-  }
-
-  value(): Uint8Array {
-    return new Uint8Array(this.#state.subarray(0, this.#size))
-  }
-}
-
-function wrongSize(alg: HashAlgorithm, bytes: Uint8Array): RangeError {
-  return new RangeError(`${bytes.length} bytes where a ${alg} value has ${hashSize(alg)}`)
+/** Writes the digest of `input` into `output`: two to three times as fast as digest(). `input` may be `output`. */
+export function digestInto(alg: HashAlgorithm, input: Uint8Array, output: DigestBuffer, at: number): void {
+  output.write(digestText(alg, input), at, 'latin1')
 }

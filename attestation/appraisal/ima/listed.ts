@@ -1,3 +1,4 @@
+import { bytesText } from '../../crypto/index.ts'
 import type { ImaCursor } from '../../event-log/index.ts'
 import { type DigestsByName, isAccepted } from './policy.ts'
 
@@ -23,13 +24,13 @@ export function isListedFile(c: ImaCursor, files: DigestsByName): boolean {
   if (isSigned ? pathEnd + 4 > c.end || pathEnd + 4 + view.getUint32(pathEnd, true) !== c.end : pathEnd !== c.end) {
     return false
   }
-  const accepted = files.get(c.text(pathAt, bytes[pathEnd - 1] === 0 ? pathEnd - 1 : pathEnd))
+  const accepted = files.get(bytesText(bytes, pathAt, bytes[pathEnd - 1] === 0 ? pathEnd - 1 : pathEnd))
   if (accepted === undefined) return false
   let at = digestAt
   while (at < digestEnd && bytes[at] !== 0) at++
-  return at > digestAt && bytes[at - 1] === COLON && isAccepted(accepted, c.text(at + 1, digestEnd))
+  return at > digestAt && bytes[at - 1] === COLON && isAccepted(accepted, bytesText(bytes, at + 1, digestEnd))
 }
 
 function isTemplate(c: ImaCursor, name: string): boolean {
-  return c.nameEnd - c.nameAt === name.length && c.text(c.nameAt, c.nameEnd) === name
+  return c.nameEnd - c.nameAt === name.length && bytesText(c.bytes, c.nameAt, c.nameEnd) === name
 }

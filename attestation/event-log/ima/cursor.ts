@@ -1,4 +1,4 @@
-import { type BinaryText, binaryText, type HashAlgorithm, hashSize } from '../../crypto/index.ts'
+import { type HashAlgorithm, hashSize } from '../../crypto/index.ts'
 import { EventLogError, type EventLogErrorCode } from '../errors.ts'
 import { MAX_TEMPLATE_NAME_BYTES } from './templates.ts'
 
@@ -18,8 +18,6 @@ const I_M_A = [0x69, 0x6d, 0x61] as const
 export interface ImaCursor {
   readonly bytes: Uint8Array
   readonly view: DataView
-  /** `bytes` as binary strings. */
-  readonly text: BinaryText
   readonly templateHash: HashAlgorithm
   readonly digestSize: number
   /** Position of the entry in the whole list, from 0, and offset of `bytes` in it. */
@@ -43,7 +41,6 @@ export function imaCursor(bytes: Uint8Array, templateHash: HashAlgorithm, index 
   return {
     bytes,
     view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
-    text: binaryText(bytes),
     templateHash,
     digestSize: hashSize(templateHash),
     index: index - 1,

@@ -55,7 +55,7 @@ export function entryAt(c: ImaCursor): ImaEntry {
 
 /** Template and fields of the entry that the cursor is on. @throws EventLogError EVENT_LOG_BAD_CONTENT */
 export function imaFields(c: ImaCursor): { template: string; fields: ImaFieldValue[] } {
-  const template = bytesText(c.bytes.subarray(c.nameAt, c.nameEnd))
+  const template = bytesText(c.bytes, c.nameAt, c.nameEnd)
   const names = imaTemplateFields(template)
   if (names === undefined) {
     throw bad(
