@@ -79,9 +79,7 @@ function keyList({ data }: SecureBootVariable): KeyList | undefined {
       sha256 ??= toHex(digest('sha256', data.data))
       return sha256
     },
-    get count() {
-      return lists.reduce((sum, list) => sum + list.entries.length, 0)
-    },
+    count: lists.reduce((sum, list) => sum + list.count, 0),
     get entries() {
       entries ??= lists.flatMap(listEntries)
       return entries

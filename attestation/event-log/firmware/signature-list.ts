@@ -6,6 +6,8 @@ export interface SignatureList {
   readonly type: string
   /** `x509`, `sha256` and so on; absent for an unknown type. */
   readonly typeName?: SignatureTypeName
+  /** How many entries there are. */
+  readonly count: number
   readonly entries: readonly SignatureEntry[]
 }
 
@@ -102,6 +104,7 @@ function readList(r: DataReader): SignatureList {
   return {
     type,
     ...(known !== undefined && { typeName: known.name }),
+    count: signatureBytes / size,
     // a dbx has hundreds, its form is checked already, and few look at them
     get entries() {
       entries ??= readEntries(signatures, size)
