@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import { printable } from '../../attestation/base/index.ts'
 import { AgentCommandError } from '../hints.ts'
 import { DEFAULT_AGENT_SOCKET } from '../local-api/index.ts'
 import { getLocal, getLocalJson } from './local-client.ts'
@@ -66,9 +67,6 @@ function about(record: string, content: Readonly<Record<string, unknown>>): stri
     .join(' ')
 }
 
-/** One line, without what a terminal would act upon. */
 function plain(value: unknown): string {
-  const text = typeof value === 'string' ? value : JSON.stringify(value)
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not reach a terminal
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')
+  return printable(typeof value === 'string' ? value : JSON.stringify(value))
 }

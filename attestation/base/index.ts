@@ -3,3 +3,5 @@ export { concatBytes, equalBytes, fromHex, fromUtf8, toHex, utf8 } from './bytes
 export { canonicalJson, type JsonValue } from './canonical-json.ts'
 export { CodedError, codeOf, messageOf } from './errors.ts'
 export { EXIT_HOLDFAST_FAILED, failureText, UsageError } from './failure.ts'
+export { printable } from './printable.ts'
+export { formatTable } from './table.ts'

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { Command, Option } from 'commander'
-import { messageOf, UsageError } from '../base/index.ts'
+import { formatTable, messageOf, printable, UsageError } from '../base/index.ts'
 import {
   type Certificate,
   decodeSubjectPublicKey,
@@ -21,7 +21,6 @@ import {
 import { decodePublic, decodeSizedPublic, type TpmPublic, WireError } from '../tpm2/index.ts'
 import { readRootStore, readSources, readVerifierConfig } from '../verifier/index.ts'
 import { DEFAULT_CONFIG, formatOption } from './options.ts'
-import { formatTable, printable } from './table.ts'
 
 interface CheckOptions {
   readonly roots?: readonly string[]
@@ -104,7 +103,7 @@ function print(
     ['of', tpm || `no TPM (${report.purpose})`],
     ...facts(certificate),
   ]
-  process.stdout.write(lines.map(([key = '', value = '']) => `${key.padEnd(12)}${printable(value)}\n`).join(''))
+  process.stdout.write(formatTable(undefined, lines))
   process.stdout.write('\n')
   const rows = report.rules.map(({ rule, outcome, message }) => [outcome, rule, message])
   if (platform !== undefined) rows.push(platformRow(platform))

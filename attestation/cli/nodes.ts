@@ -1,8 +1,8 @@
 import { Command } from 'commander'
+import { formatTable } from '../base/index.ts'
 import { findNode, type NodeEndorsement, type NodeRecord, type OperatorAct, operate } from '../store/index.ts'
 import { ekCheckCommand } from './ek-check.ts'
 import { configOption, formatOption, operatorName, parseLabels, withStore } from './options.ts'
-import { formatTable, printable } from './table.ts'
 
 interface ConfigOption {
   readonly config: string
@@ -128,7 +128,7 @@ async function show(name: string, options: ListOptions): Promise<void> {
     ['labels', labelText(node)],
     ['first seen', node.createdAt],
   ]
-  process.stdout.write(facts.map(([key = '', value = '']) => `${key.padEnd(16)}${printable(value)}\n`).join(''))
+  process.stdout.write(formatTable(undefined, facts))
   process.stdout.write('\nVerdicts, newest first:\n')
   process.stdout.write(
     formatTable(

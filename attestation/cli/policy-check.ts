@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs'
 import { type AppraisalPolicy, appraisalPolicySet, diffPolicies } from '../appraisal-policy/index.ts'
-import { UsageError } from '../base/index.ts'
+import { formatTable, UsageError } from '../base/index.ts'
 import { loadLaunchPolicies } from '../launch-policy/index.ts'
 import { policyPath, readPolicyFile } from './policy-files.ts'
-import { formatTable } from './table.ts'
 
 interface CheckOptions {
   readonly format: 'table' | 'json'

@@ -1,13 +1,12 @@
 import { existsSync } from 'node:fs'
 import { type AppraisalPolicySet, selectPolicy } from '../appraisal-policy/index.ts'
-import { UsageError } from '../base/index.ts'
+import { formatTable, UsageError } from '../base/index.ts'
 import { findNode } from '../store/index.ts'
 import { readVerifierConfig } from '../verifier/config/index.ts'
 import { withStore } from './options.ts'
 import { readEvidence, storedEvidence, type TriedQuote, type Untried } from './policy-evidence.ts'
 import { readPolicies } from './policy-files.ts'
 import { type PolicyFor, type Trial, tryPolicies } from './policy-trial.ts'
-import { formatTable } from './table.ts'
 
 export interface TestOptions {
   readonly against: readonly string[]

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { CodedError, UsageError } from '../base/index.ts'
+import { CodedError, formatTable, printable, UsageError } from '../base/index.ts'
 import type { NodeRecord } from '../store/index.ts'
 import {
   findRoot,
@@ -13,7 +13,6 @@ import {
   type ShownRoot,
 } from '../verifier/index.ts'
 import { configOption, formatOption, withStore } from './options.ts'
-import { formatTable, printable } from './table.ts'
 
 interface ConfigOption {
   readonly config: string
@@ -179,7 +178,7 @@ async function show(id: string, options: FormatOption): Promise<void> {
     ['flags', root.flags.join(', ') || '-'],
     ['nodes', nodesText(root)],
   ]
-  process.stdout.write(facts.map(([key, value]) => `${key.padEnd(16)}${printable(value)}\n`).join(''))
+  process.stdout.write(formatTable(undefined, facts))
 }
 
 function nodesText({ nodes }: ShownRoot): string {

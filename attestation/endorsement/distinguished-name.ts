@@ -1,3 +1,5 @@
+import { printable } from '../base/index.ts'
+import { bytesText } from '../crypto/index.ts'
 import { DerReader, oidText, TAG } from './der.ts'
 import { EndorsementError } from './errors.ts'
 import { ATTRIBUTE_NAMES } from './oids.ts'
@@ -52,17 +54,16 @@ export function decodeName(bytes: Uint8Array, what: string): DistinguishedName {
       const value = stringValue(tag, content)
       attributes.push({ type, value })
       members.push(`${type}=${value.trim().replace(/\s+/gu, ' ').toLowerCase()}`)
-      texts.push(`${ATTRIBUTE_NAMES.get(type) ?? type}=${printable(value)}`)
+      texts.push(`${ATTRIBUTE_NAMES.get(type) ?? type}=${value}`)
     }
     parts.push(texts.join(' + '))
     keys.push(members.sort()) // a SET has no order, and vendors do not write it in DER's
   }
-  const text = parts.join(', ')
   return {
     bytes,
     key: JSON.stringify(keys),
     attributes,
-    text: text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text,
+    text: printable(parts.join(', '), MAX_TEXT), // a name may come from a hostile node
   }
 }
 
@@ -76,7 +77,7 @@ function stringValue(tag: number, content: Uint8Array): string {
     case TAG.universalString:
       return wideText(content, 4)
     default:
-      return latin1(content)
+      return bytesText(content)
   }
 }
 
@@ -88,16 +89,4 @@ function wideText(content: Uint8Array, width: number): string {
     out += code <= 0x10ffff ? String.fromCodePoint(code) : '?'
   }
   return out
-}
-
-/** Text whose code units are the bytes. */
-export function latin1(bytes: Uint8Array): string {
-  let out = ''
-  for (const b of bytes) out += String.fromCharCode(b)
-  return out
-}
-
-/** A name may come from a hostile node and goes to logs and terminals. */
-function printable(value: string): string {
-  return value.replace(/\p{C}/gu, '?')
 }

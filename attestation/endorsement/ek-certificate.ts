@@ -1,7 +1,7 @@
+import { bytesText } from '../crypto/index.ts'
 import type { Certificate } from './certificate.ts'
 import { DerReader, oidText, smallInteger, TAG } from './der.ts'
 import { iso } from './describe.ts'
-import { latin1 } from './distinguished-name.ts'
 import { EndorsementError } from './errors.ts'
 import type { KeyUsageBit } from './extensions.ts'
 import { EXT, TCG } from './oids.ts'
@@ -236,7 +236,7 @@ function readSpecification(bytes: Uint8Array | undefined, warn: Report): TpmIden
       const values = new DerReader(attribute.expect('values', TAG.set).content, 'tpmSpecification')
       const r = values.sequence('value')
       return {
-        family: latin1(r.expect('family', TAG.utf8String).content).slice(0, 16),
+        family: bytesText(r.expect('family', TAG.utf8String).content).slice(0, 16),
         level: smallInteger(r.expect('level', TAG.integer).content, 'tpmSpecification.level'),
         revision: smallInteger(r.expect('revision', TAG.integer).content, 'tpmSpecification.revision'),
       }

@@ -1,6 +1,6 @@
+import { bytesText } from '../crypto/index.ts'
 import type { Certificate } from './certificate.ts'
 import { contextTag, contextTagPrimitive, DerReader, oidText, TAG } from './der.ts'
-import { latin1 } from './distinguished-name.ts'
 import { EndorsementError } from './errors.ts'
 import { EXT } from './oids.ts'
 
@@ -60,6 +60,6 @@ function readable(
 
 /** Addresses come from the node's side and end on terminals: what is no plain web address is left out. */
 function addUri(found: string[], content: Uint8Array): void {
-  const text = content.length > MAX_URI_BYTES ? '' : latin1(content)
+  const text = content.length > MAX_URI_BYTES ? '' : bytesText(content)
   if (/^https?:\/\/[\x21-\x7e]+$/.test(text)) found.push(text)
 }

@@ -1,5 +1,5 @@
+import { bytesText } from '../crypto/index.ts'
 import { type DerElement, TAG } from './der.ts'
-import { latin1 } from './distinguished-name.ts'
 import { EndorsementError } from './errors.ts'
 
 const UTC_TIME = /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?Z$/
@@ -14,7 +14,7 @@ const MAX_TIME_BYTES = 24
  * @throws EndorsementError CERT_MALFORMED, also for a day that does not exist
  */
 export function decodeTime({ tag, content }: DerElement, field: string): Date {
-  const text = content.length > MAX_TIME_BYTES ? '' : latin1(content)
+  const text = content.length > MAX_TIME_BYTES ? '' : bytesText(content)
   const match =
     tag === TAG.utcTime ? UTC_TIME.exec(text) : tag === TAG.generalizedTime ? GENERALIZED_TIME.exec(text) : null
   if (match === null) {

@@ -45,14 +45,6 @@ export const TIER_TONES: Readonly<Record<Tier, Tone>> = {
   none: 'open',
 }
 
-/** Text from a machine as one line that moves no cursor, turns no direction and has no colour of its own. */
-export function printable(text: string): string {
-  return text.toWellFormed().replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
-    const code = character.codePointAt(0) ?? 0
-    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`
-  })
-}
-
 /** JSON whose strings hold no character that a terminal would act upon. */
 export function printableJson(value: unknown): string {
   return JSON.stringify(value).replace(/[\u007f-\u009f]|\p{Cf}|\p{Zl}|\p{Zp}/gu, (character) =>

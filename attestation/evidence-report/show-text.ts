@@ -1,6 +1,6 @@
-import { toHex } from '../base/index.ts'
+import { printable, toHex } from '../base/index.ts'
 import { banksOf, type EventDigests, type Register, registerName, type TimelineEvent } from '../event-log/index.ts'
-import { type Paint, PROOF_TONES, PROOF_WORDS, printable } from './paint.ts'
+import { type Paint, PROOF_TONES, PROOF_WORDS } from './paint.ts'
 import type { RegisterRow } from './register-table.ts'
 import type { EventOptions, ShownEvidence } from './shown.ts'
 import type { SummaryLine } from './summary.ts'
@@ -20,7 +20,7 @@ export function* showText(shown: ShownEvidence, options: ShowOptions): Generator
   yield* summaryText(shown.summary, options)
   yield* registersText(shown, options)
   yield* eventsText(shown, options)
-  if (shown.imaEntries > 0 && options.ima !== true && options.source !== 'ima') {
+  if (shown.imaEntries > 0 && !options.ima && options.source === undefined && options.register === undefined) {
     yield `\n${shown.imaEntries} entries of IMA's list are not shown: --ima shows them\n`
   }
 }

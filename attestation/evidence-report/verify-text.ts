@@ -1,6 +1,7 @@
 import { EAR_SUBMOD, type Finding } from '../appraisal/index.ts'
+import { printable } from '../base/index.ts'
 import { EAR_PROFILE, type Ear, type Tier, toBase64url } from '../results/index.ts'
-import { type Paint, printable, printableJson, TIER_TONES } from './paint.ts'
+import { type Paint, printableJson, TIER_TONES } from './paint.ts'
 import type { Verification } from './verify.ts'
 
 const VERDICTS: Readonly<Record<Tier, string>> = {
@@ -46,7 +47,7 @@ function ruleLines(
 ): string[] {
   const observed = policy?.mode === 'observe'
   const word = observed ? paint('faint', 'observed') : paint(TIER_TONES[tier], VERDICTS[tier].padEnd(8))
-  const indent = ' '.repeat(12 + width)
+  const indent = ' '.repeat(14 + width)
   const more =
     observed || tier === 'affirming'
       ? []

@@ -1,8 +1,7 @@
 import { Command, Option } from 'commander'
-import { EXIT_HOLDFAST_FAILED, messageOf } from '../../attestation/base/index.ts'
+import { EXIT_HOLDFAST_FAILED, formatTable, messageOf } from '../../attestation/base/index.ts'
 import { existingImageStore, listImages } from '../image/index.ts'
 import { DEFAULT_DIR } from './installation.ts'
-import { formatTable } from './table.ts'
 
 interface ImageListOptions {
   readonly dir: string

@@ -1,9 +1,8 @@
 import { Command, Option } from 'commander'
-import { codeOf, EXIT_HOLDFAST_FAILED, messageOf } from '../../attestation/base/index.ts'
+import { codeOf, EXIT_HOLDFAST_FAILED, formatTable, messageOf } from '../../attestation/base/index.ts'
 import { listPods, type Pod, type PodStatus, readPodStatus } from '../pod/index.ts'
 import { DEFAULT_DIR } from './installation.ts'
 import { podJson } from './pod-json.ts'
-import { formatTable } from './table.ts'
 
 interface ListOptions {
   readonly dir: string

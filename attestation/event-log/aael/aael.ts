@@ -1,4 +1,4 @@
-import { fromHex, fromUtf8 } from '../../base/index.ts'
+import { fromHex, fromUtf8, printable } from '../../base/index.ts'
 import { digest, type HashAlgorithm, hashSize } from '../../crypto/index.ts'
 import { EventLogError } from '../errors.ts'
 import type { LogEvent, Register } from '../event.ts'
@@ -100,16 +100,15 @@ function textOf({ bytes, offset }: Line): string {
  */
 export function* aaelEvents(log: AaelLog, register: Register): Generator<LogEvent> {
   for (const { index, domain, operation, content, digest: bytes } of log.events) {
-    const text = content.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`)
     yield {
       source: 'aael',
       index,
       register,
       digests: { [log.bank]: bytes },
-      type: operation.slice(0, MAX_SHOWN),
+      type: printable(operation, MAX_SHOWN),
       coverage: 'data',
       why: 'the digest is that of the line',
-      text: `${domain} ${operation} ${text}`.slice(0, MAX_SHOWN).toWellFormed(),
+      text: printable(`${domain} ${operation} ${content}`, MAX_SHOWN),
     }
   }
 }

@@ -1,4 +1,4 @@
-import { fromUtf8, toHex } from '../../base/index.ts'
+import { fromUtf8, printable, toHex } from '../../base/index.ts'
 import type { HashAlgorithm } from '../../crypto/index.ts'
 import { EventLogError } from '../errors.ts'
 import type { LogEvent, Register } from '../event.ts'
@@ -52,7 +52,7 @@ function celTypeName(content: CelContent): string {
     case 'pcclient_std':
       return eventTypeName(content.claimedEventType)
     case 'ima_template':
-      return shown(content.name)
+      return printable(content.name, MAX_TEXT)
     case 'systemd':
       return SYSTEMD_TYPES[content.event.eventType] ?? `systemd ${content.event.eventType}`
     case 'systemd_string':
@@ -80,25 +80,29 @@ function launchLogType(bytes: Uint8Array): string {
 
 /** One line for people: what the content says. Control characters are escaped, the length is bounded. */
 export function describeCelContent(content: CelContent): string {
+  return printable(describe(content), MAX_TEXT)
+}
+
+function describe(content: CelContent): string {
   switch (content.kind) {
     case 'mgmt':
-      return shown(content.events.map(describeManagement).join('; '))
+      return content.events.map(describeManagement).join('; ')
     case 'pcclient_std':
-      return bytesText(content.eventData)
+      return textOrHex(content.eventData)
     case 'ima_template':
-      return `${content.data.length} bytes of template data: ${bytesText(content.data)}`
+      return `${content.data.length} bytes of template data: ${textOrHex(content.data)}`
     case 'ima_tlv':
-      return shown(
-        content.fields.map((f) => `${IMA_TLV_FIELDS[f.type] ?? `field ${f.type}`} ${bytesText(f.value)}`).join(', '),
-      )
+      return content.fields
+        .map((f) => `${IMA_TLV_FIELDS[f.type] ?? `field ${f.type}`} ${textOrHex(f.value)}`)
+        .join(', ')
     case 'systemd':
-      return content.event.string === undefined ? 'a secret' : shown(content.event.string)
+      return content.event.string ?? 'a secret'
     case 'cos':
-      return bytesText(content.value)
+      return textOrHex(content.value)
     case 'systemd_string':
     case 'holdfast':
     case 'unknown':
-      return bytesText(content.bytes)
+      return textOrHex(content.bytes)
   }
 }
 
@@ -113,26 +117,18 @@ function describeManagement(event: CelManagement): string {
     case 'state_trans':
       return `the machine went through ${STATE_TRANSITIONS[event.value] ?? `a change of state ${event.value}`}`
     case 'unknown':
-      return `event ${event.number} of the log itself: ${bytesText(event.value)}`
+      return `event ${event.number} of the log itself: ${textOrHex(event.value)}`
   }
 }
 
 /** Text where the bytes are text without control characters, else the beginning in hexadecimal. */
-function bytesText(bytes: Uint8Array): string {
+function textOrHex(bytes: Uint8Array): string {
   try {
     const text = fromUtf8(bytes.subarray(0, 4 * MAX_TEXT))
-    if (text.length > 0 && !/\p{Cc}/u.test(text)) return shown(text)
+    if (text.length > 0 && !/\p{Cc}/u.test(text)) return text
   } catch {
     // not text
   }
   const more = bytes.length > SHOWN_BYTES ? `... (${bytes.length} bytes)` : ''
   return `${toHex(bytes.subarray(0, SHOWN_BYTES))}${more}`
-}
-
-function shown(text: string): string {
-  const line = text.replace(
-    /[\p{Cc}\p{Cf}\u2028\u2029]/gu,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
-  return (line.length > MAX_TEXT ? `${line.slice(0, MAX_TEXT)}...` : line).toWellFormed()
 }

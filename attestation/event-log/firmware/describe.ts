@@ -1,6 +1,6 @@
-import { toHex } from '../../base/index.ts'
+import { printable, toHex } from '../../base/index.ts'
 import { decodeFirmwareEventData } from './decode-event-data.ts'
-import { counted, listed, oneLine, sizeText } from './describe-text.ts'
+import { counted, listed, sizeText } from './describe-text.ts'
 import { describeVariable } from './describe-variable.ts'
 import type {
   FirmwareEventData,
@@ -19,6 +19,9 @@ import type { FirmwareEvent, FirmwareLog } from './firmware-log.ts'
 import { guidName } from './guids.ts'
 import { flatWindowsEvents } from './windows-events.ts'
 
+/** Longest line: a terminal's three lines. */
+const MAX_CHARACTERS = 320
+
 /**
  * One line for people: what the event says. It is only worth as much as its proof. Text of the log is escaped where it
  * is not printable, and the line is bounded.
@@ -26,7 +29,7 @@ import { flatWindowsEvents } from './windows-events.ts'
  * @param log that the event is of
  */
 export function describeFirmwareEvent(event: FirmwareEvent, log: FirmwareLog): string {
-  return oneLine(describeData(event, decodeFirmwareEventData(event, log), log))
+  return printable(describeData(event, decodeFirmwareEventData(event, log), log), MAX_CHARACTERS)
 }
 
 function describeData(event: FirmwareEvent, data: FirmwareEventData, log: FirmwareLog): string {
@@ -34,7 +37,7 @@ function describeData(event: FirmwareEvent, data: FirmwareEventData, log: Firmwa
     case 'malformed':
       return `${eventTypeName(event.type)}, malformed: ${data.why}`
     case 'opaque':
-      return `${eventTypeName(event.type)}: ${bytesText(data.bytes)}`
+      return `${eventTypeName(event.type)}: ${sizeAndHex(data.bytes)}`
     case 'text':
       return `${TEXT_TITLES.get(event.type) ?? `${eventTypeName(event.type)}: `}${data.text}`
     case 'spec-id': {
@@ -49,7 +52,7 @@ function describeData(event: FirmwareEvent, data: FirmwareEventData, log: Firmwa
     case 'crtm-version':
       return data.version === '' ? 'firmware version: none given' : `firmware version ${data.version}`
     case 'separator':
-      return SEPARATOR_TEXTS[data.value] + (data.value === 'other' ? `: ${bytesText(event.data)}` : '')
+      return SEPARATOR_TEXTS[data.value] + (data.value === 'other' ? `: ${sizeAndHex(event.data)}` : '')
     case 'variable':
       return describeVariable(data, event.type)
     case 'image-load':
@@ -110,7 +113,7 @@ const GCE_TEXTS: Readonly<Record<GceNonHostInfoData['memoryProtection'], string>
   unknown: 'unknown',
 }
 
-function bytesText(bytes: Uint8Array): string {
+function sizeAndHex(bytes: Uint8Array): string {
   const shown = toHex(bytes.subarray(0, 24))
   return `${counted(bytes.length, 'byte')}${bytes.length > 0 ? ` ${shown}` : ''}${bytes.length > 24 ? '…' : ''}`
 }
@@ -141,7 +144,7 @@ function describeGpt({ header, partitions }: GptData): string {
 
 function describeTag(tag: TaggedEvent): string {
   const id = `tag 0x${tag.id.toString(16).padStart(8, '0')}`
-  return `${tag.name ?? id}: ${tag.text ?? bytesText(tag.data)}`
+  return `${tag.name ?? id}: ${tag.text ?? sizeAndHex(tag.data)}`
 }
 
 /** High half of the identifiers of what is inside a loaded module. */

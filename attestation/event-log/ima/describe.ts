@@ -1,4 +1,4 @@
-import { fromUtf8, toHex } from '../../base/index.ts'
+import { fromUtf8, printable, toHex } from '../../base/index.ts'
 import { type HashAlgorithm, digest as hash, hashSize } from '../../crypto/index.ts'
 import type { Coverage, EventDigests, LogEvent } from '../event.ts'
 import { type ImaCursor, imaCursor, isViolation, nextEntry } from './cursor.ts'
@@ -108,7 +108,7 @@ export function describeImaMeasurement(measurement: ImaMeasurement, violation: b
 /** Critical data are text (device mapper, kernel command line) or bytes: a key's certificate, a hash. */
 function describeBuffer(name: string, buffer: Uint8Array): string {
   const text = asText(buffer)
-  if (text !== undefined) return `"${cut(text)}"`
+  if (text !== undefined) return `"${printable(text, MAX_SHOWN)}"`
   return name.startsWith('.') ? `key of ${buffer.length} bytes` : `${buffer.length} bytes`
 }
 
@@ -130,9 +130,5 @@ export function printableName(binary: string): string {
   } catch {
     // not UTF-8: each byte as the character of its number
   }
-  return cut(text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\\]/gu, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`))
-}
-
-function cut(text: string): string {
-  return text.length <= MAX_SHOWN ? text : `${text.slice(0, MAX_SHOWN).toWellFormed()}… (${text.length} characters)`
+  return printable(text, MAX_SHOWN)
 }

@@ -1,3 +1,4 @@
+import { printable } from '../../base/index.ts'
 import type { Coverage, LogEvent } from '../event.ts'
 import type { MeasureLogRecord } from './measure-log.ts'
 
@@ -50,15 +51,13 @@ function coverageOf({ measured }: MeasureLogRecord): [Coverage, string] {
 
 function describe({ eventType, string, register }: MeasureLogRecord): string {
   const what =
-    eventType === undefined ? undefined : Object.hasOwn(TYPES, eventType) ? TYPES[eventType] : printable(eventType)
-  const where = register.kind === 'nv' && register.name !== undefined ? `in ${printable(register.name)}` : undefined
-  const said = string === undefined ? '(secret)' : `"${printable(string)}"`
+    eventType === undefined
+      ? undefined
+      : Object.hasOwn(TYPES, eventType)
+        ? TYPES[eventType]
+        : printable(eventType, MAX_SHOWN)
+  const where =
+    register.kind === 'nv' && register.name !== undefined ? `in ${printable(register.name, MAX_SHOWN)}` : undefined
+  const said = string === undefined ? '(secret)' : `"${printable(string, MAX_SHOWN)}"`
   return [what, said, where].filter((part) => part !== undefined).join(' ')
-}
-
-function printable(text: string): string {
-  const escaped = text
-    .toWellFormed()
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\\]/gu, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`)
-  return escaped.length <= MAX_SHOWN ? escaped : `${escaped.slice(0, MAX_SHOWN).toWellFormed()}…`
 }

@@ -40,7 +40,7 @@ describe("the verifier's commands", () => {
     const before = await holdfast('nodes', 'list', '--config', config)
     assert.equal(before.status, 0, before.stderr)
     assert.match(before.stdout, /^NODE +HOST +ADMISSION/)
-    assert.match(before.stdout, /3f9a00000000 +web-7\?\[31m\.example +pending/) // no escape sequence reaches the terminal
+    assert.match(before.stdout, /3f9a00000000 +web-7\\x1b\[31m\.example +pending/) // no escape sequence reaches the terminal
     const admitted = await holdfast('nodes', 'admit', '3f9a', '--config', config)
     assert.deepEqual([admitted.status, admitted.stdout], [0, `${nodeId}\n`])
     assert.equal((await holdfast('nodes', 'label', '3f9a', 'zone=a', 'rack=7', '--config', config)).status, 0)

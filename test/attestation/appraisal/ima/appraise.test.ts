@@ -108,7 +108,7 @@ describe('appraiseIma', () => {
     const { failures: list } = appraise([bootAggregateEntry(), fileEntry('/e\nvil', 'x')], policyOf({}))
     assert.deepEqual(
       list.map(({ kind, index, name }) => ({ kind, index, name })),
-      [{ kind: 'unknown-file', index: 1, name: '/e\\u{a}vil' }],
+      [{ kind: 'unknown-file', index: 1, name: '/e\\x0avil' }],
     )
     assert.match(list[0]?.seen ?? '', new RegExp(`^sha256:${hashOf('x')}`))
   })

@@ -125,7 +125,7 @@ describe('one canonical event log', () => {
         }),
       ]),
     ]
-    assert.equal(text[0]?.text, 'a\\u000a\\u001b[2Jb\\u202e')
+    assert.equal(text[0]?.text, 'a\\x0a\\x1b[2Jb\\u{202e}')
   })
 
   it('is numbered for each register apart only where the reader was told', () => {

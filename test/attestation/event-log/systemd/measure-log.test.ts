@@ -82,7 +82,7 @@ describe('readMeasureLog', () => {
 
   it('lets no string move the cursor', () => {
     const [event] = measureLogEvents(readMeasureLog(record('a\u0000\u001b[2J', 'x\ny')).records)
-    assert.equal(event?.text, 'x\\u{a}y "a\\u{0}\\u{1b}[2J"')
+    assert.equal(event?.text, 'x\\x0ay "a\\x00\\x1b[2J"')
   })
 
   it('replays to the register of the TPM that it was written for', () => {
