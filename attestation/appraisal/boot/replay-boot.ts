@@ -89,7 +89,9 @@ export function replayBoot(input: ReplayInput): ReadonlyMap<number, RegisterOutc
     if (input.elsewhere.has(register) || RESETTABLE_PCRS.has(register)) continue
     const quoted = input.quoted.get(register)
     if (quoted !== undefined) {
-      outcomes.set(register, replayOne(input, register, quoted, eventsOf(input, register, loggedLater)))
+      const firmware = input.boot?.of(register).map(({ event }) => event.digests) ?? []
+      const events = { firmware, later: loggedLater.get(register) ?? [] }
+      outcomes.set(register, replayOne(input, register, quoted, events))
     } else if (input.boot?.of(register)[0] !== undefined || loggedLater.has(register)) {
       outcomes.set(register, { state: 'not-quoted', banks: [], unlogged: [] })
     }
@@ -98,42 +100,18 @@ export function replayBoot(input: ReplayInput): ReadonlyMap<number, RegisterOutc
 }
 
 interface RegisterEvents {
-  /** Events in the logs given that an earlier quote proved. */
-  readonly skipped: number
   readonly firmware: readonly EventDigests[]
   readonly later: readonly EventDigests[]
 }
 
-function eventsOf(
-  { boot, previous }: ReplayInput,
-  register: number,
-  later: ReadonlyMap<number, readonly { source: LogSource; event: LogEvent }[]>,
-): RegisterEvents {
-  const next = previous?.registers[register]?.next ?? {}
-  let skipped = 0
-  const firmware: EventDigests[] = []
-  for (const { event } of boot?.of(register) ?? []) {
-    if (event.index < (next.firmware ?? 0)) skipped++
-    else firmware.push(event.digests)
-  }
-  const others: EventDigests[] = []
-  for (const { source, event } of later.get(register) ?? []) {
-    if (event.index < (next[source] ?? 0)) skipped++
-    else others.push(event.digests)
-  }
-  return { skipped, firmware, later: others }
-}
-
-function laterByRegister(
-  logs: readonly LaterLog[],
-): ReadonlyMap<number, readonly { source: LogSource; event: LogEvent }[]> {
-  const out = new Map<number, { source: LogSource; event: LogEvent }[]>()
-  for (const { source, events } of logs) {
+function laterByRegister(logs: readonly LaterLog[]): ReadonlyMap<number, readonly EventDigests[]> {
+  const out = new Map<number, EventDigests[]>()
+  for (const { events } of logs) {
     for (const event of events) {
       if (event.register.kind !== 'pcr' || event.coverage === 'not-extended') continue
       const list = out.get(event.register.index)
-      if (list === undefined) out.set(event.register.index, [{ source, event }])
-      else list.push({ source, event })
+      if (list === undefined) out.set(event.register.index, [event.digests])
+      else list.push(event.digests)
     }
   }
   return out
@@ -145,7 +123,8 @@ function replayOne(
   quoted: BankRegisters,
   events: RegisterEvents,
 ): RegisterOutcome {
-  const kept = input.previous?.registers[register]
+  // a log that comes again is believed no more than before: what an earlier quote proved of it is replayed with the rest
+  const kept = input.boot === undefined ? input.previous?.registers[register] : undefined
   const all = events.later.length === 0 ? events.firmware : [...events.firmware, ...events.later]
   if (kept === undefined && isLogMissing(input, register)) return { state: 'log-missing', banks: [], unlogged: [] }
   if (all.length === 0 && kept === undefined) return untouched(register, quoted)
@@ -154,30 +133,46 @@ function replayOne(
   const wanted = pick(quoted, banks)
   const common = { banks, unlogged }
   const starts = startValues(input, register, banks, kept)
+  const again = kept === undefined ? 0 : sentAgain(register, all, banks, kept)
+  const fresh = again === 0 ? all : all.slice(again)
   let first: RegisterReplay | undefined
   for (const { value, assumed } of starts.candidates) {
-    const replay = replayRegister(value, all, wanted)
+    const replay = replayRegister(value, fresh, wanted)
     first ??= replay
     const agreed = agreement(replay)
     if (agreed === undefined) continue
-    const proven = events.skipped + agreed.proven
+    const proven = again + agreed.proven
     const incomplete = [...lost, ...agreed.incomplete]
     const invented = Math.max(0, events.firmware.length - agreed.proven)
     const told = assumed === undefined ? {} : { assumed }
     return { ...common, state: 'replayed', replay, proven, incomplete, invented, ...told }
   }
   const start = starts.candidates[0]?.value ?? pcrAfterStart(register, banks)
-  const replay = first ?? replayRegister(start, all, wanted)
+  const replay = first ?? replayRegister(start, fresh, wanted)
   if (register === input.boot?.role.bootManager && banks.length > 0) {
     const ended = replayWithExit(start, events, wanted)
     if (ended?.proven !== undefined) {
-      const proven = events.skipped + ended.proven - EXIT_EVENTS
+      const proven = ended.proven - EXIT_EVENTS
       const assumed = { kind: 'exit-boot-services' } as const
       return { ...common, state: 'replayed', replay: ended, proven, incomplete: lost, invented: 0, assumed }
     }
   }
   const locality = starts.refused.find((c) => agreement(replayRegister(c.value, all, wanted)) !== undefined)?.locality
   return { ...common, state: 'refuted', replay, ...(locality !== undefined && { locality }) }
+}
+
+/** How many events of a later log, sent from its beginning again, lead from the TPM start to the value that was proved before; that they do is replayed. */
+function sentAgain(
+  register: number,
+  events: readonly EventDigests[],
+  banks: readonly HashAlgorithm[],
+  kept: RegisterState,
+): number {
+  if (events.length === 0) return 0
+  return (
+    agreement(replayRegister(pcrAfterStart(register, banks), events, pick(fromBankValues(kept.values), banks)))
+      ?.proven ?? 0
+  )
 }
 
 function isLogMissing({ boot, previous }: ReplayInput, register: number): boolean {

@@ -7,8 +7,6 @@ export interface RegisterState {
   readonly values: BankValues
   /** Banks in which an event had no digest, so that nothing can be replayed in them any more. */
   readonly incomplete?: readonly HashAlgorithm[]
-  /** By log: index of the first event that is not in these values. */
-  readonly next: { readonly [source in LogSource]?: number }
 }
 
 /**

@@ -156,17 +156,31 @@ describe('the next quote of the same boot', () => {
     assert.deepEqual(faults(third), [])
   })
 
-  it('takes events that come again for what they were, however far the quote reached in each register', () => {
+  it('takes logs that come again for what they were, however far the quote reached in each register', () => {
     const systemd = { offset: 0, bytes: logOf(PHASES) }
     // the quote reaches all of PCR 11, and nothing of PCR 15
     const reached = PHASES.filter(({ pcr }) => pcr !== 15)
     const ahead = stored(appraiseBoot({ firmware: FIRMWARE, systemd, quoted: quoted(reached) }))
-    assert.equal(ahead.state.wanted.systemd?.offset, 0)
-    const second = appraiseBoot({ systemd, quoted: quoted(PHASES), previous: ahead })
+    assert.deepEqual(ahead.state.wanted, {}, 'all of them are wanted')
+    const second = appraiseBoot({ firmware: FIRMWARE, systemd, quoted: quoted(PHASES), previous: ahead })
     assert.deepEqual(faults(second), [])
     assert.equal(second.state.wanted.systemd?.offset, logOf(PHASES).length)
-    assert.ok([...second.timeline()].every(({ proof }) => proof === 'data'))
+    assert.ok([...second.timeline()].every(({ proof }) => proof !== 'refuted' && proof !== 'not-yet'))
     assert.equal(second.facts?.systemd.length, 1)
+  })
+
+  it('takes a later log that comes again alone, in registers that it alone extends', () => {
+    const own = PHASES.filter(({ pcr }) => pcr !== 9)
+    const before = stored(
+      appraiseBoot({
+        firmware: FIRMWARE,
+        systemd: { offset: 0, bytes: logOf(own.slice(0, 2)) },
+        quoted: quoted(own.slice(0, 2)),
+      }),
+    )
+    const second = appraiseBoot({ systemd: { offset: 0, bytes: logOf(own) }, quoted: quoted(own), previous: before })
+    assert.deepEqual(faults(second), [])
+    assert.ok([...second.timeline()].every(({ proof }) => proof === 'data'))
   })
 
   it('refuses a register that was extended by something else since, and keeps what was proved', () => {
