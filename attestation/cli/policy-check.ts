@@ -1,24 +1,24 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { type AppraisalPolicy, appraisalPolicySet, diffPolicies } from '../appraisal-policy/index.ts'
 import { formatTable, UsageError } from '../base/index.ts'
 import { loadLaunchPolicies } from '../launch-policy/index.ts'
-import { policyPath, readPolicyFile } from './policy-files.ts'
+import { appraisalPolicyFiles, readAppraisalPolicy } from '../verifier/index.ts'
 
 interface CheckOptions {
   readonly format: 'table' | 'json'
 }
 
 export function checkPolicies(path: string, { format }: CheckOptions): void {
-  const { launch, appraisal } = existsSync(path) ? policyPath(path) : { launch: true, appraisal: [] }
-  if (appraisal.length === 0) {
+  const files = existsSync(path) ? appraisalPolicyFiles(path) : []
+  if (files.length === 0) {
     checkLaunch(path, format)
     return
   }
-  const policies = appraisal.map(readPolicyFile)
+  const policies = files.map(readAppraisalPolicy)
   appraisalPolicySet(policies)
   if (format === 'json') process.stdout.write(`${JSON.stringify(policies.map(toJson), null, 2)}\n`)
   else for (const policy of policies) print(policy)
-  if (launch) checkLaunch(path, format)
+  if (files[0] !== path && readdirSync(path).some((name) => name.endsWith('.cedar'))) checkLaunch(path, format)
 }
 
 function checkLaunch(directory: string, format: 'table' | 'json'): void {
@@ -80,9 +80,9 @@ export interface DiffOptions extends CheckOptions {
 
 export function diffPolicyFiles(before: string, after: string, { format, refuseLooser }: DiffOptions): void {
   for (const path of [before, after]) {
-    if (policyPath(path).appraisal[0] !== path) throw new UsageError(`${path} is a directory; name one policy`)
+    if (appraisalPolicyFiles(path)[0] !== path) throw new UsageError(`${path} is a directory; name one policy`)
   }
-  const changes = diffPolicies(readPolicyFile(before), readPolicyFile(after))
+  const changes = diffPolicies(readAppraisalPolicy(before), readAppraisalPolicy(after))
   if (format === 'json') {
     const rows = changes.map(({ rule, ...change }) => ({ rule: rule ?? null, ...change }))
     process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`)

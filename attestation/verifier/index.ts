@@ -1,3 +1,4 @@
+export { appraisalPolicyFiles, readAppraisalPolicy } from './appraisal-policies.ts'
 export {
   type AdmissionMode,
   parseVerifierConfig,
