@@ -75,10 +75,12 @@ export function examineLaunchLog(
   }
 }
 
-/** Whose keys these are, only somebody with the fleet's trust.json can say; an agent without any obeys nobody. */
+/** What only a verifier's memory and its keys could answer: told, and held against nobody. */
 function withoutVerifier(found: Finding): Finding {
+  const policy = { rule: 'offline', mode: 'observe' } as const
+  if (found.rule === 'launch-log.ticket' && found.tier === 'warning') return { ...found, policy }
   if (found.rule !== 'launch-log.verifier-keys' || found.tier === 'affirming') return found
-  return { ...found, policy: { rule: 'offline', mode: 'observe' } }
+  return { ...found, message: 'whose keys the agent obeys was not asked', policy }
 }
 
 function quotedBanks(quote: VerifiedQuote | undefined, pcr: number): BankRegisters {

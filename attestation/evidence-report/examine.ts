@@ -34,8 +34,8 @@ export interface Examined {
   readonly outcomes: ReadonlyMap<number, RegisterOutcome>
   readonly ima: ExaminedIma | undefined
   readonly launch: ExaminedLaunchLog | undefined
-  /** Every event with what is proved of it, log after log; made while it is read. One register's, where one is named. */
-  readonly events: (only?: Register) => Generator<TimelineEvent>
+  /** Every event with what is proved of it, log after log; made while it is read. IMA's only where they are wanted: a list may be long. */
+  readonly events: (options: { readonly register?: Register; readonly ima: boolean }) => Generator<TimelineEvent>
 }
 
 /** Replays what is in the file. Total: a log that is broken is a finding of its own part. */
@@ -61,14 +61,14 @@ export function examineEvidence(logs: EvidenceFile['logs'], quote: VerifiedQuote
     elsewhere,
   })
   const examined = { quote, boot, firmware, outcomes, ima, launch }
-  return { ...examined, events: (only) => events(examined, logs, later, only) }
+  return { ...examined, events: (options) => events(examined, logs, later, options) }
 }
 
 function* events(
   { boot, ima, launch }: Omit<Examined, 'events'>,
   logs: EvidenceFile['logs'],
   later: readonly LaterLog[],
-  only: Register | undefined,
+  { register: only, ima: withIma }: { readonly register?: Register; readonly ima: boolean },
 ): Generator<TimelineEvent> {
   const before = launch === undefined ? undefined : timeline(later, () => launch.before, launch.register)
   for (const told of boot.timeline(only)) {
@@ -76,12 +76,16 @@ function* events(
     const isBefore = launch !== undefined && told.event.source === 'systemd' && isSame(told.event.register, launch)
     yield isBefore ? (before?.next().value ?? told) : told
   }
-  if (ima !== undefined && logs.ima !== undefined && (only === undefined || only.kind === 'pcr')) {
+  if (withIma && ima !== undefined && logs.ima !== undefined && mayHave(ima, only)) {
     yield* examinedImaEvents(logs.ima, ima, only)
   }
   if (launch !== undefined && logs.launch !== undefined && (only === undefined || isSame(only, launch))) {
     yield* launchLogEvents(logs.launch.bytes, launch)
   }
+}
+
+function mayHave({ pcr, elsewhere }: ExaminedIma, only: Register | undefined): boolean {
+  return only === undefined || (only.kind === 'pcr' && (only.index === pcr || elsewhere > 0))
 }
 
 function isSame(register: Register, { pcr }: ExaminedLaunchLog): boolean {

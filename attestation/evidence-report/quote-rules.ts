@@ -23,6 +23,8 @@ import {
 /** Whether a quote is what it should be, rule by rule. `quote` is there only where every rule holds. */
 export interface JudgedQuote {
   readonly findings: readonly Finding[]
+  /** What is odd about a quote that is one all the same, for a policy to weigh. */
+  readonly oddities: readonly Finding[]
   readonly quote?: VerifiedQuote
   /** Why there is none: the first rule that does not hold, for whoever wants no list. */
   readonly refusal?: CodedError
@@ -62,26 +64,22 @@ const RULES: readonly { readonly rule: string; readonly holds: string; readonly 
  */
 export function judgeQuote(file: EvidenceFile, nonce?: Uint8Array): JudgedQuote {
   const ak = attestationKey(file)
-  if (ak instanceof CodedError) return { findings: [refusal('quote.ak', ak), ...notLookedAt(0)], refusal: ak }
+  if (ak instanceof CodedError) return refused([refusal('quote.ak', ak), ...notLookedAt(0)], ak)
   const good = finding('quote.ak', 'affirming', 'instance-identity', akText(ak))
   const parts = readParts(file)
   if ('error' in parts) {
     const others = notLookedAt(0).filter(({ rule }) => rule !== parts.rule)
-    return { findings: [good, refusal(parts.rule, parts.error), ...others], refusal: parts.error }
+    return refused([good, refusal(parts.rule, parts.error), ...others], parts.error)
   }
   const challenge = challengeOf(parts.claimed.extraData, nonce ?? file.nonce)
-  const { quote, findings, refusal: first } = runRules(file, ak, parts, challenge.expected)
-  if (quote === undefined) {
-    return {
-      findings: [good, ...findings.map((f) => withNonce(f, nonce))],
-      ...(first !== undefined && { refusal: first }),
-    }
-  }
-  return {
-    findings: [good, ...findings.map((f) => withNonce(f, nonce)), ...oddities(quote)],
-    quote,
-    challenge: challenge.kind,
-  }
+  const run = runRules(file, ak, parts, challenge.expected)
+  const findings = [good, ...run.findings.map((f) => withNonce(f, nonce))]
+  if ('refusal' in run) return refused(findings, run.refusal)
+  return { findings, oddities: oddities(run.quote), quote: run.quote, challenge: challenge.kind }
+}
+
+function refused(findings: readonly Finding[], refusal: CodedError): JudgedQuote {
+  return { findings, oddities: [], refusal }
 }
 
 /** Whose nonce it was makes all the difference. */
@@ -144,7 +142,7 @@ function runRules(
   ak: VerifiedAk,
   { claimed, values, parent }: Parts,
   challenge: Uint8Array,
-): Omit<JudgedQuote, 'challenge'> {
+): { readonly findings: readonly Finding[] } & ({ readonly quote: VerifiedQuote } | { readonly refusal: AttestError }) {
   const failed = new Map<string, AttestError>()
   for (;;) {
     try {

@@ -62,7 +62,6 @@ function fileShown(file: EvidenceFile, now: Date): Shown {
   const judged = judgeQuote(file)
   const examined = examineEvidence(file.logs, judged.quote, now)
   const { facts } = examined.boot
-  const withIma = examined.ima !== undefined
   return {
     quote: {
       state: judged.quote === undefined ? 'refused' : 'verified',
@@ -76,7 +75,7 @@ function fileShown(file: EvidenceFile, now: Date): Shown {
       ...launchLines(examined),
     ],
     registers: registerTable(examined),
-    events: (options = {}) => chosen(examined.events(options.register), options, withIma),
+    events: (options = {}) => fileEvents(examined, options),
     eventRegisters: registersOf(examined),
     imaEntries: examined.ima?.entries ?? 0,
     registerUnknown: false,
@@ -88,16 +87,9 @@ function missingBoot({ boot }: Examined): SummaryLine[] {
   return why === undefined ? [] : [{ section: 'boot', what: 'firmware log', text: why.message }]
 }
 
-function* chosen(
-  events: Iterable<TimelineEvent>,
-  { source, ima = false }: EventOptions,
-  withIma: boolean,
-): Generator<TimelineEvent> {
-  for (const told of events) {
-    if (source !== undefined && told.event.source !== source) continue
-    if (withIma && told.event.source === 'ima' && !ima && source !== 'ima') continue
-    yield told
-  }
+function* fileEvents({ events }: Examined, { register, source, ima = false }: EventOptions): Generator<TimelineEvent> {
+  const wanted = { ...(register !== undefined && { register }), ima: source === undefined ? ima : source === 'ima' }
+  for (const told of events(wanted)) if (source === undefined || told.event.source === source) yield told
 }
 
 function registersOf({ boot, ima, launch }: Examined): Register[] {
@@ -118,7 +110,7 @@ const WHY = 'there is no quote beside this log'
 
 function logShown(opened: Exclude<OpenedEvidence, { kind: 'evidence' }>): Shown {
   const log = logOf(opened)
-  const registers = replayedTable(readable(log.events()), log.locality)
+  const survey = surveyOf(log)
   const told = function* ({ register, source }: EventOptions = {}): Generator<TimelineEvent> {
     if (source !== undefined && source !== log.source) return
     for (const each of timeline([{ source: log.source, events: readable(log.events()) }], NOT_QUOTED, register)) {
@@ -127,10 +119,10 @@ function logShown(opened: Exclude<OpenedEvidence, { kind: 'evidence' }>): Shown 
   }
   return {
     quote: { state: 'absent' },
-    summary: [...log.summary, ...brokenLine(log.events())],
-    registers,
+    summary: [...log.summary, ...survey.broken],
+    registers: survey.rows,
     events: told,
-    eventRegisters: distinct(registersIn(readable(log.events()))),
+    eventRegisters: survey.registers,
     imaEntries: 0,
     registerUnknown: opened.kind === 'aael',
   }
@@ -150,7 +142,7 @@ function logOf(opened: Exclude<OpenedEvidence, { kind: 'evidence' }>): RawLog {
     case 'ima': {
       const { bytes } = opened.list
       // the kernel's own rule in each bank is only known with a quote; this is that of kernels since 5.8
-      return { source: 'ima', events: () => imaEvents(bytes, { banks: ['sha1', 'sha256'] }), summary: [] }
+      return { source: 'ima', events: () => imaEvents(bytes, { banks: ['sha256'] }), summary: [] }
     }
     case 'systemd':
       return { source: 'systemd', events: () => measureLogEvents(opened.log.records), summary: [] }
@@ -180,19 +172,33 @@ function firmwareLog(log: FirmwareLog, bytes: Uint8Array): RawLog {
   }
 }
 
-function* registersIn(events: Iterable<LogEvent>): Generator<Register> {
-  for (const { register } of events) yield register
+/** All that is told of a log as a whole, in one pass: it may be long. */
+function surveyOf({ events, locality }: RawLog): Survey {
+  const registers = new Map<string, Register>()
+  const broken: SummaryLine[] = []
+  let read = 0
+  const watched = function* (): Generator<LogEvent> {
+    try {
+      for (const event of events()) {
+        read++
+        const { kind, index } = event.register
+        const key = `${kind} ${index}`
+        if (!registers.has(key)) registers.set(key, event.register)
+        yield event
+      }
+    } catch (err) {
+      if (!(err instanceof EventLogError)) throw err
+      broken.push({ section: 'log', what: 'broken', text: `after ${read} entries: ${err.message} (${err.code})` })
+    }
+  }
+  const rows = replayedTable(watched(), locality)
+  return { rows, registers: distinct(registers.values()), broken }
 }
 
-function brokenLine(events: Iterable<LogEvent>): SummaryLine[] {
-  let read = 0
-  try {
-    for (const _ of events) read++
-    return []
-  } catch (err) {
-    if (!(err instanceof EventLogError)) throw err
-    return [{ section: 'log', what: 'broken', text: `after ${read} entries: ${err.message} (${err.code})` }]
-  }
+interface Survey {
+  readonly rows: readonly RegisterRow[]
+  readonly registers: readonly Register[]
+  readonly broken: readonly SummaryLine[]
 }
 
 /** Ends where a list breaks off: what comes before it was read. */

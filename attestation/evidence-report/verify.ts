@@ -51,26 +51,31 @@ const DEFAULT_LAUNCH_PCR = 15
 export function verifyEvidenceFile(file: EvidenceFile, terms: VerifyTerms): Verification {
   const judged = judgeQuote(file, terms.nonce)
   const policy = terms.policy === 'unmeant' ? undefined : terms.policy
-  const found = [...judged.findings, akFinding(file, terms)]
   const { quote } = judged
+  const ak = akFinding(file, terms)
   if (quote === undefined) {
     const message = 'the quote proves nothing, so there is nothing that logs could be replayed to'
-    const result = appraisalResult([...found, finding('logs.replay', 'none', 'executables', message)])
-    return { node: undefined, policy, result, unproved: [] }
+    const found = [...judged.findings, ak, finding('logs.replay', 'none', 'executables', message)]
+    return { node: undefined, policy, result: appraisalResult(found), unproved: [] }
   }
   const endorsement = terms.roots && endorse(file, terms.roots, terms.now)
   const examined = examineEvidence(file.logs, quote, terms.now)
   const findings = [
-    ...found,
-    ...(endorsement === undefined ? [] : endorsementFindings(endorsement)),
+    ...judged.oddities,
+    ...(endorsement === undefined ? enrolledFinding(ak) : endorsementFindings(endorsement)),
     ...(examined.launch?.findings ?? []),
     ...(terms.policy === 'unmeant' ? [noPolicyFinding()] : []),
   ]
-  const result =
+  const logs =
     policy === undefined
-      ? appraisalResult([...findings, ...examined.boot.findings, ...(examined.ima?.findings ?? [])])
-      : byPolicy(policy, { file, quote, examined, endorsement, findings, terms })
-  return { node: nodeIdOf(file.ekPublic), policy, result, unproved: unproved(terms, quote, examined) }
+      ? [...findings, ...examined.boot.findings, ...(examined.ima?.findings ?? [])]
+      : byPolicy(policy, { file, quote, examined, endorsement, findings, terms }).findings
+  return {
+    node: nodeIdOf(file.ekPublic),
+    policy,
+    result: appraisalResult([...judged.findings, ak, ...logs]), // no policy weighs whether a quote is one
+    unproved: unproved(terms, quote, examined),
+  }
 }
 
 function akFinding({ akPublic }: EvidenceFile, { akName }: VerifyTerms): Finding {
@@ -88,6 +93,13 @@ function akFinding({ akPublic }: EvidenceFile, { akName }: VerifyTerms): Finding
     expected: toHex(akName),
     seen: name === undefined ? 'no key' : toHex(name),
   })
+}
+
+/** Enrolment asks whose TPM it is: somebody who names an enrolled key relies on that. */
+function enrolledFinding({ tier }: Finding): Finding[] {
+  if (tier !== 'affirming') return []
+  const message = 'whose TPM it is was asked when that key was enrolled, and is not asked again (--roots)'
+  return [finding('enrolment.ek', 'affirming', 'hardware', message)]
 }
 
 function nameOf(area: Uint8Array): Uint8Array | undefined {

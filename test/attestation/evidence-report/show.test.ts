@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { utf8 } from '../../../attestation/base/index.ts'
 import { EV } from '../../../attestation/event-log/index.ts'
 import { type EvidenceFile, encodeEvidenceFile } from '../../../attestation/evidence-file/index.ts'
@@ -189,6 +190,19 @@ describe('evidence that is shown', () => {
       assert.equal(proof, 'data')
     }
     assert.equal(last, 20_000)
+  })
+
+  it('is in README.md as it is', () => {
+    const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8')
+    const shown = textOf(shownOf(vmEvidence('ovmf-sb-direct-kernel')), { register: { kind: 'pcr', index: 7 } })
+    const lines = shown.slice(shown.indexOf('\nBOOT\n') + 1).split('\n')
+    const bytes = lines.map((line) =>
+      Buffer.from(line)
+        .subarray(0, 132)
+        .toString()
+        .replace(/\ufffd$/, ''),
+    ) // as cut -c
+    assert.ok(readme.includes(bytes.join('\n')), bytes.join('\n'))
   })
 
   it('takes registers by name', () => {
