@@ -75,29 +75,6 @@ describe('an agent with a TPM simulator and a verifier', () => {
     await agent.stop()
   })
 
-  it('gives its evidence as a file: a quote for that nonce and no login, and every log', async () => {
-    const agent = await node.start()
-    const nonce = random(32)
-    const { bytes } = await localCall(node.socketPath, 'POST', '/v1/evidence', { nonce: toHex(nonce) })
-    const file = decodeEvidenceFile(new Uint8Array(bytes))
-    const ak = verifyAkPublic(file.akPublic, {})
-    const selection = (['sha256', 'sha384'] as const).map((bank) => ({
-      bank,
-      pcrs: Array.from({ length: 16 }, (_, i) => pcrIndex(i)),
-    }))
-    const claimedValues = pcrValuesFromWire(file.pcrs)
-    const quote = { attest: file.attest, signature: file.signature, ak, selection, required: selection, claimedValues }
-    await verifyQuoteInPool({ ...quote, expectedExtraData: collectionBinding(nonce) })
-    await assert.rejects(verifyQuoteInPool({ ...quote, expectedExtraData: nonce }), {
-      code: 'ATTEST_EXTRA_DATA_MISMATCH',
-    })
-    const log = await localCall(node.socketPath, 'GET', '/v1/log?format=tlv')
-    assert.deepEqual(Buffer.from(file.logs.launch?.bytes ?? []), log.bytes)
-    assert.equal(file.logs.launch?.resetCount, agent.status().log.resetCount)
-    assert.equal(file.logs.firmware, undefined) // this TPM simulator has no firmware before it
-    await agent.stop()
-  })
-
   it('goes on where the agent before it stopped, and the verifier still trusts the log', async () => {
     const agent = await node.start()
     await eventually(() => agent.status().lastResult !== undefined)
@@ -152,6 +129,29 @@ describe('an agent with a TPM simulator and a verifier', () => {
     const agent = await node.start()
     await assert.rejects(node.start(), { code: 'LAUNCH_LOG_LOCKED' })
     assert.equal((await localCall(node.socketPath, 'GET', '/v1/status')).status, 200)
+    await agent.stop()
+  })
+
+  it('gives its evidence as a file: a quote for that nonce and no login, and every log', async () => {
+    const agent = await node.start()
+    const nonce = random(32)
+    const { bytes } = await localCall(node.socketPath, 'POST', '/v1/evidence', { nonce: toHex(nonce) })
+    const file = decodeEvidenceFile(new Uint8Array(bytes))
+    const ak = verifyAkPublic(file.akPublic, {})
+    const selection = (['sha256', 'sha384'] as const).map((bank) => ({
+      bank,
+      pcrs: Array.from({ length: 16 }, (_, i) => pcrIndex(i)),
+    }))
+    const claimedValues = pcrValuesFromWire(file.pcrs)
+    const quote = { attest: file.attest, signature: file.signature, ak, selection, required: selection, claimedValues }
+    await verifyQuoteInPool({ ...quote, expectedExtraData: collectionBinding(nonce) })
+    await assert.rejects(verifyQuoteInPool({ ...quote, expectedExtraData: nonce }), {
+      code: 'ATTEST_EXTRA_DATA_MISMATCH',
+    })
+    const log = await localCall(node.socketPath, 'GET', '/v1/log?format=tlv')
+    assert.deepEqual(Buffer.from(file.logs.launch?.bytes ?? []), log.bytes)
+    assert.equal(file.logs.launch?.resetCount, agent.status().log.resetCount)
+    assert.equal(file.logs.firmware, undefined) // this TPM simulator has no firmware before it
     await agent.stop()
   })
 
