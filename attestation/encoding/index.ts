@@ -1,3 +1,4 @@
+export { BoundedTokenizer, STRICT_CBOR } from './bounded-tokenizer.ts'
 export { EncodingError, type EncodingErrorCode, type EncodingLimits } from './errors.ts'
 export {
   type CborOptions,

@@ -1,5 +1,6 @@
-import { type DecodeOptions, decodeFirst, encode, rfc8949EncodeOptions, Token, Tokenizer, Type } from 'cborg'
+import { type DecodeOptions, decodeFirst, encode, rfc8949EncodeOptions, Token, Type } from 'cborg'
 import { fromUtf8, messageOf } from '../base/index.ts'
+import { BoundedTokenizer, STRICT_CBOR } from './bounded-tokenizer.ts'
 import { EncodingError, type EncodingLimits } from './errors.ts'
 import { isArray, isMap, kindOf, type Value } from './value.ts'
 
@@ -8,54 +9,15 @@ export interface CborOptions extends EncodingLimits {
   readonly tags?: readonly number[]
 }
 
-const DECODE_OPTIONS: DecodeOptions = {
-  strict: true,
-  allowIndefinite: false,
-  allowUndefined: false,
-  allowInfinity: false,
-  allowNaN: false,
-  allowBigInt: true,
-  useMaps: true,
-  rejectDuplicateMapKeys: true,
-  retainStringBytes: true,
-}
+const DECODE_OPTIONS: DecodeOptions = { ...STRICT_CBOR, allowBigInt: true, useMaps: true, retainStringBytes: true }
 
-/** Tokens of CBOR items, counted and bounded while they are read; floats stay apart from integers. */
-class BoundedTokenizer extends Tokenizer {
-  readonly #limits: EncodingLimits
-  readonly #open: number[] = [] // items still to come in each open array, map or tag, outermost first
-  #items = 0
-
-  constructor(bytes: Uint8Array, options: DecodeOptions, limits: EncodingLimits) {
-    super(bytes, options)
-    this.#limits = limits
-  }
-
+/** Tokens with text as strict UTF-8 with its byte order mark, which cborg would repair and drop; floats apart from integers. */
+class ExactTokenizer extends BoundedTokenizer {
   override next(): Token {
     const token = super.next()
-    const { maxItems, maxDepth } = this.#limits
-    if (++this.#items > maxItems) throw new EncodingError('ENCODING_TOO_COMPLEX', `more than ${maxItems} CBOR items`)
-    const children = childrenOf(token)
-    if (children > maxItems) {
-      throw new EncodingError(
-        'ENCODING_TOO_COMPLEX',
-        `a CBOR item with ${children} items, at most ${maxItems} are read`,
-      )
-    }
-    if (children > 0) {
-      this.#open.push(children)
-      if (this.#open.length > maxDepth) {
-        throw new EncodingError('ENCODING_TOO_COMPLEX', `CBOR nested deeper than ${maxDepth}`)
-      }
-      return token
-    }
-    for (let left = this.#open.pop(); left !== undefined; left = this.#open.pop()) {
-      if (left > 1) {
-        this.#open.push(left - 1)
-        break
-      }
-    }
-    return exact(token)
+    if (token.type === Type.float) return new Token(Type.float, { float: token.value }, token.encodedLength)
+    if (token.type !== Type.string || token.byteValue === undefined) return token
+    return new Token(Type.string, fromUtf8(token.byteValue), token.encodedLength)
   }
 }
 
@@ -81,7 +43,7 @@ export function decodeCborFirst(bytes: Uint8Array, options: CborOptions): { valu
   }
   const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) // of a Buffer, slice() would be a view
   try {
-    const tokenizer = new BoundedTokenizer(plain, DECODE_OPTIONS, options)
+    const tokenizer = new ExactTokenizer(plain, DECODE_OPTIONS, options)
     const tags = Object.fromEntries((options.tags ?? []).map((tag) => [tag, taggedWith(tag)]))
     const [item, rest] = decodeFirst(plain, { ...DECODE_OPTIONS, tags, tokenizer })
     checkKeys(item)
@@ -108,19 +70,6 @@ export type CborWritable =
 /** Deterministic CBOR (RFC 8949 §4.2.1) of a value. */
 export function encodeCborItem(value: CborWritable): Uint8Array {
   return encode(value, rfc8949EncodeOptions)
-}
-
-/** Text as strict UTF-8 with its byte order mark, which cborg would repair and drop; floats apart from integers. */
-function exact(token: Token): Token {
-  if (token.type === Type.float) return new Token(Type.float, { float: token.value }, token.encodedLength)
-  if (token.type !== Type.string || token.byteValue === undefined) return token
-  return new Token(Type.string, fromUtf8(token.byteValue), token.encodedLength)
-}
-
-function childrenOf({ type, value }: Token): number {
-  if (type === Type.map) return 2 * value
-  if (type === Type.array) return value
-  return type === Type.tag ? 1 : 0
 }
 
 function taggedWith(tag: number): (decode: () => unknown) => { tag: number; value: unknown } {

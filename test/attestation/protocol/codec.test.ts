@@ -134,7 +134,7 @@ describe('messages', () => {
       hex: 'a161746b636f6e7374727563746f72',
       code: 'PROTOCOL_UNKNOWN_MESSAGE',
     },
-    { name: 'an array of 2^32 - 1 items that are not there', hex: 'a161749affffffff', code: 'PROTOCOL_NOT_CBOR' },
+    { name: 'an array of 2^32 - 1 items that are not there', hex: 'a161749affffffff', code: 'PROTOCOL_TOO_COMPLEX' },
     { name: 'a byte string of 4 GiB that is not there', hex: 'a161745affffffff', code: 'PROTOCOL_NOT_CBOR' },
   ]
   for (const { name, hex, code } of refused) {
