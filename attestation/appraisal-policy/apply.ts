@@ -28,7 +28,7 @@ export function applyPolicy(policy: AppraisalPolicy, facts: PolicyFacts, now: Da
   const own = stands.map((stand) => {
     const outcome = outcomeOf(stand.rule, policy, facts)
     if (stand.rule.check.ofBoot === true) kept[stand.rule.name] = outcome
-    return ruleFinding(stand, outcome)
+    return ruleFinding(stand, unlessChanged(stand.rule, outcome, facts))
   })
   return {
     findings: [...facts.findings.map((f) => weigh(f, stands, policy)), ...own],
@@ -54,6 +54,15 @@ function outcomeOf({ name, check }: PolicyRule, policy: AppraisalPolicy, facts: 
     expected: 'a boot that this policy has judged',
     seen: 'its logs came before the policy did',
   }
+}
+
+/** What a rule made of a register says nothing of what was extended into it since; that is not kept, for another log may tell of it. */
+function unlessChanged({ check }: PolicyRule, outcome: Outcome, { boot }: PolicyFacts): Outcome {
+  if (check.ofBoot !== true || boot.state !== 'kept') return outcome
+  const changed = check.needs.pcrs?.filter((pcr) => boot.changed.has(pcr)) ?? []
+  if (changed.length === 0) return outcome
+  const seen = `PCR ${changed.join(', ')} is not as it was when the log was judged`
+  return { satisfied: false, expected: outcome.expected, seen }
 }
 
 /** For a node that no policy is for: nothing that boots there is known to be wanted. */

@@ -34,8 +34,11 @@ export interface PolicyFacts {
 export type PolicyBoot =
   /** The firmware log came with this quote. `events` of a register are those of all logs but IMA's; read only where a rule is about events. */
   | { readonly state: 'read'; readonly facts: BootFacts; readonly events: (of: Register) => Iterable<TimelineEvent> }
-  /** It came with an earlier quote of this TPM start, and this quote proves the same registers: what rules made of it then still holds. */
-  | { readonly state: 'kept'; readonly outcomes: KeptOutcomes }
+  /**
+   * It came with an earlier quote of this TPM start: what rules made of it then still holds, but for those that read one of `changed`, the registers
+   * that are no more as they were.
+   */
+  | { readonly state: 'kept'; readonly outcomes: KeptOutcomes; readonly changed: ReadonlySet<number> }
   | { readonly state: 'absent' }
 
 /** What is known of the files that the machine used. */

@@ -26,6 +26,7 @@ import {
 } from '../event-log/index.ts'
 import type { MachineLogPiece, MachineLogSource, WantedMachineLogs } from '../protocol/index.ts'
 import type { PcrValue } from '../tpm2/index.ts'
+import { type ChangedRegisters, changedRegisters, isJudged } from './changed-registers.ts'
 import { bootChanges, bootSummary } from './changes.ts'
 import { type ImaStep, imaStep } from './ima-step.ts'
 import type { MachineStart, MachineState } from './state.ts'
@@ -77,18 +78,21 @@ export function appraiseMachine(input: MachineInput): MachineAppraisal {
   const lastGood = lastGoodOf(input)
   const found = [...input.findings, ...pieceFindings(pieces), ...boot.findings, ...(ima?.findings ?? [])]
   const changes = summary === undefined || lastGood === undefined ? [] : bootChanges(lastGood, summary)
-  const judged = judge(input, boot, ima, found, kept)
-  const result =
-    ima?.more === true
-      ? appraisalResult([...input.findings, ...ima.findings]) // before the list is whole there is nothing that a policy could say
-      : appraisalResult([...withChanges(judged.findings, changes), ...changeFindings(lastGood, summary, changes)])
-  const good = ima?.more === true ? (kept?.good ?? true) : result.tier === 'affirming' && (kept?.good ?? true)
+  const changed = changedRegisters(kept?.boot?.state, boot.state, input.quoted)
+  // rules judge a register's events together, and those of before are not here any more
+  const again = boot.facts === undefined && kept?.outcomes !== undefined && isJudged(changed.extended, policy)
+  const more = again || ima?.more === true
+  const judged = judge(input, boot, ima, found, kept, changed)
+  const result = more
+    ? appraisalResult([...input.findings, ...(again ? [againFinding()] : []), ...(ima?.findings ?? [])]) // a policy could say nothing yet
+    : appraisalResult([...withChanges(judged.findings, changes), ...changeFindings(lastGood, summary, changes)])
+  const good = more ? (kept?.good ?? true) : result.tier === 'affirming' && (kept?.good ?? true)
   return {
     state: {
       start: { resetCount: start.resetCount, restartCount: start.restartCount },
       policy: revision,
-      boot: { state: boot.state, findings: boot.findings },
-      ...(judged.outcomes !== undefined && { outcomes: judged.outcomes }),
+      ...(!again && { boot: { state: boot.state, findings: boot.findings } }),
+      ...(!again && judged.outcomes !== undefined && { outcomes: judged.outcomes }),
       ...(input.explained.length > 0 && { explained: input.explained }),
       ...(ima?.ima !== undefined && { ima: ima.ima }),
       ...(ima?.ahead !== undefined && { imaAhead: ima.ahead }),
@@ -98,7 +102,7 @@ export function appraiseMachine(input: MachineInput): MachineAppraisal {
       good,
     },
     result,
-    more: ima?.more ?? false,
+    more,
     timeline: boot.timeline,
   }
 }
@@ -207,20 +211,27 @@ function judge(
   ima: ImaStep | undefined,
   findings: readonly Finding[],
   kept: MachineState | undefined,
+  changed: ChangedRegisters,
 ): Pick<MachineState, 'outcomes'> & { readonly findings: readonly Finding[] } {
   const { policy, node, launchLog, tpm, clock, quoted, now } = input
   if (policy === undefined) return { findings: findings.map(observed) }
   const facts: PolicyFacts = {
     ...{ node, findings, registers: quoted, launchLog, tpm, clock },
-    boot: policyBoot(boot, kept),
+    boot: policyBoot(boot, kept, changed),
     ima: ima?.seen ?? { state: 'absent' },
   }
   return applyPolicy(policy, facts, now)
 }
 
-function policyBoot(boot: BootAppraisal, kept: MachineState | undefined): PolicyBoot {
+function policyBoot(boot: BootAppraisal, kept: MachineState | undefined, changed: ChangedRegisters): PolicyBoot {
   if (boot.facts !== undefined) return { state: 'read', facts: boot.facts, events: boot.timeline }
-  return kept?.outcomes === undefined ? { state: 'absent' } : { state: 'kept', outcomes: kept.outcomes }
+  if (kept?.outcomes === undefined) return { state: 'absent' }
+  return { state: 'kept', outcomes: kept.outcomes, changed: changed.unexplained }
+}
+
+function againFinding(): Finding {
+  const message = 'there are further events in registers that policy judges: the logs are wanted once more, whole'
+  return finding('boot.log', 'none', 'hardware', message)
 }
 
 /** Without any policy the machine's own logs are told and count for nothing: nobody has said what is wanted of them. */

@@ -227,7 +227,10 @@ describe('an appraisal policy, applied', () => {
     })
     const { outcomes } = applyPolicy(policy, vmFacts('ovmf-sdboot'), NOW)
     const stored = JSON.parse(JSON.stringify(outcomes))
-    const later = { ...vmFacts('ovmf-sdboot'), boot: { state: 'kept', outcomes: stored } as const }
+    const later = {
+      ...vmFacts('ovmf-sdboot'),
+      boot: { state: 'kept', outcomes: stored, changed: new Set<number>() } as const,
+    }
     assert.equal(of(applyPolicy(policy, later, NOW).findings, 'policy.k').tier, 'affirming')
     assert.deepEqual(applyPolicy(policy, later, NOW).outcomes, outcomes)
     const other = policyOf(
