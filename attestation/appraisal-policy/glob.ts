@@ -1,53 +1,22 @@
+import { type PatternToken, WILDCARD, wildcardMatcher } from '../base/index.ts'
+
 /** A pattern ready to match; `text` is the pattern as written. */
 export interface Glob {
   readonly text: string
   readonly matches: (text: string) => boolean
 }
 
-/** One character of the pattern: itself, any one, or any run of them. */
-type Piece = { readonly char: string } | 'one' | 'run'
-
-/**
- * A pattern of a whole text: `*` stands for any characters, `?` for one, `\` before a character for that character. Matching never takes more
- * steps than pattern times text: a star that has to be tried again is only ever the last one.
- */
+/** A pattern of a whole text: `*` stands for any characters, `?` for one, `\` before a character for that character. */
 export function glob(pattern: string): Glob {
-  const pieces: Piece[] = []
+  const tokens: PatternToken[] = []
   for (let i = 0; i < pattern.length; i++) {
     const c = pattern.charAt(i)
     if (c === '*') {
-      if (pieces.at(-1) !== 'run') pieces.push('run')
-    } else if (c === '?') pieces.push('one')
-    else if (c === '\\' && i + 1 < pattern.length) pieces.push({ char: pattern.charAt(++i) })
-    else pieces.push({ char: c })
+      if (tokens.at(-1) !== WILDCARD.run) tokens.push(WILDCARD.run)
+    } else if (c === '?') tokens.push(WILDCARD.one)
+    else tokens.push(pattern.charCodeAt(c === '\\' && i + 1 < pattern.length ? ++i : i))
   }
-  if (pieces.every((piece) => typeof piece === 'object')) {
-    const literal = pieces.map((piece) => (typeof piece === 'object' ? piece.char : '')).join('')
-    return { text: pattern, matches: (text) => text === literal }
-  }
-  return { text: pattern, matches: (text) => matchPieces(pieces, text) }
-}
-
-function matchPieces(pieces: readonly Piece[], text: string): boolean {
-  let p = 0
-  let t = 0
-  let star = -1
-  let retry = 0
-  while (t < text.length) {
-    const piece = pieces[p]
-    if (piece === 'run') {
-      star = p++
-      retry = t
-    } else if (piece === 'one' || (typeof piece === 'object' && piece.char === text[t])) {
-      p += 1
-      t += 1
-    } else if (star >= 0) {
-      p = star + 1
-      t = ++retry
-    } else return false
-  }
-  while (pieces[p] === 'run') p += 1
-  return p === pieces.length
+  return { text: pattern, matches: wildcardMatcher(tokens) }
 }
 
 /** The pattern that matches exactly this text. */
