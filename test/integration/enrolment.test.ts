@@ -31,7 +31,7 @@ describe('enrolment, from an unknown machine to its first launch', () => {
     assert.equal(seen.admittedBy, 'token')
     assert.deepEqual(seen.labels, { zone: 'demo' })
     const table = await node.d.expect('nodes', 'list', '--config', node.d.verifierConfig)
-    assert.match(table, new RegExp(`^${seen.nodeId.slice(0, 12)} +\\S+ +admitted +affirming +zone=demo `, 'm'))
+    assert.match(table, new RegExp(`^${seen.nodeId.slice(0, 12)} +\\S+ +admitted +trusted +\\S+Z +zone=demo `, 'm'))
   })
 
   it('keeps a node waiting until an operator admits it', async () => {

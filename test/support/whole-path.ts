@@ -199,7 +199,10 @@ export interface SeenNode {
   readonly tier: string
   readonly quarantine: string | null
   readonly labels: Readonly<Record<string, string>>
-  readonly verdicts: readonly { readonly tier: string; readonly findings: readonly { readonly rule: string }[] }[]
+  readonly verdicts: readonly {
+    readonly tier: string
+    readonly findings: readonly { readonly rule: string; readonly policy?: { readonly mode: string } }[]
+  }[]
   readonly decisions: readonly {
     readonly podUuid: string
     readonly outcome: string

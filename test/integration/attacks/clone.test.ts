@@ -72,7 +72,7 @@ describe('a copy of the state of a virtual TPM', () => {
     const { d } = node
     const seen = await verifierSees(d, 'the copy', (n) => n.quarantine !== null)
     assert.match(seen.quarantine ?? '', rule)
-    assert.match(await d.expect('nodes', 'list', '--config', d.verifierConfig), / quarantine /)
+    assert.match(await d.expect('nodes', 'list', '--config', d.verifierConfig), / quarantined /)
     await cloneAgent?.stop()
     await clone?.stop()
     // a new connection changes nothing: quarantine is ended by an operator alone
