@@ -7,6 +7,7 @@ import {
   banksOf,
   EventLogError,
   IMA_PCR,
+  type ImaEntry,
   type ImaExtendRule,
   type ImaReplay,
   imaEntries,
@@ -61,13 +62,14 @@ export function examineIma(bytes: Uint8Array, quoted: readonly PcrValue[]): Exam
     const where = replay.disagreeing.length === 0 ? '' : ` in bank ${replay.disagreeing.join(', ')}`
     return refuted(about, `no prefix of the list of ${counted.entries} entries gives PCR ${pcr}${where}`)
   }
-  const behind = counted.entries - proven
+  const behind = Math.max(0, counted.entries - proven)
   const more = [
     violations === 0 ? '' : `, ${violations} of them violations`,
     behind === 0 ? '' : `; ${behind} more came after the quote`,
   ].join('')
   return {
     ...about,
+    entries: Math.max(counted.entries, proven),
     proven,
     violations,
     elsewhere,
@@ -75,6 +77,7 @@ export function examineIma(bytes: Uint8Array, quoted: readonly PcrValue[]): Exam
     rules: usedRules(replay.state.banks),
     findings: [
       finding('ima.replay', 'affirming', 'executables', `${proven} entries replay to PCR ${pcr}${more}`),
+      ...unreadableFinding(counted.problem),
       aggregateFinding(bytes, quoted),
     ],
   }
@@ -90,9 +93,18 @@ function unproved(about: About, proof: RegisterProof, found: Finding): ExaminedI
   return { ...about, proven: 0, violations: 0, elsewhere: 0, proof, rules: {}, findings: [found] }
 }
 
+interface Counted {
+  readonly pcr?: number
+  readonly entries: number
+  readonly templateHash: string
+  /** Why it was not counted to its end. */
+  readonly problem?: EventLogError
+}
+
 /** Up to the first entry that is none. */
-function countEntries(bytes: Uint8Array): { pcr?: number; entries: number; templateHash: string } {
+function countEntries(bytes: Uint8Array): Counted {
   let pcr: number | undefined
+  let problem: EventLogError | undefined
   let entries = 0
   let templateHash = ''
   try {
@@ -103,8 +115,15 @@ function countEntries(bytes: Uint8Array): { pcr?: number; entries: number; templ
     }
   } catch (err) {
     if (!(err instanceof EventLogError)) throw err
+    problem = err
   }
-  return { ...(pcr !== undefined && { pcr }), entries, templateHash }
+  return { ...(pcr !== undefined && { pcr }), entries, templateHash, ...(problem !== undefined && { problem }) }
+}
+
+/** A template's name is under no digest: an entry can replay, and say nothing that anybody understands. */
+function unreadableFinding(problem: EventLogError | undefined): Finding[] {
+  if (problem === undefined) return []
+  return [finding('ima.entries', 'contraindicated', 'executables', `${problem.message} (${problem.code})`)]
 }
 
 /** After a proof each bank has one rule left. */
@@ -118,7 +137,7 @@ function usedRules(banks: ImaReplay['state']['banks']): ExaminedIma['rules'] {
 
 function aggregateFinding(bytes: Uint8Array, quoted: readonly PcrValue[]): Finding {
   const rule = 'ima.boot-aggregate'
-  const [first] = imaEntries(bytes)
+  const first = firstEntry(bytes)
   const { name, digest } = imaMeasurement(first?.fields ?? [])
   const aggregate =
     name !== 'boot_aggregate' || digest === undefined
@@ -142,6 +161,16 @@ function aggregateFinding(bytes: Uint8Array, quoted: readonly PcrValue[]): Findi
       return finding(rule, 'warning', 'executables', 'boot_aggregate is zero: the kernel found no TPM when IMA started')
     case 'unknown':
       return finding(rule, 'none', 'executables', `boot_aggregate cannot be compared: ${check.why}`)
+  }
+}
+
+function firstEntry(bytes: Uint8Array): ImaEntry | undefined {
+  try {
+    const [first] = imaEntries(bytes)
+    return first
+  } catch (err) {
+    if (err instanceof EventLogError) return undefined
+    throw err
   }
 }
 

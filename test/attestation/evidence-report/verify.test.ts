@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import { toHex } from '../../../attestation/base/index.ts'
 import { decodeCertificate, makeRootStore } from '../../../attestation/endorsement/index.ts'
 import { EV } from '../../../attestation/event-log/index.ts'
@@ -19,6 +20,7 @@ import { decodeQuoteAttest, encodeQuoteAttest, objectName } from '../../../attes
 import { honestBoot } from '../../support/boot.ts'
 import { madeEvidence, NONCE, systemdRecord } from '../../support/evidence.ts'
 import { cryptoAgileLog } from '../../support/firmware-log.ts'
+import { fuzzRuns } from '../../support/fuzz.ts'
 import { newAk } from '../../support/soft-tpm.ts'
 import { copiedVectors } from '../../support/vectors.ts'
 import { vmEvidence, vmNames } from '../../support/vm-evidence.ts'
@@ -52,6 +54,13 @@ const flipped = (bytes: Uint8Array, at: number): Uint8Array => {
   out[at] = (out[at] ?? 0) ^ 1
   return out
 }
+/** The name of a template is under no digest. */
+function renamedTemplate(): Uint8Array {
+  const ima = Buffer.from(GOOD.logs.ima ?? [])
+  ima.write('?', ima.lastIndexOf('ima-ng'), 'latin1')
+  return new Uint8Array(ima)
+}
+
 type Logs = EvidenceFile['logs']
 const withLogs = (logs: { readonly [source in keyof Logs]: Logs[source] | undefined }, of = GOOD): EvidenceFile => {
   const all = Object.entries({ ...of.logs, ...logs }).filter(([, log]) => log !== undefined)
@@ -133,6 +142,11 @@ describe('evidence that is verified offline', () => {
       name: 'a firmware log that is cut',
       file: withLogs({ firmware: GOOD.logs.firmware?.slice(0, -2) }),
       rule: 'boot.log',
+    },
+    {
+      name: 'an IMA list with a template that is none',
+      file: withLogs({ ima: renamedTemplate() }),
+      rule: 'ima.entries',
     },
     { name: 'no firmware log', file: withLogs({ firmware: undefined }), rule: 'boot.log' },
     {
@@ -253,6 +267,33 @@ describe('evidence that is verified offline', () => {
     assert.deepEqual([json.v, json.tier, json.node, json.policy], [1, 'affirming', verification.node, null])
     assert.equal(json.rules.length, verification.result.findings.length)
     assert.ok(json.unproved.length > 0)
+  })
+
+  it('changed anywhere is judged, and never trusted where the change is in what was signed', () => {
+    const signed = ['attest', 'signature', 'akPublic', 'nonce'] as const
+    const parts = [...signed, 'ekPublic', 'firmware', 'ima', 'launch', 'systemd'] as const
+    const input = fc.record({ part: fc.constantFrom(...parts), at: fc.nat(), to: fc.nat(255), cut: fc.boolean() })
+    fc.assert(
+      fc.property(input, ({ part, at, to, cut }) => {
+        const change = (bytes: Uint8Array = new Uint8Array(1)): Uint8Array => {
+          const out = bytes.slice(0, cut ? at % (bytes.length + 1) : undefined)
+          if (out.length > 0) out[at % out.length] = to
+          return out
+        }
+        const { logs } = PHASES.file
+        const file: EvidenceFile =
+          part === 'launch'
+            ? withLogs({ launch: { ...launchOf(PHASES.file), bytes: change(logs.launch?.bytes) } }, PHASES.file)
+            : part === 'firmware' || part === 'ima' || part === 'systemd'
+              ? withLogs({ [part]: change(logs[part]) }, PHASES.file)
+              : { ...PHASES.file, [part]: change(PHASES.file[part]) }
+        const { result } = verifyEvidenceFile(file, { labels: {}, now: NOW, akName: PHASES.tpm.ak.name })
+        const isSigned = signed.some((name) => name === part)
+        const same = isSigned && toHex(file[part as 'attest']) === toHex(PHASES.file[part as 'attest']) // one of `signed`
+        if (isSigned && !same) assert.notEqual(result.tier, 'affirming')
+      }),
+      { numRuns: fuzzRuns(300) },
+    )
   })
 
   it('takes the binding for the nonce nowhere else than in extraData', () => {
