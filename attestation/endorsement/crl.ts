@@ -36,6 +36,8 @@ export interface RevocationList {
   readonly signature: Uint8Array
   readonly issuer: DistinguishedName
   readonly authorityKeyId: Uint8Array | undefined
+  /** It is one of several: of one distribution point, one kind of certificate or some reasons. Who is not in it may be in another. */
+  readonly partial: boolean
   readonly thisUpdate: Date
   /** Absent in CRLs that say nothing of their successor; such a one never counts as stale. */
   readonly nextUpdate: Date | undefined
@@ -117,7 +119,9 @@ export function decodeRevocationList(bytes: Uint8Array): RevocationList {
     signatureScheme: signatureScheme(signatureOid),
     signature,
     issuer,
-    authorityKeyId: extensions === undefined ? undefined : readCrlExtensions(extensions.content),
+    ...(extensions === undefined
+      ? { authorityKeyId: undefined, partial: false }
+      : readCrlExtensions(extensions.content)),
     thisUpdate,
     nextUpdate: next && decodeTime(next, 'nextUpdate'),
     revoked: entries === undefined ? new Map() : readEntries(entries.content),
@@ -154,19 +158,20 @@ function readReason(value: Uint8Array): string | undefined {
   return REASONS[code]
 }
 
-/** @returns the key identifier of the issuer */
-function readCrlExtensions(content: Uint8Array): Uint8Array | undefined {
+/** The key identifier of the issuer, and whether the list is one of several. */
+function readCrlExtensions(content: Uint8Array): Pick<RevocationList, 'authorityKeyId' | 'partial'> {
   const outer = new DerReader(content, 'crlExtensions')
   const list = outer.sequence('list')
   outer.end()
   let authorityKeyId: Uint8Array | undefined
+  let partial = false
   for (const { oid, critical, value } of readList(list)) {
     switch (oid) {
       case EXT.authorityKeyIdentifier:
         authorityKeyId = readAuthorityKeyId(value)
         break
       case CRL_EXT.issuingDistributionPoint:
-        refuseIndirect(value)
+        partial = isPartial(value)
         break
       case CRL_EXT.deltaIndicator:
         throw unsupported('delta CRL')
@@ -174,16 +179,19 @@ function readCrlExtensions(content: Uint8Array): Uint8Array | undefined {
         if (critical && oid !== CRL_EXT.number) throw unsupported(`critical extension ${oid}`)
     }
   }
-  return authorityKeyId
+  return { authorityKeyId, partial }
 }
 
 /** A CRL of one kind of certificate or reason still says truly what it lists; an indirect one lists those of other issuers. */
-function refuseIndirect(value: Uint8Array): void {
+function isPartial(value: Uint8Array): boolean {
   const r = new DerReader(value, 'issuingDistributionPoint').sequence('value')
+  let partial = false
   while (!r.done) {
     const { tag, content } = r.read('field')
-    if (tag === contextTagPrimitive(4) && booleanValue(content, 'indirectCRL')) throw unsupported('indirect CRL')
+    if (tag !== contextTagPrimitive(4)) partial = true
+    else if (booleanValue(content, 'indirectCRL')) throw unsupported('indirect CRL')
   }
+  return partial
 }
 
 function* readList(

@@ -16,6 +16,7 @@ import { issuerKeyFault } from './issuer-rules.ts'
 import { keyMismatch } from './match.ts'
 import { EXT, TCG } from './oids.ts'
 import { importKey } from './public-key.ts'
+import { certificatePurpose } from './purpose.ts'
 import { bySubject, type RootStore } from './roots.ts'
 
 /** Most certificates of the signer's name that are tried for one attribute certificate. */
@@ -111,9 +112,9 @@ function verifySigner(
   trust: PlatformTrust,
 ): PlatformResult {
   const { roots, policy, now } = trust
-  const candidates = [roots.anchors, roots.intermediates, bySubject(supplied)].flatMap(
-    (s) => s.get(ac.issuer.key) ?? [],
-  )
+  // a device's owner can have its IDevID or AK sign what he likes, and its certificate leads to a maker's root too
+  const signers = supplied.filter((c) => ['signer', 'ca'].includes(certificatePurpose(c)))
+  const candidates = [roots.anchors, roots.intermediates, bySubject(signers)].flatMap((s) => s.get(ac.issuer.key) ?? [])
   let fault = refused(
     'EK_CHAIN_ISSUER_UNKNOWN',
     `certificate of the platform certificate's signer missing: ${ac.issuer.text}; ` +

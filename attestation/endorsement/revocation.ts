@@ -18,7 +18,7 @@ export interface RevocationCheck {
 }
 
 /**
- * Looks a certificate up in the newest CRL that its issuer's key has signed. CRLs are optional: without one nothing is known, and
+ * Looks a certificate up in the newest CRL that its issuer's key has signed, and in the newest ones if those are parts of one. CRLs are optional: without one nothing is known, and
  * nothing is said. One past its nextUpdate still revokes what it lists, and gives a warning; one from the future is not used.
  *
  * @param lists CRLs whose issuer has the certificate's issuer's name
@@ -45,6 +45,7 @@ export function checkRevocation(
       )
     }
     const entry = crl.revoked.get(toHex(subject.serial))
+    if (entry === undefined && crl.partial) continue
     if (entry === undefined) return { revoked: undefined, warnings }
     const why = entry.reason === undefined ? '' : ` (${entry.reason})`
     return { revoked: `${describe(subject)} was revoked by its issuer on ${iso(entry.at)}${why}`, warnings }

@@ -99,6 +99,15 @@ describe('CRLs', () => {
       /revoked/,
     )
   })
+  it('that are one part of several do not hide another part', () => {
+    const part = ['2.5.29.28', true, Uint8Array.of(0x30, 3, 0x81, 1, 0xff)] as const // onlyContainsUserCerts
+    const newer = crl({ extensions: [part] })
+    assert.equal(newer.partial, true)
+    const older = new Date('2026-03-01T00:00:00Z')
+    assertRevoked(find(newer, crl({ thisUpdate: older, revoked: [[EK_SERIAL]] })), /was revoked/)
+    assertRevoked(find(newer, crl({ thisUpdate: older, revoked: [[EK_SERIAL]], extensions: [part] })), /was revoked/)
+    assertFound(find(newer))
+  })
   it('of the right name and a wrong key revoke nothing, and are told', () => {
     const revoked = [[EK_SERIAL]] as const
     assertFound(find(crl({ issuerKey: ecKey(), revoked })), /does not verify with the key of "CN=Mid"; it is not used/)

@@ -82,6 +82,27 @@ describe('a platform certificate', () => {
     assert.equal(result.root.subject, 'CN=Platform Root')
     assert.deepEqual(result.findings, [])
   })
+  it("is not believed where a device's own certificate came along as its signer's", () => {
+    const bytes = makeAttributeCertificate(good)
+    const residency = asn1.sequence(asn1.sequence(asn1.oid(TCG.verifiedTpmResidency)))
+    const devices = [
+      [[EXT.certificatePolicies, false, residency]],
+      [[EXT.extKeyUsage, false, asn1.sequence(asn1.oid(TCG.akCertificate))]],
+    ] as const
+    for (const extensions of devices) {
+      const device = decodeCertificate(
+        makeCertificate({
+          subject: 'Signer',
+          key: signerKey,
+          issuer: 'Platform Root',
+          issuerKey: rootKey,
+          extensions: [[EXT.keyUsage, true, asn1.bitString(Uint8Array.of(0x80), 7)], ...extensions],
+        }),
+      )
+      const result = verifyPlatform(bytes, subject, [device], { ...trust, roots: makeRootStore([root]) })
+      assertRefused(result, 'EK_CHAIN_ISSUER_UNKNOWN', /signer missing/)
+    }
+  })
   it('is believed too where its signer is trusted itself, came along, or is a CA', () => {
     assert.equal(verify({}, { roots: makeRootStore([signer]) }).kind, 'bound')
     const bytes = makeAttributeCertificate(good)
