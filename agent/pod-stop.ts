@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, statfs } from 'node:fs/promises'
 import { join, normalize } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
@@ -96,10 +96,23 @@ function podGroups(uuid: string, list: string): string[] {
   return list.split('\0').filter((d) => d.startsWith('/') && d.endsWith(`/holdfast/${uuid}`) && normalize(d) === d)
 }
 
+/** f_type of cgroup v1 and v2 (statfs(2)). */
+const CGROUP_FILE_SYSTEMS: readonly number[] = [0x27e0eb, 0x63677270]
+
 async function processesIn(groups: readonly string[]): Promise<Set<number>> {
   const pids = new Set<number>()
-  for (const group of groups) await addProcesses(group, pids)
+  for (const group of groups) if (await isControlGroup(group)) await addProcesses(group, pids)
   return pids
+}
+
+/** In any other file system a list of processes is whatever somebody wrote. */
+async function isControlGroup(directory: string): Promise<boolean> {
+  try {
+    return CGROUP_FILE_SYSTEMS.includes((await statfs(directory)).type)
+  } catch (err) {
+    if (codeOf(err) === 'ENOENT') return false
+    throw err
+  }
 }
 
 async function addProcesses(group: string, pids: Set<number>): Promise<void> {
