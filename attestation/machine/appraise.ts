@@ -1,4 +1,4 @@
-import { appraiseBoot, type BootAppraisal, type LaterPiece } from '../appraisal/boot/index.ts'
+import { appraiseBoot, type BootAppraisal } from '../appraisal/boot/index.ts'
 import {
   type AppraisalResult,
   appraisalResult,
@@ -16,21 +16,13 @@ import {
   policyNeeds,
 } from '../appraisal-policy/index.ts'
 import type { HashAlgorithm } from '../crypto/index.ts'
-import {
-  type BankRegisters,
-  type BankValues,
-  EventLogError,
-  IMA_PCR,
-  type Register,
-  type TimelineEvent,
-} from '../event-log/index.ts'
+import { type BankRegisters, type BankValues, IMA_PCR, type Register, type TimelineEvent } from '../event-log/index.ts'
 import type { MachineLogPiece, MachineLogSource, WantedMachineLogs } from '../protocol/index.ts'
 import type { PcrValue } from '../tpm2/index.ts'
 import { type ChangedRegisters, changedRegisters, isJudged } from './changed-registers.ts'
 import { bootChanges, bootSummary } from './changes.ts'
 import { type ImaStep, imaStep } from './ima-step.ts'
 import type { MachineStart, MachineState } from './state.ts'
-import { readSystemdPiece } from './systemd-piece.ts'
 
 /** One verified quote of a machine, with the logs that came beside it. */
 export interface MachineInput {
@@ -149,28 +141,13 @@ function lastGoodOf(input: MachineInput): MachineState['lastGood'] {
 function bootStep({ quoted, pieces, launchPcr }: MachineInput, kept: MachineState | undefined): BootAppraisal {
   const firmware = pieces.find((p) => p.source === 'firmware' && p.offset === 0 && p.bytes.length > 0)
   const systemd = pieces.find((p) => p.source === 'systemd')
-  const later: LaterPiece[] = []
-  const findings: Finding[] = []
-  if (systemd !== undefined) {
-    try {
-      later.push(readSystemdPiece(systemd, kept?.boot?.state.wanted.systemd))
-      findings.push(finding('systemd.log', 'affirming', 'executables', 'the log of systemd could be read'))
-    } catch (err) {
-      if (!(err instanceof EventLogError)) throw err
-      findings.push(finding('systemd.log', 'contraindicated', 'executables', `${err.code}: ${err.message}`))
-    }
-  }
-  const boot = appraiseBoot({
+  return appraiseBoot({
     ...(firmware !== undefined && { firmware: firmware.bytes }),
-    later,
+    ...(systemd !== undefined && { systemd: { offset: systemd.offset, bytes: systemd.bytes } }),
     quoted,
     ...(kept?.boot !== undefined && { previous: kept.boot }),
     elsewhere: new Set([launchPcr, IMA_PCR]),
   })
-  return {
-    ...boot,
-    findings: [...boot.findings.filter((f) => f.rule !== 'systemd.log' || systemd === undefined), ...findings],
-  }
 }
 
 function imaOf(
@@ -197,7 +174,7 @@ function pieceFindings(pieces: readonly MachineLogPiece[]): Finding[] {
   const cut = pieces.filter((p) => p.source !== 'ima' && p.more)
   return cut.map(({ source, bytes }) =>
     finding(
-      `${source === 'firmware' ? 'boot' : 'systemd'}.log`,
+      source === 'firmware' ? 'boot.log' : 'boot.measure-log',
       'contraindicated',
       'hardware',
       `the ${source} log goes on after ${bytes.length} bytes, which is more than is read`,
@@ -236,7 +213,7 @@ function againFinding(): Finding {
 
 /** Without any policy the machine's own logs are told and count for nothing: nobody has said what is wanted of them. */
 function observed(found: Finding): Finding {
-  if (!/^(boot|ima|systemd)\./.test(found.rule)) return found
+  if (!/^(boot|ima)\./.test(found.rule)) return found
   return { ...found, policy: { rule: 'no-policy', mode: 'observe' } }
 }
 

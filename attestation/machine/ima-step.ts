@@ -38,6 +38,10 @@ export interface ImaStep {
   readonly more: boolean
 }
 
+const LOST =
+  `no prefix of the list gives PCR ${IMA_PCR}: an entry was left out or changed, or kexec took the list of the kernel before; ` +
+  'after a reboot it begins anew'
+
 /** One piece of IMA's list against one quote. */
 export function imaStep(input: ImaStepInput): ImaStep {
   const { quoted, previous, piece } = input
@@ -62,7 +66,7 @@ export function imaStep(input: ImaStepInput): ImaStep {
       return proved(appraised.state, input)
     case 'open':
       if (piece === undefined) return refuted(input, `PCR ${IMA_PCR} has changed, and no list of IMA was sent`)
-      if (!piece.more) return notProved(input, offset, `no prefix of the list gives PCR ${IMA_PCR}`)
+      if (!piece.more) return notProved(input, offset, LOST)
       // otherwise it would be asked for without end
       if (bytes.length === 0)
         return notProved(input, offset, `no entry ends within ${piece.bytes.length} bytes of the list`)

@@ -6,5 +6,5 @@ export {
   wantedRegisters,
 } from './appraise.ts'
 export { type BootSummary, bootChanges, bootSummary } from './changes.ts'
+export { explainedStartValues } from './start-values.ts'
 export { type MachineStart, type MachineState, parseMachineState, serialiseMachineState } from './state.ts'
-export { explainedStartValues } from './systemd-piece.ts'

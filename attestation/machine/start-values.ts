@@ -1,11 +1,9 @@
-import type { LaterPiece, LogMark } from '../appraisal/boot/index.ts'
 import {
   type BankRegisters,
   type BankValues,
   banksOf,
   EventLogError,
   extendValue,
-  measureLogEvents,
   readMeasureLog,
   toBankValues,
   zeroRegisters,
@@ -15,23 +13,6 @@ import type { MachineStart, MachineState } from './state.ts'
 
 /** systemd measures a few things into the register that a launch log may be in: machine ID, file systems, volume keys. */
 const MAX_EXPLAINED = 64
-
-/**
- * A piece of tpm2-measure.log. What systemd was cut off in writing is left for the next time.
- *
- * @param mark from where it was wanted; a piece from elsewhere is one of a log that began anew
- * @throws EventLogError
- */
-export function readSystemdPiece(piece: MachineLogPiece, mark: LogMark | undefined): LaterPiece {
-  const log = readMeasureLog(piece.bytes)
-  const before = mark !== undefined && piece.offset === mark.offset ? mark.events : 0
-  const records = log.records.map((record) => ({ ...record, index: before + record.index }))
-  return {
-    source: 'systemd',
-    events: [...measureLogEvents(records)],
-    piece: { offset: piece.offset, bytes: piece.bytes.length - log.unfinishedBytes },
-  }
-}
 
 /**
  * What systemd's log makes of the launch log's register before its first record: each is a value that an agent may have found. Nothing is believed by
