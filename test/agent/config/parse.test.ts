@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { AgentConfigError, parseAgentConfig } from '../../../agent/config/index.ts'
+import { fuzzRuns } from '../../support/fuzz.ts'
 
 const GOOD = `tcti: device:/dev/tpmrm0
 verifier:
@@ -154,7 +155,7 @@ banks:
           assert.ok(err instanceof AgentConfigError, String(err))
         }
       }),
-      { numRuns: 500 },
+      { numRuns: fuzzRuns(500) },
     )
   })
 })

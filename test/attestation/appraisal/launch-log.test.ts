@@ -33,6 +33,7 @@ import {
   POLICY,
   podRecord,
 } from '../../support/appraisal.ts'
+import { fuzzRuns } from '../../support/fuzz.ts'
 import { BANKS, LogBuilder, PCR } from '../../support/launch-log.ts'
 
 const REQUEST = honestRequest()
@@ -152,7 +153,7 @@ describe('the launch log against the quote', () => {
         const a = appraiseEvidence(undefined, { ...evidence, log: { ...evidence.log, bytes } }, POLICY, NOW)
         assert.equal(bad(a).length > 0, !same)
       }),
-      { numRuns: 300 },
+      { numRuns: fuzzRuns(300) },
     )
   })
 })

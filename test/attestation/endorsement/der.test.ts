@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { DerReader, oidText, smallInteger, TAG } from '../../../attestation/endorsement/der.ts'
 import { EndorsementError } from '../../../attestation/endorsement/index.ts'
+import { fuzzRuns } from '../../support/fuzz.ts'
 
 const read = (...bytes: number[]) => new DerReader(Uint8Array.from(bytes), 'X').read('field')
 const malformed = { code: 'CERT_MALFORMED' }
@@ -70,7 +71,7 @@ describe('DER reader', () => {
           assert.ok(err instanceof EndorsementError && err.code === 'CERT_MALFORMED')
         }
       }),
-      { numRuns: 5000 },
+      { numRuns: fuzzRuns(5000) },
     )
   })
 })

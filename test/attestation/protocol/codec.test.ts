@@ -14,6 +14,7 @@ import {
   type QuotedBody,
   type VerifierMessage,
 } from '../../../attestation/protocol/index.ts'
+import { fuzzRuns } from '../../support/fuzz.ts'
 
 const HEX = 'ab'.repeat(32)
 const nonce = new Uint8Array(32).fill(1)
@@ -210,7 +211,7 @@ describe('messages', () => {
         damaged[at % damaged.length] = value
         total(damaged)
       }),
-      { numRuns: 500 },
+      { numRuns: fuzzRuns(500) },
     )
   })
 })

@@ -4,6 +4,7 @@ import { LayerTree } from '../../../stage1/image/layer-tree.ts'
 import { parsePax } from '../../../stage1/image/pax.ts'
 import { type TarEntry, TarReader } from '../../../stage1/image/tar.ts'
 import { decimal, paxTime, tarNumber } from '../../../stage1/image/tar-numbers.ts'
+import { fuzzRuns } from '../../support/fuzz.ts'
 import { sealHeader, type TarEntrySpec, tar, tarBlocks } from '../../support/images.ts'
 
 interface Read {
@@ -138,7 +139,7 @@ describe('tar reader', () => {
           }
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: fuzzRuns(2000) },
     )
   })
 
@@ -187,7 +188,7 @@ describe('tar reader', () => {
         }
         tree.finish()
       }),
-      { numRuns: 2000 },
+      { numRuns: fuzzRuns(2000) },
     )
   })
 })
