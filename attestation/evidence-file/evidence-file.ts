@@ -28,7 +28,7 @@ const EvidenceFileSchema = Type.Object(
     ekChain: Type.Array(bytes(1, 8192), { maxItems: 8 }),
     platformCertificate: Type.Optional(bytes(1, 8192)),
     akPublic: bytes(1, 2048),
-    /** TPMS_ATTEST and TPMT_SIGNATURE of the quote, whose extraData is `nonce`. */
+    /** TPMS_ATTEST and TPMT_SIGNATURE of the quote. Its extraData is collectionBinding(nonce), or, of other tools, `nonce` itself. */
     attest: bytes(1, 4096),
     signature: bytes(1, 2048),
     nonce: bytes(0, 64),
