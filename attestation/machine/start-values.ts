@@ -11,12 +11,17 @@ import {
 import type { MachineLogPiece } from '../protocol/index.ts'
 import type { MachineStart, MachineState } from './state.ts'
 
-/** systemd measures a few things into the register that a launch log may be in: machine ID, file systems, volume keys. */
+/** systemd measures a few things into the register that a launch log may be in: machine ID, file systems. */
 const MAX_EXPLAINED = 64
 
+/** As systemd writes what it measures there: `machine-id:`, `file-system:`. A record of a launch log is JSON. */
+const SYSTEMD_TEXT = /^[a-z][a-z-]*:/
+
 /**
- * What systemd's log makes of the launch log's register before its first record: each is a value that an agent may have found. Nothing is believed by
- * that: the launch log replays from the value it names to the quote, so whoever extended anything else cannot have come to it.
+ * What systemd's log makes of the launch log's register before its first record: each is a value that an agent may have found. That somebody extended
+ * this and nothing else the quote proves, as the launch log replays from it; not who. So it ends with the first record whose text is not systemd's, or is not
+ * what was measured: with a digest alone (a volume key's) the records of a launch log that is kept back could be explained. Such values are the
+ * operator's to name (attestation.startValues).
  *
  * @param log register and banks of the launch log
  */
@@ -45,8 +50,9 @@ function prefixValues(
   const banks = banksOf(registers)
   const values: BankValues[] = []
   let state = zeroRegisters(banks)
-  for (const { register, digests } of records) {
+  for (const { register, digests, measured, string = '' } of records) {
     if (register.kind !== 'pcr' || register.index !== pcr) continue
+    if (measured !== 'string' || !SYSTEMD_TEXT.test(string)) break
     if (!banks.every((bank) => digests[bank] !== undefined) || values.length === MAX_EXPLAINED) break
     state = Object.fromEntries(
       banks.map((bank) => [bank, extendValue(bank, state[bank] as Uint8Array, digests[bank] as Uint8Array)]), // both have every bank
