@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
-import { fromHex, messageOf } from '../attestation/base/index.ts'
+import { CodedError, fromHex, messageOf } from '../attestation/base/index.ts'
 import { toBankValues } from '../attestation/event-log/index.ts'
 import type { MachineLogSource } from '../attestation/protocol/index.ts'
 import { Attester } from './attester.ts'
@@ -32,6 +32,8 @@ export interface AgentOptions {
 export interface Agent {
   readonly socketPath: string
   readonly status: () => AgentStatus
+  /** Settles with a reason for which this agent cannot go on and another one could; not when it is stopped. */
+  readonly failed: Promise<CodedError>
   /** Takes no more launches, lets the one in hand finish its extend, closes uplink, log and TPM. */
   stop(): Promise<void>
 }
@@ -44,11 +46,15 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { loaded, tpm, logger } = options
   const { config } = loaded
   const undo: (() => Promise<void>)[] = [() => tpm.close()]
+  let fail: (reason: CodedError) => void = () => {}
+  const failed = new Promise<CodedError>((resolve) => {
+    fail = resolve
+  })
   try {
     const description = await tpm.describe()
     checkBanks(config, description)
     const identity = await readIdentity(tpm)
-    const launchLog = await openLaunchLog(options, description)
+    const launchLog = await openLaunchLog(options, description, identity)
     undo.push(() => launchLog.close())
     const machineLogs = machineLogReader(config.machineLogs, unreadableLogs(logger))
     const attester = new Attester(tpm, config.pcr, machineLogs)
@@ -68,6 +74,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       attester,
       launchLog,
       onStopPods: (reason) => void stopper.stopAll(reason),
+      onKeyLost: () => fail(keyLost()),
     })
     undo.push(() => podWatch.stop())
     await podWatch.start()
@@ -107,7 +114,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       { nodeId: identity.nodeId, mode: config.mode, pcr: config.pcr, ...start, logBytes: size, socketPath },
       'agent ready',
     )
-    return { socketPath, status, stop: () => unwind(undo, logger) }
+    return { socketPath, status, failed, stop: () => unwind(undo, logger) }
   } catch (err) {
     await unwind(undo, logger)
     throw err
@@ -133,10 +140,14 @@ function checkBanks(config: AgentConfig, description: TpmDescription): void {
   )
 }
 
-async function openLaunchLog(options: AgentOptions, { banks }: TpmDescription): Promise<LaunchLog> {
+async function openLaunchLog(
+  options: AgentOptions,
+  { banks }: TpmDescription,
+  { akNameHex }: NodeIdentity,
+): Promise<LaunchLog> {
   const { loaded, tpm, logger, version, programSha256 } = options
   const { config, trust, sha256 } = loaded
-  const storage = await openLogDirectory(join(config.dataDirectory, 'agent', 'launch-log'))
+  const storage = await openLogDirectory(join(config.dataDirectory, 'agent', 'launch-log'), akNameHex)
   try {
     await refuseServedSocket(join(config.runDirectory, AGENT_SOCKET_NAME)) // while nothing has been extended
     return await LaunchLog.open({
@@ -166,7 +177,7 @@ function makeUplink(
   options: AgentOptions,
   description: TpmDescription,
   identity: NodeIdentity,
-  parts: Pick<UplinkOptions, 'attester' | 'launchLog' | 'onStopPods'>,
+  parts: Pick<UplinkOptions, 'attester' | 'launchLog' | 'onStopPods' | 'onKeyLost'>,
 ): Uplink | undefined {
   const { loaded, tpm, logger, version } = options
   const { config, trust, enrolmentToken } = loaded
@@ -192,6 +203,7 @@ function makeUplink(
     verifierId: fromHex(trust.verifierId),
     tpm,
     ...parts,
+    hasKey: () => hasKey(tpm, identity),
     nowMs: () => performance.now(),
     random: Math.random,
     logger,
@@ -202,6 +214,21 @@ function makeUplink(
       )
     },
   })
+}
+
+/** A TPM that does not answer now may have it: whatever is wrong then will be said by the quote. */
+async function hasKey(tpm: Tpm, { akNameHex }: NodeIdentity): Promise<boolean> {
+  try {
+    return (await readIdentity(tpm)).akNameHex === akNameHex
+  } catch {
+    return true
+  }
+}
+
+function keyLost(): CodedError<'AGENT_KEY_LOST'> {
+  const message =
+    'the TPM has another attestation key than at the start, as after TPM2_Clear: the agent has to be started anew with it'
+  return new CodedError('AGENT_KEY_LOST', message)
 }
 
 /** Said once for each log, not once for each quote. */

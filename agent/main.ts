@@ -6,7 +6,7 @@ import { TpmClient } from './tpm/index.ts'
 import { VERSION } from './version.ts'
 
 /**
- * Runs the agent until SIGTERM or SIGINT.
+ * Runs the agent until SIGTERM or SIGINT, or until only another one could go on; that is said by the exit status, for whoever starts it again.
  *
  * @param configFile path of the YAML configuration
  * @throws CodedError for everything that keeps it from starting
@@ -30,7 +30,11 @@ export async function runAgent(configFile: string): Promise<void> {
     version: VERSION,
     programSha256: await programDigest(entry),
   })
-  const signal = await stopped
-  logger.info({ signal }, 'agent stops')
+  const ended = await Promise.race([stopped, agent.failed])
+  if (typeof ended === 'string') logger.info({ signal: ended }, 'agent stops')
+  else {
+    logger.fatal({ code: ended.code, reason: ended.message }, 'agent stops')
+    process.exitCode = 1
+  }
   await agent.stop()
 }

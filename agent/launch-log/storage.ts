@@ -1,6 +1,6 @@
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { messageOf } from '../../attestation/base/index.ts'
+import { codeOf, messageOf } from '../../attestation/base/index.ts'
 import { tryFlock } from '../../native/process/index.ts'
 import { LaunchLogError } from './errors.ts'
 
@@ -33,9 +33,11 @@ const MARK_PATTERN = /^(\d{16})\n$/
  * The launch logs in a directory, which is made (0700) where it does not exist and locked with flock(2): the kernel gives the lock
  * back however this process ends.
  *
+ * @param akName attestation key of the TPM, lowercase hex. TPM2_Clear sets the counters that logs are named by to zero and takes the key: logs that
+ *   were kept beside another one are moved into a directory of its name
  * @throws LaunchLogError LAUNCH_LOG_LOCKED, LAUNCH_LOG_STORAGE
  */
-export async function openLogDirectory(directory: string): Promise<LogStorage> {
+export async function openLogDirectory(directory: string, akName?: string): Promise<LogStorage> {
   const lock = await storage(`opening ${directory}`, async () => {
     await mkdir(directory, { recursive: true, mode: 0o700 })
     return open(join(directory, 'lock'), 'a', 0o600)
@@ -44,10 +46,33 @@ export async function openLogDirectory(directory: string): Promise<LogStorage> {
     await lock.close()
     throw new LaunchLogError('LAUNCH_LOG_LOCKED', `another agent uses ${directory}; a node has one agent`)
   }
+  try {
+    if (akName !== undefined) await storage(`tidying ${directory}`, () => setAside(directory, akName))
+  } catch (err) {
+    await lock.close()
+    throw err
+  }
   return {
     open: (name) => openLogFile(directory, name),
     close: () => lock.close(),
   }
+}
+
+async function setAside(directory: string, akName: string): Promise<void> {
+  const file = join(directory, 'key')
+  const kept = await readFile(file, 'latin1').catch((err: unknown) => {
+    if (codeOf(err) === 'ENOENT') return ''
+    throw err
+  })
+  if (kept === akName) return
+  if (/^[0-9a-f]{1,140}$/.test(kept)) {
+    const aside = join(directory, kept.slice(0, 20))
+    await mkdir(aside, { recursive: true, mode: 0o700 })
+    for (const name of await readdir(directory)) {
+      if (/\.cel(\.extended)?$/.test(name)) await rename(join(directory, name), join(aside, name))
+    }
+  }
+  await writeFile(file, akName, { mode: 0o600 }) // last: whoever is cut off before does the rest the next time
 }
 
 async function openLogFile(directory: string, name: string): Promise<StoredLog> {

@@ -13,6 +13,10 @@ export interface UplinkOptions extends Omit<SessionOptions, 'onState' | 'onResul
   readonly random: () => number
   /** How a connection is made; `dialVerifier` outside of tests. */
   readonly dial?: (trust: TrustedVerifier, signal: AbortSignal) => Promise<DialedVerifier>
+  /** Whether the TPM has the attestation key of `identity` still; asked before each connection but the first. */
+  readonly hasKey?: () => Promise<boolean>
+  /** Told once when it has not. Nothing is connected any more then. */
+  readonly onKeyLost?: () => void
 }
 
 /** Keeps one session with the verifier, reconnecting with back-off for as long as the agent runs. */
@@ -82,7 +86,12 @@ export class Uplink {
   }
 
   async #connect(): Promise<void> {
-    const { trust, dial = dialVerifier } = this.#options
+    const { trust, dial = dialVerifier, hasKey, onKeyLost } = this.#options
+    if (this.#failures > 0 && (await hasKey?.()) === false) {
+      onKeyLost?.()
+      return
+    }
+    if (this.#stopping.signal.aborted) return
     this.#setStatus({ state: 'enrolling' })
     let dialed: DialedVerifier
     try {

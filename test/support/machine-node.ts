@@ -12,7 +12,7 @@ import type { Ran } from './holdfast.ts'
 import { encodeList, type ImaEntrySpec, templateData } from './ima-log.ts'
 import type { Swtpm } from './swtpm.ts'
 import { tempDir } from './temp-dir.ts'
-import { prepareNode, type SeenNode, seenByVerifier, type WholeNode } from './whole-path.ts'
+import { prepareNode, type SeenNode, type WholeNode } from './whole-path.ts'
 
 /** What the operator's commands say of how a node stands. */
 export interface SeenStanding extends SeenNode {
@@ -45,6 +45,7 @@ export class MachineNode {
   readonly #firmware: { events: readonly WrittenEvent[] }
   readonly #removed: () => void
   readonly #pods: LongPod[] = []
+  #nodeId = ''
 
   private constructor(parts: {
     readonly node: WholeNode
@@ -92,6 +93,7 @@ export class MachineNode {
       await began(machine)
       await node.d.startVerifier()
       await node.d.enrol()
+      machine.#nodeId = (await node.d.status()).nodeId
       return machine
     } catch (err) {
       await machine.stop()
@@ -103,9 +105,11 @@ export class MachineNode {
     return this.node.d
   }
 
-  /** The firmware's log as it was measured, or another. */
-  writeFirmwareLog(bytes: Uint8Array = cryptoAgileLog(this.#firmware.events)): void {
-    writeFileSync(join(this.logs, 'firmware'), bytes)
+  /** The firmware's log as it was measured, another, or none. */
+  writeFirmwareLog(bytes: Uint8Array | null = cryptoAgileLog(this.#firmware.events)): void {
+    const file = join(this.logs, 'firmware')
+    if (bytes === null) rmSync(file, { force: true })
+    else writeFileSync(file, bytes)
   }
 
   /** From the next start of the TPM on, this is booted. */
@@ -113,12 +117,12 @@ export class MachineNode {
     this.#firmware.events = events
   }
 
-  /** The whole machine starts anew: agent, TPM, firmware, lists. */
-  async reboot(start: () => Promise<void> = () => this.d.tpm.reboot()): Promise<void> {
+  /** The whole machine starts anew: agent, TPM, firmware, lists. @param log what it says of its boot, where that is not what it measured */
+  async reboot(log?: Uint8Array | null): Promise<void> {
     await this.d.agent.stop()
-    await start()
+    await this.d.tpm.reboot()
     rmSync(join(this.logs, 'ima'), { force: true })
-    this.writeFirmwareLog()
+    this.writeFirmwareLog(log)
     await this.d.measureFirmware()
     await this.d.startAgent()
   }
@@ -144,9 +148,11 @@ export class MachineNode {
     return readFileSync(this.d.verifier.logFile, 'utf8').split('policies and roots taken over').length - 1
   }
 
-  /** What an operator sees of the node. */
+  /** What an operator sees of the node, also while the agent answers nobody. */
   async seen(): Promise<SeenStanding> {
-    return (await seenByVerifier(this.d)) as SeenStanding // nodes show --format=json says more than most tests ask for
+    return JSON.parse(
+      await this.d.expect('nodes', 'show', this.#nodeId, '--format=json', '--config', this.d.verifierConfig),
+    )
   }
 
   /** Waits until the node stands so, or so and as `is` says. */
@@ -158,7 +164,7 @@ export class MachineNode {
         return last.standing === standing && is(last) ? last : undefined
       })
     } catch (err) {
-      throw new Error(`${String(err)}\nlast seen: ${JSON.stringify(last, null, 1)}`)
+      throw new Error(`${String(err)}\nlast seen: ${last?.standing} ${JSON.stringify(last?.standingReasons, null, 1)}`)
     }
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LaunchLog, openLogDirectory } from '../../../agent/launch-log/index.ts'
 import type { LaunchLogContent } from '../../../attestation/event-log/index.ts'
@@ -28,6 +28,22 @@ describe('the launch log on disk', () => {
     await assert.rejects(openLogDirectory(directory), { code: 'LAUNCH_LOG_LOCKED' })
     await storage.close()
     await (await openLogDirectory(directory)).close()
+  })
+
+  it('keeps logs of a key that the TPM has lost aside, for its counters may come again', async () => {
+    const directory = join(dir.path, 'key')
+    mkdirSync(directory)
+    writeFileSync(join(directory, '1-0.cel'), 'of before keys were kept')
+    const [old, fresh] = [`000b${'a1'.repeat(32)}`, `000b${'b2'.repeat(32)}`]
+    for (let i = 0; i < 2; i++) await (await openLogDirectory(directory, old)).close()
+    assert.deepEqual(readdirSync(directory).sort(), ['1-0.cel', 'key', 'lock'])
+    const storage = await openLogDirectory(directory, fresh)
+    const log = await storage.open('1-0.cel')
+    assert.equal(await log.size(), 0)
+    await log.close()
+    await storage.close()
+    assert.equal(readFileSync(join(directory, old.slice(0, 20), '1-0.cel'), 'utf8'), 'of before keys were kept')
+    assert.equal(readFileSync(join(directory, 'key'), 'utf8'), fresh)
   })
 
   it('refuses an agent in another process, and lets it in when that one was killed', async () => {
