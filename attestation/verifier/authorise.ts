@@ -39,6 +39,7 @@ export interface AuthorisePorts {
  * LAUNCH_REQUEST_*: the request could not be read (codes of protocol).
  * NODE_CONTRAINDICATED: no policy may allow anything to a node whose evidence speaks against it.
  * LAUNCH_NOT_AS_MEASURED: the request names what the proven log does not say.
+ * EVIDENCE_INCOMPLETE: logs come in pieces, and what speaks against the node may be in those that have not come.
  * LAUNCH_DENIED: launch policy.
  */
 export interface Denial {
@@ -144,6 +145,7 @@ function decide(
   }
   const misfits = appraiseRequest(named).filter((f) => f.tier !== 'affirming')
   if (misfits.length > 0 || boot === undefined) return denial('LAUNCH_NOT_AS_MEASURED', sentences(misfits))
+  if (appraisal.more) return denial('EVIDENCE_INCOMPLETE', sentences(appraisal.result.findings))
   const policies = ports.policies()
   const decision = policies.decide(
     { id: context.nodeId, tier: appraisal.result.tier, admittedBy: node.admittedBy ?? 'nobody', labels: node.labels },
