@@ -22,7 +22,7 @@ import type { BootFacts } from './facts.ts'
 import { actionOrderFindings, bootApplicationFindings, exitBootServicesFindings } from './handover-rules.ts'
 import { registerOf } from './judge.ts'
 import { localityFindings } from './locality-rule.ts'
-import { type MeasureLogPiece, readMeasureLogPiece } from './measure-log.ts'
+import { keptMeasureLogFindings, type MeasureLogPiece, readMeasureLogPiece } from './measure-log.ts'
 import { type LogPiece, nextState } from './next-state.ts'
 import { type LaterLog, type QuotedRegisters, type RegisterOutcome, replayBoot } from './replay-boot.ts'
 import { replayFindings } from './replay-rules.ts'
@@ -97,7 +97,11 @@ export function appraiseBoot(input: BootInput): BootAppraisal {
   ]
   const elsewhere = input.elsewhere ?? new Set()
   const outcomes = replayBoot({ boot, later, quoted, previous, elsewhere })
-  const asked = [...replayFindings({ log: read.log, quoted, outcomes }), ...systemd.findings]
+  const asked = [
+    ...replayFindings({ log: read.log, quoted, outcomes }),
+    ...keptMeasureLogFindings(input.previous?.findings ?? [], input.systemd),
+    ...systemd.findings,
+  ]
   const pieces = logPieces(input.firmware, boot, later, previous)
   const state = nextState({ previous, boot, later, pieces, quoted, outcomes })
   const told = (only?: Register) => timeline([...timelineLogs(boot, later)], proofOf(outcomes), only)

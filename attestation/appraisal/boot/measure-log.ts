@@ -50,6 +50,16 @@ export function readMeasureLogPiece(piece: MeasureLogPiece | undefined, first: n
   }
 }
 
+/**
+ * What was said of the log before and still holds: all of it when nothing of the log came now; of the records before a further piece, what was wrong
+ * with them.
+ */
+export function keptMeasureLogFindings(previous: readonly Finding[], piece: MeasureLogPiece | undefined): Finding[] {
+  const said = previous.filter((f) => f.rule === RULE)
+  if (piece === undefined) return said
+  return piece.offset === 0 ? [] : said.filter((f) => f.event !== undefined).slice(0, MAX_NAMED)
+}
+
 function recordFindings(records: readonly MeasureLogRecord[], unfinishedBytes: number): Finding[] {
   const wrong = records.filter((record) => record.measured === 'other')
   if (wrong.length === 0) {
