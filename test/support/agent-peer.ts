@@ -191,6 +191,16 @@ export class AgentPeer {
     return message as MessageOf<T> // its `t` has just been compared
   }
 
+  /** The next result; challenges that cross it are passed over. */
+  async result(): Promise<MessageOf<'result'>> {
+    while (this.#received.length > 0 || this.closeCode === undefined) {
+      if (this.#received[0]?.t === 'challenge') this.#received.shift()
+      else if (this.#received.length > 0) break
+      else await new Promise<void>((resolve) => this.#wake.push(resolve))
+    }
+    return await this.next('result')
+  }
+
   /** Waits until the verifier has ended the connection. @returns the code of the error it gave */
   async refused(): Promise<string> {
     const { code } = await this.next('error')

@@ -63,7 +63,7 @@ class Machine {
     })
     this.sent.push(machineLogs.map((p) => `${p.source} ${p.bytes.length}`).join(', '))
     peer.quote({ t: 'evidence', purpose: challenge.purpose }, { machineLogs })
-    return await peer.next('result')
+    return await peer.result()
   }
 }
 
@@ -76,7 +76,9 @@ describe('the logs of a machine at the verifier', () => {
   before(async () => {
     mkdirSync(policies)
     policy(BOOT_POLICY)
-    fleet = await startFleet(20, { settings: `appraisalPolicies: ${policies}\nattestation: {periodSeconds: 1}\n` })
+    fleet = await startFleet(20, {
+      settings: `appraisalPolicies: ${policies}\nattestation: {periodSeconds: 1, silentAfterSeconds: 3}\nlimits: {messagesPerSecond: 1000}\n`,
+    })
   })
   beforeEach(async () => {
     policy(BOOT_POLICY)
@@ -179,6 +181,45 @@ describe('the logs of a machine at the verifier', () => {
     assert.equal(result.tier, 'contraindicated')
   })
 
+  it('are held against the policy that they were asked by, while another one comes', async () => {
+    const { machine, peer } = await enrolled()
+    await machine.prove(peer)
+    policy(BOOT_POLICY.replace('mode: enforce, secureBoot', 'mode: warn, secureBoot'))
+    await fleet.verifier.reload()
+    const underWay: MachineLogPiece = {
+      source: 'firmware',
+      offset: machine.logs.firmware?.length ?? 0,
+      bytes: new Uint8Array(0),
+      more: false,
+    }
+    const challenge = await peer.next('challenge')
+    assert.equal(challenge.machineLogs[0]?.offset, 0)
+    peer.quote({ t: 'evidence', purpose: 'periodic' }, { machineLogs: [underWay] }) // with the nonce of the challenge: the log is missing
+    assert.equal((await peer.next('result')).tier, 'contraindicated')
+    await peer.next('stop-pods')
+    await peer.close()
+
+    const other = await enrolled()
+    await other.machine.prove(other.peer)
+    const inHand = other.peer.nonce
+    policy(BOOT_POLICY)
+    await fleet.verifier.reload()
+    await other.peer.next('challenge')
+    const asked = other.peer.nonce
+    other.peer.nonce = inHand // the answer to what was asked before crosses the new challenge
+    other.peer.quote(
+      { t: 'evidence', purpose: 'periodic' },
+      { machineLogs: [{ ...underWay, offset: other.machine.logs.firmware?.length ?? 0 }] },
+    )
+    const crossed = await other.peer.next('result')
+    assert.equal(crossed.tier, 'affirming', JSON.stringify(crossed.findings))
+    assert.equal(crossed.machineLogs[0]?.offset, 0, 'the policy that holds wants the log from its beginning')
+    other.peer.nonce = asked
+    const machineLogs = [{ ...underWay, offset: 0, bytes: other.machine.logs.firmware ?? new Uint8Array(0) }]
+    other.peer.quote({ t: 'evidence', purpose: 'periodic' }, { machineLogs })
+    assert.equal((await other.peer.next('result')).tier, 'affirming')
+  })
+
   it('are told and count for nothing where policy observes', async () => {
     policy(BOOT_POLICY.replaceAll('mode: enforce', 'mode: observe'))
     await fleet.verifier.reload()
@@ -227,6 +268,74 @@ describe('the logs of a machine at the verifier', () => {
         result = await machine.prove(peer, 700)
       }
       assert.ok(rounds > 3)
+    })
+
+    it('says nothing while a list is under way, and calls a node stale that never comes to its end', async () => {
+      const { machine, peer } = await enrolled()
+      measured(machine, [bootAggregateEntry(), ...files])
+      assert.equal((await machine.prove(peer)).tier, 'affirming')
+      measured(
+        machine,
+        Array.from({ length: 4000 }, (_, i) => fileEntry(`/tmp/later-${i}`, `${i}`)),
+      )
+      let node = await fleet.verifier.withStore(async (s) => await s.node(machine.node.nodeId))
+      for (const seen = new Set<string | undefined>(); node?.standing !== 'stale'; seen.add(node?.standing)) {
+        assert.ok(['trusted', undefined].includes([...seen].at(-1)), [...seen].join())
+        assert.equal((await machine.prove(peer, 200)).tier, 'none')
+        node = await fleet.verifier.withStore(async (s) => await s.node(machine.node.nodeId))
+      }
+      let result = await machine.prove(peer, 1 << 20)
+      while (result.tier === 'none') result = await machine.prove(peer, 1 << 20)
+      assert.equal(result.tier, 'affirming')
+    })
+
+    it('refuses pieces in which no entry ends, and pieces from elsewhere', async () => {
+      for (const piece of [
+        { offset: 0, bytes: new Uint8Array(0), more: true },
+        { offset: 0, bytes: encodeList([files[0] ?? bootAggregateEntry()]).slice(0, 20), more: true },
+        { offset: 17, bytes: encodeList(files), more: false },
+        { offset: 0, bytes: encodeList(files), more: false },
+      ]) {
+        const { machine, peer } = await enrolled()
+        measured(machine, [bootAggregateEntry(), ...files])
+        await peer.next('challenge')
+        peer.quote({ t: 'evidence', purpose: 'session' }, { machineLogs: [{ source: 'ima', ...piece }] })
+        const result = await peer.next('result')
+        assert.equal(result.tier, 'contraindicated', JSON.stringify(result.findings))
+        assert.equal(found(result, 'policy.files')?.tier, 'contraindicated')
+        await peer.close()
+      }
+    })
+
+    it('asks once for a list from its beginning that does not go on where it did', async () => {
+      const { machine, peer } = await enrolled()
+      measured(machine, [bootAggregateEntry(), ...files.slice(0, 5)])
+      assert.equal((await machine.prove(peer)).tier, 'affirming')
+      delete machine.logs.ima // kexec
+      measured(machine, [bootAggregateEntry(), ...files.slice(20)])
+      assert.equal((await machine.prove(peer)).tier, 'none')
+      const result = await machine.prove(peer)
+      assert.match(found(result, 'ima.replay')?.message ?? '', /^21 entries/)
+      assert.equal(result.tier, 'affirming')
+      machine.node.tpm.extend(10, utf8('in no list'))
+      assert.equal((await machine.prove(peer)).tier, 'none')
+      for (let i = 0; i < 3; i++) {
+        const failed = await machine.prove(peer)
+        assert.equal(failed.tier, 'contraindicated')
+        assert.match(found(failed, 'ima.replay')?.message ?? '', /after a reboot/)
+      }
+    })
+
+    it('misses a list that was sent before, once the register goes on', async () => {
+      const { machine, peer } = await enrolled()
+      measured(machine, [bootAggregateEntry(), ...files])
+      assert.equal((await machine.prove(peer)).tier, 'affirming')
+      delete machine.logs.ima
+      assert.equal((await machine.prove(peer)).tier, 'affirming')
+      machine.node.tpm.extend(10, utf8('something'))
+      const result = await machine.prove(peer)
+      assert.equal(result.tier, 'contraindicated')
+      assert.match(found(result, 'ima.replay')?.message ?? '', /no list of IMA was sent/)
     })
 
     it('refuses a list that leaves an entry out', async () => {

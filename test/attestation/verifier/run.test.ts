@@ -80,6 +80,28 @@ describe('a verifier that starts', () => {
     assert.equal(existsSync(c.dataDirectory), false)
   })
 
+  it('refuses an appraisal policy whose nodes would be stale between two quotes, and says what to do', async () => {
+    const { path, remove } = tempDir()
+    try {
+      const [policies, appraisal] = [join(path, 'policies'), join(path, 'appraisal')]
+      for (const directory of [policies, appraisal]) mkdirSync(directory)
+      writeFileSync(join(policies, 'test.cedar'), PERMIT_AFFIRMED)
+      const yaml = `listen: 127.0.0.1:0\ndataDirectory: ${path}/data\npolicies: ${policies}\nappraisalPolicies: ${appraisal}\n`
+      const start = async (interval: string) => {
+        const policy = `version: 1\nname: slow\nowner: nobody\nattestation: {${interval}}\nunlisted: observe\nrules: {boot: {mode: observe, require: [boot.*]}}\n`
+        writeFileSync(join(appraisal, 'slow.yaml'), policy)
+        return await startVerifier(parseVerifierConfig(yaml, 'verifier.yaml'), { log: pino({ level: 'silent' }) })
+      }
+      await assert.rejects(start('intervalSeconds: 85'), {
+        code: 'VERIFIER_CONFIG_INVALID',
+        message: /policy slow: 85 s and 10 %.*silentAfterSeconds.*90.*shorten the one or raise the other/,
+      })
+      await (await start('intervalSeconds: 85, jitterPercent: 2')).close()
+    } finally {
+      remove()
+    }
+  })
+
   it('makes keys that only its owner can read, and is the same verifier the next time', async () => {
     const c = config('two')
     const first = await startVerifier(c, { log })
