@@ -38,6 +38,9 @@ export interface ImaStep {
   readonly more: boolean
 }
 
+/** A list of two million entries; nobody needs to send more than this before a quote matches. */
+const MAX_AHEAD_BYTES = 256 << 20
+
 const LOST =
   `no prefix of the list gives PCR ${IMA_PCR}: an entry was left out or changed, or kexec took the list of the kernel before; ` +
   'after a reboot it begins anew'
@@ -70,6 +73,8 @@ export function imaStep(input: ImaStepInput): ImaStep {
       // otherwise it would be asked for without end
       if (bytes.length === 0)
         return notProved(input, offset, `no entry ends within ${piece.bytes.length} bytes of the list`)
+      if (appraised.state.replay.offset - (previous?.replay.offset ?? 0) > MAX_AHEAD_BYTES)
+        return refuted(input, `${appraised.state.replay.offset} bytes of list, and no quote proves any of them`)
       return inPieces(input, appraised.state)
     case 'refuted':
       return notProved(input, offset, `${appraised.code}: ${appraised.why}`)
