@@ -15,7 +15,7 @@ if (![RUNS, SECONDS].every((number) => /^[1-9][0-9]{0,8}$/.test(number))) {
 const parts = process.argv.slice(2)
 const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .map((file) => join('test', file))
-  .filter((file) => file.endsWith('.test.ts') && /from 'fast-check'/.test(readFileSync(file, 'utf8')))
+  .filter((file) => file.endsWith('.test.ts') && /from 'fast-check'|support\/fuzz.ts'/.test(readFileSync(file, 'utf8')))
   .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)))
   .sort()
 if (files.length === 0) {
@@ -27,17 +27,13 @@ process.stdout.write(
     '      FUZZ_RUNS and FUZZ_SECONDS change that; npm run fuzz -- PART takes the files with PART in their name\n',
 )
 const mocha = createRequire(import.meta.url).resolve('mocha/bin/mocha.js')
-const options = [
-  '--no-config',
-  '--import=tsx',
-  '--require=test/fuzz/limits.ts',
-  '--ui=bdd',
-  '--timeout=0',
-  '--no-parallel',
-]
-const reporter = '--reporter=test/support/counting-reporter.cjs'
-const { status } = spawnSync(process.execPath, [mocha, ...options, reporter, ...files], {
-  stdio: 'inherit',
-  env: { ...process.env, FUZZ_RUNS: RUNS, FUZZ_SECONDS: SECONDS },
-})
+const options = ['--no-config', '--ui=bdd', '--timeout=0', '--reporter=test/support/counting-reporter.cjs']
+const { status } = spawnSync(
+  process.execPath,
+  ['--import', 'tsx', '--import', './test/fuzz/limits.ts', mocha, ...options, ...files],
+  {
+    stdio: 'inherit',
+    env: { ...process.env, FUZZ_RUNS: RUNS, FUZZ_SECONDS: SECONDS },
+  },
+)
 process.exitCode = status ?? 1
