@@ -203,6 +203,6 @@ async function readStart(tpm: Pick<Tpm, 'readClock'>): Promise<TpmStart> {
   return { resetCount, restartCount }
 }
 
-export function sameStart(a: TpmStart, b: TpmStart): boolean {
+function sameStart(a: TpmStart, b: TpmStart): boolean {
   return a.resetCount === b.resetCount && a.restartCount === b.restartCount
 }

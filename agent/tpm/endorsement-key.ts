@@ -254,7 +254,7 @@ async function readChain(c: TpmConnection, indices: readonly number[]): Promise<
 }
 
 /** The DER certificate at the start of NV bytes, without the padding that follows. @returns undefined when there is none */
-export function derCertificate(bytes: Uint8Array): Uint8Array | undefined {
+function derCertificate(bytes: Uint8Array): Uint8Array | undefined {
   const size = derLength(bytes)
   if (size === undefined || size > bytes.length) return undefined
   const der = bytes.slice(0, size)

@@ -1,5 +1,5 @@
 export type { TpmProcessCommand } from './tpm-channel.ts'
-export { DEFAULT_TPM_DEADLINES, TpmClient, type TpmClientOptions, type TpmDeadlines } from './tpm-client.ts'
+export { TpmClient, type TpmClientOptions, type TpmDeadlines } from './tpm-client.ts'
 export { TPM_ERRORS, TpmError, type TpmErrorCode } from './tpm-error.ts'
 
 /** Main of the TPM process. It is loaded only there: nothing else of the agent loads tpm2-tss. */

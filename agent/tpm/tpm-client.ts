@@ -14,7 +14,7 @@ export interface TpmDeadlines {
   readonly keyMs: number
 }
 
-export const DEFAULT_TPM_DEADLINES: TpmDeadlines = { openMs: 15_000, callMs: 10_000, keyMs: 120_000 }
+const DEFAULT_TPM_DEADLINES: TpmDeadlines = { openMs: 15_000, callMs: 10_000, keyMs: 120_000 }
 
 export interface TpmClientOptions {
   /** TCTI loader string, e.g. 'device:/dev/tpmrm0'. */

@@ -22,14 +22,14 @@ export const DateText = text(
 export const Mode = choice('observe', 'warn', 'enforce')
 
 /** Reference values: banks better than SHA-1, by the length of their digests. */
-export const HEX_DIGEST = '^([0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$'
+const HEX_DIGEST = '^([0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$'
 export const Digest = text('a digest: 64, 96 or 128 lowercase hexadecimal digits, in quotes', HEX_DIGEST)
 export const Sha256 = text('a SHA-256: 64 lowercase hexadecimal digits, in quotes', '^[0-9a-f]{64}$')
 const NamedDigest = Type.Object(
   { digest: Digest, name: Type.Optional(text('what has this digest, for people')) },
   closed,
 )
-export const ReferenceDigest = Type.Union([Digest, NamedDigest], {
+const ReferenceDigest = Type.Union([Digest, NamedDigest], {
   description: 'a digest (64, 96 or 128 lowercase hexadecimal digits, in quotes) or {digest, name}',
 })
 export const ReferenceDigests = Type.Array(ReferenceDigest, {

@@ -6,7 +6,7 @@ import { EndorsementError } from './errors.ts'
 /** Largest bundle that is read. All 221 vendor CA certificates known in 2026 have 0.3 MB as PEM. */
 export const MAX_BUNDLE_BYTES = 16 << 20
 /** Most certificates in a bundle. */
-export const MAX_BUNDLE_CERTIFICATES = 20_000
+const MAX_BUNDLE_CERTIFICATES = 20_000
 
 /** Certificates and CRLs of a file or an NV index. What could not be read is listed, never dropped silently. */
 export interface CertificateBundle {

@@ -28,7 +28,7 @@ export interface PathPolicy {
 /** Most certificates of a path, EK certificate and root included; vendors use up to 5. */
 export const MAX_PATH_CERTIFICATES = 8
 /** Most signatures checked for one EK certificate: bounds what many CAs of one name can cost (a P-521 check takes about 1 ms). */
-export const MAX_SIGNATURE_CHECKS = 64
+const MAX_SIGNATURE_CHECKS = 64
 export type PathResult =
   | {
       readonly kind: 'path'

@@ -8,7 +8,6 @@ export {
   type BundleProblem,
   type CertificateBundle,
   MAX_BUNDLE_BYTES,
-  MAX_BUNDLE_CERTIFICATES,
   parseCertificateBundle,
 } from './bundle.ts'
 export {
@@ -20,7 +19,6 @@ export {
 export {
   findPath,
   MAX_PATH_CERTIFICATES,
-  MAX_SIGNATURE_CHECKS,
   type PathPolicy,
   type PathResult,
   type ValidityPolicy,
@@ -68,7 +66,6 @@ export {
   type EndorsementClaim,
   type EndorsementResult,
   type EndorsementTrust,
-  MAX_SUPPLIED_CERTIFICATES,
   type PathEntry,
   verifyEndorsement,
 } from './verify.ts'

@@ -7,7 +7,7 @@ import { issuerKeyFault } from './issuer-rules.ts'
 import { importKey } from './public-key.ts'
 
 /** Most CRLs of one name whose signatures are checked for one certificate, newest first. */
-export const MAX_CRLS_PER_ISSUER = 8
+const MAX_CRLS_PER_ISSUER = 8
 
 /** What the operator's CRLs say of one certificate. */
 export interface RevocationCheck {

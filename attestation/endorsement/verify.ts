@@ -10,7 +10,7 @@ import { type PlatformResult, verifyPlatform } from './platform.ts'
 import type { RootStore } from './roots.ts'
 
 /** Most certificates that a node may send along; TPMs hold up to 5 in NV. */
-export const MAX_SUPPLIED_CERTIFICATES = 16
+const MAX_SUPPLIED_CERTIFICATES = 16
 
 /** Most bytes that a node may send along in all: that many certificates of the largest size read. */
 const MAX_SUPPLIED_BYTES = MAX_SUPPLIED_CERTIFICATES * MAX_CERTIFICATE_BYTES

@@ -1,4 +1,4 @@
-export { type AaelEvent, type AaelLog, aaelEvents, MAX_AAEL_BYTES, readAael } from './aael/aael.ts'
+export { type AaelEvent, type AaelLog, aaelEvents, readAael } from './aael/aael.ts'
 export {
   CEL_ALG,
   CEL_CONTENT,
@@ -21,12 +21,9 @@ export {
   celCoverage,
   checkContentDigests,
   checkContentForm,
-  decodePcClientEvent,
-  digestedBytes,
-  type PcClientEvent,
 } from './cel/content.ts'
 export { type FirmwareEventFields, type ImaEntryFields, imaCelRecord, pcClientCelRecord } from './cel/convert.ts'
-export { celEvents, celRegister, describeCelContent } from './cel/describe.ts'
+export { celEvents } from './cel/describe.ts'
 export type { CelNumbering } from './cel/numbering.ts'
 export { type ReplayedRecord, type ReplayState, replayRecords, replayStart } from './cel/replay.ts'
 export {
@@ -76,7 +73,7 @@ export {
   peSections,
   ukiSections,
 } from './firmware/pe-image.ts'
-export { type FirmwareLogOptions, MAX_FIRMWARE_LOG_BYTES, readFirmwareLog } from './firmware/read-firmware-log.ts'
+export { type FirmwareLogOptions, readFirmwareLog } from './firmware/read-firmware-log.ts'
 export { separatorOf } from './firmware/separator.ts'
 export {
   decodeSignatureLists,
@@ -137,7 +134,6 @@ export {
 } from './replay-registers.ts'
 export { measureLogEvents } from './systemd/describe.ts'
 export {
-  MAX_MEASURE_LOG_BYTES,
   type MeasureLog,
   type MeasureLogRecord,
   type MeasureLogRegister,

@@ -2,7 +2,7 @@ import { MAX_DIGEST_BYTES, TPM_ST_NO_SESSIONS, TPM_ST_SESSIONS } from './constan
 import { hex, limitInput, WireReader, WireWriter } from './wire.ts'
 
 /** TPM2_MAX_RESPONSE_SIZE of tpm2-tss: above what a TPM's buffers hold. */
-export const MAX_RESPONSE_BYTES = 4096
+const MAX_RESPONSE_BYTES = 4096
 const HEADER_BYTES = 10
 
 /** A handle of a command and the Name of what is there: a handle can be given to something else, a Name cannot. */

@@ -35,7 +35,6 @@ export {
   decodePlainResponse,
   decodeSessionResponse,
   encodeCommand,
-  MAX_RESPONSE_BYTES,
   type NamedHandle,
   type Refusal,
   type ResponseAuthorization,

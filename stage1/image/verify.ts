@@ -19,7 +19,7 @@ export interface VerifiedTree {
 }
 
 /** Where verifications of this boot are remembered. */
-export const DEFAULT_VERIFIED_DIR = '/run/holdfast/verified'
+const DEFAULT_VERIFIED_DIR = '/run/holdfast/verified'
 
 /**
  * A file that changed so recently may change again within the same tick of the kernel's clock (4 ms and less) without its

@@ -35,7 +35,7 @@ export function parseImageManifest(bytes: Uint8Array): ImageManifest {
 }
 
 /** As parseImageManifest, for a value that came out of JSON already. */
-export function readImageManifest(value: unknown): ImageManifest {
+function readImageManifest(value: unknown): ImageManifest {
   const r = new ShapeReader('image manifest')
   const o = r.object(value, '$')
   if (o['acKind'] !== 'ImageManifest') r.complain('$.acKind', "must be 'ImageManifest'")

@@ -7,7 +7,6 @@ export {
   type ImageManifest,
   type NameValue,
   parseImageManifest,
-  readImageManifest,
   valueNamed,
 } from './image-manifest.ts'
 export { appFromOciConfig, imageManifestFromOci, type OciImageConfig, parseOciImageConfig } from './oci-config.ts'

@@ -39,7 +39,7 @@ export interface PlanSettings {
 export type PlanFiles = ReadonlyMap<string, Uint8Array>
 
 /** How long apps may take to end after SIGTERM. */
-export const STOP_TIMEOUT_MS = 10_000
+const STOP_TIMEOUT_MS = 10_000
 
 /**
  * Turns a pod manifest into what `holdfast-stage1` carries out. Pure: the same manifest and settings give the same plan.

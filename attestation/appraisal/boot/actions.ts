@@ -13,7 +13,7 @@ export type BootAction =
   | 'dma-protection-disabled'
 
 /** Texts of EV_EFI_ACTION that mean something to a rule. Source: PC Client Platform Firmware Profile r1.06 §10.4.3. */
-export const ACTION_TEXT: Readonly<Record<BootAction, string>> = {
+const ACTION_TEXT: Readonly<Record<BootAction, string>> = {
   'calling-application': 'Calling EFI Application from Boot Option',
   'returning-application': 'Returning from EFI Application from Boot Option',
   'exit-boot-services': 'Exit Boot Services Invocation',

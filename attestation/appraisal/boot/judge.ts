@@ -42,7 +42,7 @@ export function judge(
 const GRAVITY: Readonly<Record<Problem['tier'], number>> = { none: 0, warning: 1, contraindicated: 2 }
 
 /** e.g. `event 12 (EV_SEPARATOR, PCR 4)`. */
-export function eventName({ event }: BootEvent, log: FirmwareLog): string {
+function eventName({ event }: BootEvent, log: FirmwareLog): string {
   return `event ${event.index} (${eventTypeName(event.type)}, ${registerName(registerOf(event.register, log))})`
 }
 

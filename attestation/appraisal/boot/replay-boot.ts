@@ -75,7 +75,7 @@ export interface ReplayInput {
 }
 
 /** Anybody may set these back at any time: they carry no claim of a boot. */
-export const RESETTABLE_PCRS: ReadonlySet<number> = new Set([16, 23])
+const RESETTABLE_PCRS: ReadonlySet<number> = new Set([16, 23])
 const LAST_PCR = 23
 
 /**

@@ -206,7 +206,7 @@ export function isAuthority({ data }: SecureBootVariable): boolean {
   return data.value.form === 'authority'
 }
 
-export function isOn(variable: SecureBootVariable | undefined): boolean {
+function isOn(variable: SecureBootVariable | undefined): boolean {
   return variable?.data.value.form === 'switch' && variable.data.value.on
 }
 

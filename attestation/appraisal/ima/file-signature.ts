@@ -3,7 +3,7 @@ import { digest, type FileHash, type FileKey, verifyDigestSignature } from '../.
 import type { ImaFileDigest } from '../../event-log/index.ts'
 
 /** Types of security.ima and security.evm values that are signatures. Source: Linux security/integrity/integrity.h, evm_ima_xattr_type. */
-export const XATTR_SIGNATURE = { ima: 3, evmPortable: 5, verity: 6 } as const
+const XATTR_SIGNATURE = { ima: 3, evmPortable: 5, verity: 6 } as const
 const HEADER_BYTES = 9
 /** RSA-16384; longer ones are none. */
 const MAX_SIGNATURE_BYTES = 2048
@@ -33,7 +33,7 @@ export type SignatureCheck =
   | { readonly result: 'unchecked'; readonly why: string }
 
 /** @returns undefined for bytes that are no signature with a header of version 2 or 3 */
-export function decodeFileSignature(bytes: Uint8Array): FileSignature | undefined {
+function decodeFileSignature(bytes: Uint8Array): FileSignature | undefined {
   if (bytes.length <= HEADER_BYTES || bytes.length > HEADER_BYTES + MAX_SIGNATURE_BYTES) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const version = view.getUint8(1)

@@ -3,10 +3,8 @@ export { type BootAggregateCheck, checkBootAggregate } from './boot-aggregate.ts
 export { type FileKeyBundle, fileKey, type NamedFileKey, readFileKeys } from './file-keys.ts'
 export {
   checkFileSignature,
-  decodeFileSignature,
   type FileSignature,
   type SignatureCheck,
-  XATTR_SIGNATURE,
 } from './file-signature.ts'
 export { type PathGlob, pathGlob } from './glob.ts'
 export { type KeylimeImport, readKeylimeAllowlist } from './keylime.ts'

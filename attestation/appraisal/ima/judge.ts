@@ -35,7 +35,7 @@ const SIGNED = 3
 /** After so many bad signatures none is checked: each costs a millisecond, and the machine has failed anyway. */
 const MAX_BAD_SIGNATURES = 64
 const MAX_GOOD_SIGNATURES = 1 << 15
-export const BOOT_AGGREGATE = 'boot_aggregate'
+const BOOT_AGGREGATE = 'boot_aggregate'
 const NO_SIGNATURE: SignatureCheck = { result: 'unchecked', why: 'it has none' }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }

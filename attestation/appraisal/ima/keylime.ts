@@ -108,7 +108,7 @@ function verificationKeys(value: Value | undefined, notes: Problems): ImaPolicy[
  * A pattern that matches what a Python expression matches, for the expressions that people write: literal text, `.*` and `[^/]*`, anchors. Keylime matches
  * at the beginning and leaves the end open, so without `$` a `**` follows.
  */
-export function globOfExpression(expression: string): string | undefined {
+function globOfExpression(expression: string): string | undefined {
   const open = !expression.endsWith('$') || expression.endsWith('\\$')
   const body = expression.replace(/^\^/, '').slice(0, open ? undefined : -1)
   let pattern = ''

@@ -75,7 +75,7 @@ export function compileImaPolicy(policy: ImaPolicy): CompiledImaPolicy {
 }
 
 /** A name as it stands in a list: UTF-8 bytes, `_` for every space. */
-export function kernelName(name: string): string {
+function kernelName(name: string): string {
   return bytesText(utf8(name.replaceAll(' ', '_')))
 }
 

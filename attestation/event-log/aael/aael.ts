@@ -25,7 +25,7 @@ export interface AaelLog {
   readonly events: readonly AaelEvent[]
 }
 
-export const MAX_AAEL_BYTES = 16 << 20
+const MAX_AAEL_BYTES = 16 << 20
 const MAX_LINE_BYTES = 1 << 20
 const MAX_EVENTS = 65_536
 const LINE_FEED = 0x0a

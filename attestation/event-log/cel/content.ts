@@ -16,28 +16,12 @@ const HASH_OF_DATA = new Set<number>([0x05, 0x06, 0x08, 0x80000001, 0x80000006, 
 /** systemd measures these by their string; keys are measured with a secret, and newer types may follow another rule. */
 const HASH_OF_STRING = new Set(['phase', 'filesystem', 'machine-id', 'product-id'].map((t) => SYSTEMD_TYPES.indexOf(t)))
 
-/** Fields of `pcclient_std` content; they stay claims where no digest covers them. */
-export interface PcClientEvent {
-  readonly claimedEventType: number
-  readonly eventData: Uint8Array
-}
-
 /** How a record's digests come about, where that is known. */
 type DigestRule =
   /** Hash of these bytes; `sure` when any other digest means that the content is not what was measured. */
   | { readonly kind: 'hash'; readonly of: Uint8Array; readonly sure: boolean }
   | { readonly kind: 'unknown'; readonly why: string }
   | { readonly kind: 'not-extended'; readonly why: string }
-
-/**
- * @param record of content type `pcclient_std`
- * @throws EventLogError EVENT_LOG_BAD_CONTENT
- */
-export function decodePcClientEvent(record: CelRecord, position?: LogPosition): PcClientEvent {
-  const content = decodeCelContent(record, position)
-  if (content.kind !== 'pcclient_std') throw new TypeError(`content type ${record.contentType} is not pcclient_std`)
-  return { claimedEventType: content.claimedEventType, eventData: content.eventData }
-}
 
 /**
  * Checks that nested content has the form its type demands. Types that are not known here stay opaque.
@@ -51,7 +35,7 @@ export function checkContentForm(record: CelRecord, position?: LogPosition): voi
  * @returns the bytes that the digests of this record are taken over; undefined where that depends on more than the record
  * @throws EventLogError when the content has not the form of its type
  */
-export function digestedBytes(record: CelRecord, position?: LogPosition): Uint8Array | undefined {
+function digestedBytes(record: CelRecord, position?: LogPosition): Uint8Array | undefined {
   const rule = digestRule(record, decodeCelContent(record, position))
   return rule.kind === 'hash' && rule.sure ? rule.of : undefined
 }

@@ -38,7 +38,7 @@ export function* celEvents(records: Iterable<CelRecord>): Generator<LogEvent> {
  * The register of a record. Confidential VMs number their measurement registers from MRTD, 0, so RTMR 0 is CCMR 1.
  * @throws EventLogError EVENT_LOG_BAD_NUMBER for MRTD, which no event extends
  */
-export function celRegister({ kind, value }: CelIndex): Register {
+function celRegister({ kind, value }: CelIndex): Register {
   if (kind !== 'ccmr') return { kind, index: value }
   if (value === 0) throw new EventLogError('EVENT_LOG_BAD_NUMBER', 'ccmr 0 is MRTD, which no event extends')
   return { kind: 'rtmr', index: value - 1 }
@@ -79,7 +79,7 @@ function launchLogType(bytes: Uint8Array): string {
 }
 
 /** One line for people: what the content says. Control characters are escaped, the length is bounded. */
-export function describeCelContent(content: CelContent): string {
+function describeCelContent(content: CelContent): string {
   return printable(describe(content), MAX_TEXT)
 }
 

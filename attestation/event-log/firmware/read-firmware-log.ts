@@ -5,7 +5,7 @@ import type { FirmwareEvent, FirmwareLog, FirmwareLogAlgorithm } from './firmwar
 import { decodeSpecId, isSpecId } from './spec-id.ts'
 
 /** Far above any firmware's log area: 64 KiB to 1 MiB are usual, and Windows adds some hundred KiB. */
-export const MAX_FIRMWARE_LOG_BYTES = 1 << 24
+const MAX_FIRMWARE_LOG_BYTES = 1 << 24
 const MAX_EVENTS = 1 << 16
 /** The longest known, a driver list of Windows, has 32 KiB. */
 const MAX_EVENT_BYTES = 1 << 20

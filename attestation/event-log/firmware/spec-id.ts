@@ -5,7 +5,7 @@ import type { FirmwareLogAlgorithm } from './firmware-log.ts'
 import { asciiText } from './text.ts'
 
 /** TCG_EfiSpecIDEvent's signature of crypto-agile logs; Event00 and Event02 head logs of the TPM 1.2 form. */
-export const SPEC_ID_SIGNATURE = 'Spec ID Event03\0'
+const SPEC_ID_SIGNATURE = 'Spec ID Event03\0'
 
 /** More algorithms than any TPM has banks. */
 const MAX_ALGORITHMS = 16

@@ -123,7 +123,7 @@ function bootOrder(data: Uint8Array): number[] {
  *
  * @throws EventLogError EVENT_LOG_BAD_CONTENT
  */
-export function decodeLoadOption(bytes: Uint8Array): LoadOption {
+function decodeLoadOption(bytes: Uint8Array): LoadOption {
   const r = new DataReader(bytes, 'EFI_LOAD_OPTION')
   const attributes = r.u32('Attributes')
   const pathLength = r.u16('FilePathListLength')

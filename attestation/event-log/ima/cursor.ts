@@ -3,7 +3,7 @@ import { EventLogError, type EventLogErrorCode } from '../errors.ts'
 import { MAX_TEMPLATE_NAME_BYTES } from './templates.ts'
 
 /** Longest template data that is read: measured buffers (policies, key certificates) and signatures have some kilobytes. */
-export const MAX_TEMPLATE_DATA_BYTES = 1 << 20
+const MAX_TEMPLATE_DATA_BYTES = 1 << 20
 /** PCRs of a PC Client TPM; a list's entries name one. */
 const PCR_COUNT = 24
 /** Longest name of the old template: the kernel cuts at 255. */

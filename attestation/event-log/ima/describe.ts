@@ -90,7 +90,7 @@ function extended(violation: boolean, hashed: Uint8Array, { banks, rules }: ImaE
 }
 
 /** One line for people: what was measured. Total. */
-export function describeImaMeasurement(measurement: ImaMeasurement, violation: boolean): string {
+function describeImaMeasurement(measurement: ImaMeasurement, violation: boolean): string {
   const { digest, name, signature, buffer, appended, evmSignature, owner } = measurement
   const parts = [printableName(name ?? '(no name)')]
   if (violation) parts.push('measured while it could be written: what was read may not be what the digest says')

@@ -1,5 +1,5 @@
 /** Fields of template data that are known here; a custom template (`ima_template_fmt=`) is any list of them. */
-export const IMA_FIELDS = [
+const IMA_FIELDS = [
   'd',
   'n',
   'd-ng',

@@ -46,7 +46,7 @@ export interface MeasureLog {
   readonly unfinishedBytes: number
 }
 
-export const MAX_MEASURE_LOG_BYTES = 16 << 20
+const MAX_MEASURE_LOG_BYTES = 16 << 20
 /** A record has some hundred bytes; measured user data of a cloud may have 64 KiB. */
 const MAX_RECORD_BYTES = 1 << 20
 const MAX_RECORDS = 65_536

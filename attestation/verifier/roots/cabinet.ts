@@ -13,8 +13,8 @@ export class CabinetError extends CodedError<CabinetErrorCode> {}
 
 /** Microsoft's TrustedTpm.cab has under 1 MB packed and a few MB unpacked. */
 export const MAX_CABINET_BYTES = 64 << 20
-export const MAX_UNPACKED_BYTES = 64 << 20
-export const MAX_CABINET_FILES = 20_000
+const MAX_UNPACKED_BYTES = 64 << 20
+const MAX_CABINET_FILES = 20_000
 const MAX_FOLDERS = 1024
 /** Of all folders: blocks of two folders may be the same bytes, so the size of the file alone bounds nothing. */
 const MAX_BLOCKS = 65_536

@@ -2,7 +2,7 @@
  * The devices an app may use: what the supervisor puts into /dev and nothing else. Making nodes is allowed for these because
  * the supervisor makes them inside the pod's cgroup; apps hold no CAP_MKNOD.
  */
-export const ALLOWED_DEVICES: readonly { readonly major: number; readonly minor?: number; readonly what: string }[] = [
+const ALLOWED_DEVICES: readonly { readonly major: number; readonly minor?: number; readonly what: string }[] = [
   { major: 1, minor: 3, what: 'null' },
   { major: 1, minor: 5, what: 'zero' },
   { major: 1, minor: 7, what: 'full' },

@@ -1,5 +1,5 @@
 export { capabilityNumber, DEFAULT_CAPABILITIES } from './capabilities.ts'
-export { ALLOWED_DEVICES, devicePolicyProgram, deviceRulesV1 } from './devices.ts'
+export { devicePolicyProgram, deviceRulesV1 } from './devices.ts'
 export {
   buildNspawnStage1,
   INTERFACE_VERSION,
