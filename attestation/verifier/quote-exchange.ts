@@ -12,6 +12,7 @@ import {
 import type { Labels } from '../appraisal-policy/index.ts'
 import { serialiseMachineState, wantedMachineLogs } from '../machine/index.ts'
 import { decodeQuotedBody, type QuotedBody, selectionToWire } from '../protocol/index.ts'
+import { isBetterTier } from '../results/index.ts'
 import { StoreError, type VerdictChange } from '../store/index.ts'
 import { AttestError } from '../tpm2/index.ts'
 import { authoriseLaunch } from './authorise.ts'
@@ -179,12 +180,12 @@ export class QuoteExchange {
   ): Promise<void> {
     const { context } = this
     const { store, identity, config } = this.#service
-    const change = verdictChange(context, appraisal)
+    const change = this.#change(appraisal)
     await store.saveResult({
       nodeId: context.nodeId,
       generation: context.generation,
       state: serialiseNodeState(appraisal.state),
-      ...machineRecord(context, appraisal),
+      ...this.#machineRecord(appraisal),
       ...(change !== undefined && { change }),
       evidence,
     })
@@ -241,7 +242,7 @@ export class QuoteExchange {
     const { context } = this
     const node = await this.#service.store.node(context.nodeId)
     if (node === undefined || node.generation !== context.generation) throw this.#overtaken(undefined)
-    const change = verdictChange(context, appraisal)
+    const change = this.#change(appraisal)
     const input = {
       requestBytes: body.request,
       context,
@@ -249,7 +250,7 @@ export class QuoteExchange {
       appraisal,
       change,
       evidence,
-      machine: machineRecord(context, appraisal),
+      machine: this.#machineRecord(appraisal),
     }
     const { answer, state, podUuid } = await authoriseLaunch(input, this.#service)
     this.#keep(appraisal, state, change)
@@ -263,6 +264,22 @@ export class QuoteExchange {
       this.#connection.send({ t: 'denied', code: answer.code, reasons: [...answer.reasons], ...next })
     }
     this.#stopPods(appraisal, choice)
+  }
+
+  /** @throws SessionError SESSION_TOO_MANY_MESSAGES for a node that recovers too often; the worse verdict stands then */
+  #change(appraisal: NodeAppraisal): VerdictChange | undefined {
+    const { context } = this
+    const change = verdictChange(context, appraisal)
+    if (change === undefined || !isBetterTier(appraisal.result.tier, context.tier)) return change
+    if (this.#service.recoveries.take(context.nodeId, performance.now())) return change
+    const message = `the verdict about this node went to and fro too often; it stays ${context.tier} for some seconds`
+    throw new SessionError('SESSION_TOO_MANY_MESSAGES', message, { retry: true })
+  }
+
+  #machineRecord(appraisal: NodeAppraisal): ReturnType<typeof machineRecord> {
+    const { keepEvidence = false, ...record } = machineRecord(this.context, appraisal)
+    if (!keepEvidence || !this.#service.keptLogs.take(this.context.nodeId, performance.now())) return record
+    return { ...record, keepEvidence }
   }
 
   /** After the commit: memory follows the store. */

@@ -10,11 +10,18 @@ import { SessionError } from './errors.ts'
 import type { PolicyChoice } from './evidence.ts'
 import type { VerifierIdentity } from './identity.ts'
 import { NodeContext } from './node-context.ts'
+import { KeyedRateLimit } from './rate-limit.ts'
 
 /** How soon an operator's act is noticed by connections that wait; decisions look for themselves. */
 const POLL_MS = 500
 /** One that works, one that is dead and not yet noticed, and a few that others open in its name. */
 const MAX_CONNECTIONS_PER_NODE = 8
+
+/**
+ * A node decides when its verdict becomes better, and each change is kept, with its evidence of up to a megabyte, and told to webhooks: so many at
+ * once, and then one in ten seconds. Becoming worse has no limit.
+ */
+const RECOVERIES = { burst: 32, perSecond: 0.1 } as const
 
 /** A connection, as far as the service needs to know. */
 export interface LiveSession {
@@ -50,6 +57,9 @@ export class VerifierService {
   readonly random: (size: number) => Uint8Array
   readonly now: () => Date
   readonly build: ServiceParts['build']
+  /** By node ID. Verdicts that become better, and logs of a boot that are kept without a change of verdict. */
+  readonly recoveries = new KeyedRateLimit(RECOVERIES.perSecond, RECOVERIES.burst)
+  readonly keptLogs = new KeyedRateLimit(RECOVERIES.perSecond, RECOVERIES.burst)
   readonly #log: Logger
   readonly #startedMs = performance.now()
   readonly #contexts = new Map<string, NodeContext>()

@@ -76,7 +76,7 @@ describe('the logs of a machine at the verifier', () => {
   before(async () => {
     mkdirSync(policies)
     policy(BOOT_POLICY)
-    fleet = await startFleet(20, {
+    fleet = await startFleet(32, {
       settings: `appraisalPolicies: ${policies}\nattestation: {periodSeconds: 1, silentAfterSeconds: 3}\nlimits: {messagesPerSecond: 1000}\n`,
     })
   })
