@@ -9,3 +9,4 @@ export {
   type LaunchPosition,
   type UplinkStatus,
 } from './api.ts'
+export { isServed } from './served-socket.ts'

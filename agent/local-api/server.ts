@@ -1,6 +1,5 @@
 import { chmod, chown, lstat, mkdir, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import { codeOf, fromHex, messageOf } from '../../attestation/base/index.ts'
@@ -9,6 +8,7 @@ import { describeFailure } from '../hints.ts'
 import type { LogView } from '../launch-log/index.ts'
 import type { AgentStatus, LaunchAllowed, LaunchDenied } from './api.ts'
 import { ApiError } from './errors.ts'
+import { isServed } from './served-socket.ts'
 
 /** A launch request is at most 1 MiB; JSON that is not canonical may be a little longer. */
 const MAX_BODY_BYTES = 2 << 20
@@ -246,24 +246,8 @@ async function removeStale(socketPath: string): Promise<void> {
  * @throws ApiError API_SOCKET_IN_USE when somebody listens there, API_SOCKET_FAILED when that cannot be found out
  */
 export async function refuseServedSocket(socketPath: string): Promise<void> {
-  const served = await answers(socketPath).catch((cause: unknown) => {
+  const served = await isServed(socketPath).catch((cause: unknown) => {
     throw new ApiError('API_SOCKET_FAILED', `${socketPath}: ${messageOf(cause)}`, { cause })
   })
   if (served) throw new ApiError('API_SOCKET_IN_USE', `somebody listens on ${socketPath} already`)
-}
-
-/** Whether a process accepts connections on this socket. */
-function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(socketPath)
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', (err) => {
-      const code = codeOf(err)
-      if (code === 'ENOENT' || code === 'ECONNREFUSED') resolve(false)
-      else reject(err)
-    })
-  })
 }

@@ -1,7 +1,8 @@
 import { lstatSync, mkdirSync, rmSync, statSync } from 'node:fs'
-import { connect, type Server } from 'node:net'
+import type { Server } from 'node:net'
 import { dirname } from 'node:path'
-import { codeOf, messageOf } from '../../attestation/base/index.ts'
+import { isServed } from '../../agent/local-api/index.ts'
+import { messageOf } from '../../attestation/base/index.ts'
 import { Stage0Error } from './stage0-protocol.ts'
 
 /**
@@ -50,20 +51,4 @@ function removeStale(socketPath: string): void {
   if (found === undefined) return
   if (!found.isSocket()) throw new Stage0Error('STAGE0_SOCKET_FAILED', `${socketPath} exists and is no socket`)
   rmSync(socketPath)
-}
-
-/** Whether a process accepts connections there. */
-function isServed(socketPath: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(socketPath)
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', (err) => {
-      const code = codeOf(err)
-      if (code === 'ENOENT' || code === 'ECONNREFUSED') resolve(false)
-      else reject(err)
-    })
-  })
 }
