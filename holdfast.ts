@@ -5,8 +5,9 @@ import { EXIT_HOLDFAST_FAILED, failureText } from './attestation/base/index.ts'
 import type { Completable } from './stage1/cli/completion.ts'
 
 /**
- * The one executable. A command's code is loaded only when it is called: `holdfast run` is on the path of every launch and
- * must not pay for the verifier's libraries. config/build.ts makes one file of this and `run`, and one of each other import.
+ * The one executable. A command's code is loaded only when it is called: `holdfast run` is on the path of every launch
+ * and must not pay for the verifier's libraries. config/build.ts makes one file of this and `run`, and one of each
+ * other import.
  */
 interface Entry {
   readonly area: 'Pods and images' | 'Node' | 'Verifier' | 'Help'
@@ -31,8 +32,8 @@ function commander(load: () => Promise<{ command: () => Command }>): Pick<Entry,
 }
 
 /**
- * A command whose reader has seen enough (`holdfast log | head`) ends without a word, and says by its status that not all was
- * read. Services print nothing, and their standard output may be a pipe that others share: it stays as it is.
+ * A command whose reader has seen enough (`holdfast log | head`) ends without a word, and says by its status that not
+ * all was read. Services print nothing, and their standard output may be a pipe that others share: it stays as it is.
  */
 function endWithReader(action: Command): void {
   if (SERVICES.has(action.name())) return
@@ -43,7 +44,9 @@ function endWithReader(action: Command): void {
 }
 const SERVICES: ReadonlySet<string> = new Set(['holdfast agent', 'holdfast stage0', 'holdfast verifier'])
 
-/** What commander refuses, an unknown option for example, is said and exits as all failures of ours; so for subcommands. */
+/**
+ * What commander refuses, an unknown option for example, is said and exits as all failures of ours; so for subcommands.
+ */
 function failAsOurs(command: Command, name: string): void {
   command.exitOverride((err) => process.exit(err.exitCode === 0 ? 0 : EXIT_HOLDFAST_FAILED))
   command.configureOutput({ outputError: (text, write) => write(`${name}: ${text.replace(/^error: /, '')}`) })

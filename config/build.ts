@@ -7,8 +7,8 @@ import { buildNspawnStage1 } from '../stage1/flavours/nspawn/index.ts'
 /**
  * Builds what runs into build/: the static C programs, the stage1 image around one of them, and the bundles.
  *
- * holdfast.js holds the dispatcher and `holdfast run`, as one CommonJS file: Node starts it some 15 ms sooner than a graph of ES
- * modules, and each launch pays for it. Every other command is an ES module beside it, sharing chunks.
+ * holdfast.js holds the dispatcher and `holdfast run`, as one CommonJS file: Node starts it some 15 ms sooner than a
+ * graph of ES modules, and each launch pays for it. Every other command is an ES module beside it, sharing chunks.
  */
 const root = fileURLToPath(new URL('..', import.meta.url))
 const manifest: unknown = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
@@ -82,7 +82,8 @@ const modules = await build({
   // CommonJS packages inside a bundle ask for Node's own modules by require
   banner: { js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);" },
 })
-// Chunks are named after their content: old ones would pile up. They go last, so that what runs meanwhile finds its own.
+// Chunks are named after their content: old ones would pile up. They go last, so that what runs meanwhile finds its
+// own.
 const made = new Set([...Object.keys(dispatcher.metafile.outputs), ...Object.keys(modules.metafile.outputs)])
 for (const name of readdirSync(`${root}build`)) {
   if (/\.m?js(\.map)?$/.test(name) && !made.has(`build/${name}`)) rmSync(`${root}build/${name}`)

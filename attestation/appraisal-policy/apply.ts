@@ -8,16 +8,17 @@ import { type AppraisalPolicy, MODES, type Mode, type PolicyException, type Poli
 import { selects } from './selector.ts'
 
 /**
- * Findings of these rules are a policy's to weigh. All others (who the node is, its TPM's history, the launch log) hold whatever a policy says; it
- * can ask more of them, never less.
+ * Findings of these rules are a policy's to weigh. All others (who the node is, its TPM's history, the launch log) hold
+ * whatever a policy says; it can ask more of them, never less.
  */
 const WEIGHED = ['boot.', 'ima.', 'quote.', 'systemd.', 'reference-values.'] as const
 
 /**
  * Judges a node by a policy.
  *
- * A rule of mode `enforce` that is not satisfied is contraindicated, one of mode `warn` a warning; one of mode `observe` is told with tier none and
- * counts for nothing. A finding that a rule `require`s follows that rule's mode, all others of the boot and of files the policy's `unlisted`.
+ * A rule of mode `enforce` that is not satisfied is contraindicated, one of mode `warn` a warning; one of mode
+ * `observe` is told with tier none and counts for nothing. A finding that a rule `require`s follows that rule's mode,
+ * all others of the boot and of files the policy's `unlisted`.
  *
  * @param facts all that appraisal found, with every finding that stands
  * @param now wall clock, for what expires
@@ -38,7 +39,10 @@ export function applyPolicy(policy: AppraisalPolicy, facts: PolicyFacts, now: Da
 
 /** What a policy makes of a node. */
 export interface PolicyAppraisal {
-  /** The findings given, as the policy weighs them, and one `policy.<name>` for each rule: give them all to appraisalResult(). */
+  /**
+   * The findings given, as the policy weighs them, and one `policy.<name>` for each rule: give them all to
+   * appraisalResult().
+   */
   readonly findings: readonly Finding[]
   /** To be kept while the boot lasts. */
   readonly outcomes: KeptOutcomes
@@ -56,7 +60,10 @@ function outcomeOf({ name, check }: PolicyRule, policy: AppraisalPolicy, facts: 
   }
 }
 
-/** What a rule made of a register says nothing of what was extended into it since; that is not kept, for another log may tell of it. */
+/**
+ * What a rule made of a register says nothing of what was extended into it since; that is not kept, for another log may
+ * tell of it.
+ */
 function unlessChanged({ check }: PolicyRule, outcome: Outcome, { boot }: PolicyFacts): Outcome {
   if (check.ofBoot !== true || boot.state !== 'kept') return outcome
   const changed = check.needs.pcrs?.filter((pcr) => boot.changed.has(pcr)) ?? []
@@ -80,8 +87,8 @@ interface Stand {
 }
 
 /**
- * Nothing becomes laxer by time passing: a stage (`observe`, `warn`) that has ended enforces, an exception that has ended excuses nobody, and a
- * rule that enforces goes on beyond its date.
+ * Nothing becomes laxer by time passing: a stage (`observe`, `warn`) that has ended enforces, an exception that has
+ * ended excuses nobody, and a rule that enforces goes on beyond its date.
  */
 function standOf(rule: PolicyRule, { node }: PolicyFacts, now: Date): Stand {
   const meant = rule.exceptions.filter((e) => means(e, node))
@@ -132,7 +139,10 @@ function weigh(found: Finding, stands: readonly Stand[], policy: AppraisalPolicy
   return policy.unlisted === 'enforce' ? found : weighed(found, policy.unlisted, 'unlisted', false)
 }
 
-/** Positions of the rules that require an appraisal rule; undefined where a policy has no say. Found once: there are few ids, and many quotes. */
+/**
+ * Positions of the rules that require an appraisal rule; undefined where a policy has no say. Found once: there are few
+ * ids, and many quotes.
+ */
 function requiringRules(id: string, policy: AppraisalPolicy): readonly number[] | undefined {
   if (!WEIGHED.some((prefix) => id.startsWith(prefix))) return undefined
   let known = requiring.get(policy)
@@ -149,7 +159,9 @@ function requiringRules(id: string, policy: AppraisalPolicy): readonly number[] 
 }
 const requiring = new WeakMap<AppraisalPolicy, Map<string, readonly number[]>>()
 
-/** @param required whether less than affirming is too little; else the finding keeps its own tier where that is better */
+/**
+ * @param required whether less than affirming is too little; else the finding keeps its own tier where that is better
+ */
 function weighed(found: Finding, mode: Mode, rule: string, required: boolean): Finding {
   const policy = { rule, mode }
   if (mode === 'observe') {
@@ -178,7 +190,10 @@ function details({ expected, seen, event, changed }: Finding) {
   }
 }
 
-/** The most fitting AR4SI value: something that is not among the reference values is unrecognised, and more is not known of it. */
+/**
+ * The most fitting AR4SI value: something that is not among the reference values is unrecognised, and more is not known
+ * of it.
+ */
 function ar4siValue(tier: Tier, claim: VectorClaim): number {
   if (tier === 'warning' && claim === 'executables') return AR4SI.executables.unrecognised
   return TIER_VALUE[tier]

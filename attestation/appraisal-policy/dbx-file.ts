@@ -8,8 +8,9 @@ const TIME_BYTES = 16
 const CERTIFICATE_HEAD = [0x00, 0x02, 0xf1, 0x0e] as const
 
 /**
- * Ids of what a dbx must hold: from an update as the UEFI Forum publishes it (EFI_VARIABLE_AUTHENTICATION_2 and signature lists), bare signature
- * lists, or text with one SHA-256 a line (what is behind it on the line, and lines from #, are for people).
+ * Ids of what a dbx must hold: from an update as the UEFI Forum publishes it (EFI_VARIABLE_AUTHENTICATION_2 and
+ * signature lists), bare signature lists, or text with one SHA-256 a line (what is behind it on the line, and lines
+ * from #, are for people).
  *
  * @returns lowercase hex: hashes themselves, the SHA-256 of certificates; undefined for anything else
  */

@@ -9,8 +9,9 @@ export interface BadLine {
 const LINE = /^([0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128}|verity:(?:[0-9a-f]{64}|[0-9a-f]{128})) [ *](\/.*)$/
 
 /**
- * Digests of files as `sha256sum`, `sha384sum` and `sha512sum` print them, one file a line: `HEX  /PATH`. A path may stand there several times, with
- * another digest each. `verity:HEX` is an fs-verity digest. Empty lines and lines from # are for people.
+ * Digests of files as `sha256sum`, `sha384sum` and `sha512sum` print them, one file a line: `HEX /PATH`. A path may
+ * stand there several times, with another digest each. `verity:HEX` is an fs-verity digest. Empty lines and lines from
+ * # are for people.
  *
  * @param into where the digests of each path go
  * @returns the first line that is none of this; undefined where all are

@@ -31,8 +31,8 @@ export interface DraftOptions {
 }
 
 /**
- * A policy in YAML that these machines satisfy, as far as their evidence goes; every value has a comment that says where it was seen. Machines of one
- * kind are merged: what one of them has is good for all.
+ * A policy in YAML that these machines satisfy, as far as their evidence goes; every value has a comment that says
+ * where it was seen. Machines of one kind are merged: what one of them has is good for all.
  */
 export function draftPolicy(machines: readonly DraftMachine[], options: DraftOptions): string {
   const { name, owner, mode } = options

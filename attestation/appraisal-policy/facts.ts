@@ -9,7 +9,9 @@ import type { Labels } from './selector.ts'
 /** What a policy is applied to: what the verifier knows of one node after one quote, proved where rules rely on it. */
 export interface PolicyFacts {
   readonly node: { readonly id: string; readonly labels: Labels }
-  /** Everything that appraisal found; also what it found with an earlier quote of the same boot and what still stands. */
+  /**
+   * Everything that appraisal found; also what it found with an earlier quote of the same boot and what still stands.
+   */
   readonly findings: readonly Finding[]
   /** Registers that the quote proves. */
   readonly registers: readonly PcrValue[]
@@ -32,11 +34,14 @@ export interface PolicyFacts {
 
 /** What is known of how the machine booted. */
 export type PolicyBoot =
-  /** The firmware log came with this quote. `events` of a register are those of all logs but IMA's; read only where a rule is about events. */
+  /**
+   * The firmware log came with this quote. `events` of a register are those of all logs but IMA's; read only where a
+   * rule is about events.
+   */
   | { readonly state: 'read'; readonly facts: BootFacts; readonly events: (of: Register) => Iterable<TimelineEvent> }
   /**
-   * It came with an earlier quote of this TPM start: what rules made of it then still holds, but for those that read one of `changed`, the registers
-   * that are no more as they were.
+   * It came with an earlier quote of this TPM start: what rules made of it then still holds, but for those that read
+   * one of `changed`, the registers that are no more as they were.
    */
   | { readonly state: 'kept'; readonly outcomes: KeptOutcomes; readonly changed: ReadonlySet<number> }
   | { readonly state: 'absent' }

@@ -8,7 +8,10 @@ export interface Outcome {
   readonly event?: FindingEvent
 }
 
-/** What the rules of one policy made of a boot, to be kept while the boot lasts: the logs of a boot are sent once. Plain data for JSON. */
+/**
+ * What the rules of one policy made of a boot, to be kept while the boot lasts: the logs of a boot are sent once. Plain
+ * data for JSON.
+ */
 export interface KeptOutcomes {
   /** Of the policy. */
   readonly revision: string

@@ -9,7 +9,8 @@ import type { RuleKind } from './schema-rules.ts'
 import type { Selector } from './selector.ts'
 
 /**
- * How strictly a rule applies. `observe` tells and changes nothing, `warn` makes a warning of what it does not like, `enforce` refuses it.
+ * How strictly a rule applies. `observe` tells and changes nothing, `warn` makes a warning of what it does not like,
+ * `enforce` refuses it.
  */
 export type Mode = 'observe' | 'warn' | 'enforce'
 /** Least strict first. */
@@ -79,7 +80,10 @@ export interface AppraisalPolicy {
   /** Mode of appraisal rules that no rule of the policy requires. */
   readonly unlisted: Mode
   readonly rules: readonly PolicyRule[]
-  /** What the `ima` rule allows: the list of IMA is judged with it while it is replayed. Absent where no rule is about files. */
+  /**
+   * What the `ima` rule allows: the list of IMA is judged with it while it is replayed. Absent where no rule is about
+   * files.
+   */
   readonly ima?: CompiledImaPolicy
   /** SHA-256 of `canonical`, hex: names exactly this content, referenced files included by their digests. */
   readonly revision: string

@@ -9,7 +9,10 @@ export const RULE_AREAS: readonly string[] = [
   'enrolment',
 ]
 
-/** Ids of appraisal rules, so that a slip of the pen is found when a policy is loaded. A test compares them with those in the code. */
+/**
+ * Ids of appraisal rules, so that a slip of the pen is found when a policy is loaded. A test compares them with those
+ * in the code.
+ */
 export const KNOWN_RULES: readonly string[] = [
   ...of(
     'boot',

@@ -11,8 +11,9 @@ export interface AppraisalPolicySet {
 }
 
 /**
- * Puts policies together. Of those whose `nodes` mean a node the one with the highest priority judges it; where none does, the one without
- * `nodes`. That no two of equal priority can mean the same node is proved here, for all labels there could be.
+ * Puts policies together. Of those whose `nodes` mean a node the one with the highest priority judges it; where none
+ * does, the one without `nodes`. That no two of equal priority can mean the same node is proved here, for all labels
+ * there could be.
  *
  * @throws AppraisalPolicyError APPRAISAL_POLICY_AMBIGUOUS with every doubt, one `file: message` a line
  */
@@ -42,7 +43,10 @@ export function appraisalPolicySet(policies: readonly AppraisalPolicy[]): Apprai
   return { selecting, fallback }
 }
 
-/** @returns the policy that judges a node with these labels; undefined where none does, and then nothing speaks for the node */
+/**
+ * @returns the policy that judges a node with these labels; undefined where none does, and then nothing speaks for the
+ * node
+ */
 export function selectPolicy(set: AppraisalPolicySet, labels: Labels): AppraisalPolicy | undefined {
   return set.selecting.find((p) => p.selector !== undefined && selects(p.selector, labels)) ?? set.fallback
 }

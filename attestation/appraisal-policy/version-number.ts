@@ -20,16 +20,16 @@ export function versionText(version: VersionNumber): string {
 }
 
 /**
- * firmwareVersion of a TPM as makers print it: four numbers of 16 bits. Its meaning is the maker's own, so versions of one maker only are
- * compared, and only because the policy says how that maker counts.
+ * firmwareVersion of a TPM as makers print it: four numbers of 16 bits. Its meaning is the maker's own, so versions of
+ * one maker only are compared, and only because the policy says how that maker counts.
  */
 export function tpmVersion(firmwareVersion: bigint): VersionNumber {
   return [48n, 32n, 16n, 0n].map((shift) => Number((firmwareVersion >> shift) & 0xffffn))
 }
 
 /**
- * The first run of numbers with dots in a text: `N2IET75W (1.53 )` has none before `2`, so makers' schemes differ; what it finds is compared
- * number by number.
+ * The first run of numbers with dots in a text: `N2IET75W (1.53 )` has none before `2`, so makers' schemes differ; what
+ * it finds is compared number by number.
  *
  * @returns undefined where the text has no number
  */

@@ -3,9 +3,9 @@ import { type Finding, finding } from './finding.ts'
 
 /**
  * How a quote follows the last one of the same AK.
- * first: nothing is known of this AK. same-boot: the same TPM start, so its log goes on. tpm-reset, tpm-restart: a new TPM start,
- * everything proved for the last one is void. tpm-clear: counters or clock went back and the AK is another one, as TPM2_Clear leaves it.
- * rollback: they went back under the same AK, which a TPM never does by itself.
+ * first: nothing is known of this AK. same-boot: the same TPM start, so its log goes on. tpm-reset, tpm-restart: a new
+ * TPM start, everything proved for the last one is void. tpm-clear: counters or clock went back and the AK is another
+ * one, as TPM2_Clear leaves it. rollback: they went back under the same AK, which a TPM never does by itself.
  */
 export type ContinuityKind = 'first' | 'same-boot' | 'tpm-reset' | 'tpm-restart' | 'tpm-clear' | 'rollback'
 
@@ -18,14 +18,15 @@ const COUNTERS = 'continuity.counters'
 const CLOCK = 'continuity.clock'
 
 /**
- * Compares the clock of a verified quote with the last one of the same AK. Both counters are looked at: TPM2_Shutdown(STATE) with
- * Startup(CLEAR) zeroes the registers and leaves resetCount alone. restartCount starts again at 0 with each TPM Reset, so a lower
- * one means nothing by itself when resetCount rose.
+ * Compares the clock of a verified quote with the last one of the same AK. Both counters are looked at:
+ * TPM2_Shutdown(STATE) with Startup(CLEAR) zeroes the registers and leaves resetCount alone. restartCount starts again
+ * at 0 with each TPM Reset, so a lower one means nothing by itself when resetCount rose.
  * Source: TPM 2.0 Part 1 r1.59 §36 (clock, resets), Part 2 r1.59 §10.11.1 (TPMS_CLOCK_INFO).
  *
  * @param previous of the last verified quote; undefined at first contact
  * @param now of a verified quote by an AK whose counters are not obfuscated (endorsement hierarchy)
- * @param anotherAk whether this AK of the same EK is new since the last quote: TPM2_Clear takes the AK and sets counters and clock to zero
+ * @param anotherAk whether this AK of the same EK is new since the last quote: TPM2_Clear takes the AK and sets
+ * counters and clock to zero
  *   (Part 3 r1.59 §24.6), and no other event does both
  */
 export function decideContinuity(previous: ClockInfo | undefined, now: ClockInfo, anotherAk = false): Continuity {

@@ -21,7 +21,10 @@ export interface Evidence {
 export interface EvidenceAppraisal {
   /** To be stored in place of the previous state. */
   readonly state: NodeState
-  /** What this very quote proves of the log. The state may hold an older proof where it proves nothing; no launch rests on that. */
+  /**
+   * What this very quote proves of the log. The state may hold an older proof where it proves nothing; no launch rests
+   * on that.
+   */
   readonly proof: BootProof | undefined
   readonly continuity: ContinuityKind
   readonly findings: readonly Finding[]
@@ -33,7 +36,8 @@ export interface EvidenceAppraisal {
 }
 
 /**
- * Continuity, then the launch log, then the tickets that are out. Pure: same in, same out; the caller has verified the quote.
+ * Continuity, then the launch log, then the tickets that are out. Pure: same in, same out; the caller has verified the
+ * quote.
  *
  * @param previous state of this node and AK; undefined at first contact or after an operator's release
  * @param now wall clock, for ticket deadlines

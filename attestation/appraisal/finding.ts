@@ -11,7 +11,10 @@ export interface FindingEvent {
 
 /** What a rule can say beside its message; each is absent where it does not apply. All texts are bounded. */
 export interface FindingDetails {
-  /** AR4SI value of the vector entry, of the finding's tier (tables AR4SI and AR4SI_ANY); without it the tier's plain value. */
+  /**
+   * AR4SI value of the vector entry, of the finding's tier (tables AR4SI and AR4SI_ANY); without it the tier's plain
+   * value.
+   */
   readonly value?: number
   /** What the reference values or the rule ask for. */
   readonly expected?: string
@@ -24,7 +27,10 @@ export interface FindingDetails {
   readonly policy?: { readonly rule: string; readonly mode: 'observe' | 'warn' | 'enforce' }
 }
 
-/** What one rule looked at and what it made of it. A rule that could not look says 'none', which is never as good as affirming. */
+/**
+ * What one rule looked at and what it made of it. A rule that could not look says 'none', which is never as good as
+ * affirming.
+ */
 export interface Finding extends FindingDetails {
   /** Stable id, e.g. 'launch-log.replay'. */
   readonly rule: string

@@ -16,7 +16,10 @@ import { type PendingTicket, settleTickets, type TicketEnd } from './tickets.ts'
 
 /** What a node's operator may leave to stand in the launch log's register before the agent, and whose tickets count. */
 export interface LaunchLogPolicy {
-  /** Register values at the agent's first start that are explained, e.g. by systemd's own measurements; all-zero always is. */
+  /**
+   * Register values at the agent's first start that are explained, e.g. by systemd's own measurements; all-zero always
+   * is.
+   */
   readonly startValues: readonly BankRegisters[]
   /** Verifier ids of this fleet. An agent that pins others obeys somebody else too. */
   readonly verifierKeys: ReadonlySet<string>
@@ -53,7 +56,8 @@ export class LaunchLogWalk {
 
   /**
    * @param state after the records before; or the first record of a log, which the walk begins with
-   * @param unknownTicketsTolerated at first contact: launches were allowed before this verifier kept this node's tickets
+   * @param unknownTicketsTolerated at first contact: launches were allowed before this verifier kept this node's
+   * tickets
    */
   constructor(state: LaunchLogState | LogStart, tickets: readonly PendingTicket[], unknownTicketsTolerated: boolean) {
     const known = 'agent' in state ? state : undefined

@@ -13,8 +13,9 @@ export interface OpenPod {
 }
 
 /**
- * What the proven records of one TPM start say, as far as later records and launches depend on it. `violations` stay until
- * the next TPM start or an operator's act: the record that broke a rule is proved only once, but it stays in the register.
+ * What the proven records of one TPM start say, as far as later records and launches depend on it. `violations` stay
+ * until the next TPM start or an operator's act: the record that broke a rule is proved only once, but it stays in the
+ * register.
  */
 export interface LaunchLogState {
   /** The last `agent` record. */

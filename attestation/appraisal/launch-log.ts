@@ -28,7 +28,9 @@ export interface BootProof {
   readonly log: LaunchLogState
 }
 
-/** Records received behind the proof while a long log comes in pieces: replayed and walked, not yet proved by any quote. */
+/**
+ * Records received behind the proof while a long log comes in pieces: replayed and walked, not yet proved by any quote.
+ */
 export interface LogAhead extends BootProof {
   readonly tickets: readonly PendingTicket[]
   readonly ended: readonly TicketEnd[]
@@ -71,9 +73,9 @@ const LAST_STATIC_PCR = 15
 const MAX_AHEAD_BYTES = 256 << 20
 
 /**
- * Appraises a piece of the launch log against the register of a verified quote. The log may be ahead of the quote: the longest
- * prefix that replays to the quoted register of every bank is proved, what lies behind is not. A log of which no prefix does
- * is contraindicated, unless it says that more is to come, and then nothing is known yet.
+ * Appraises a piece of the launch log against the register of a verified quote. The log may be ahead of the quote: the
+ * longest prefix that replays to the quoted register of every bank is proved, what lies behind is not. A log of which
+ * no prefix does is contraindicated, unless it says that more is to come, and then nothing is known yet.
  */
 export function appraiseLaunchLog(input: LaunchLogInput): LaunchLogAppraisal {
   const { piece, pcr, registers, policy } = input

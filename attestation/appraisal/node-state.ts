@@ -45,8 +45,8 @@ export function withAnotherAk(state: NodeState): NodeState {
 }
 
 /**
- * The operator's act: a quarantined node starts anew, as at first contact; violations and overdue tickets of one that is not are
- * forgiven. The act itself belongs into the audit log.
+ * The operator's act: a quarantined node starts anew, as at first contact; violations and overdue tickets of one that
+ * is not are forgiven. The act itself belongs into the audit log.
  */
 export function releaseNode(state: NodeState): NodeState | undefined {
   if (state.quarantine !== undefined) return undefined

@@ -21,8 +21,8 @@ export interface RequestInput {
 }
 
 /**
- * Holds a launch request against the proven log: everything it names must have been measured in this TPM start, just as it says,
- * and the log must end where the quote does, for a ticket names the register it starts from.
+ * Holds a launch request against the proven log: everything it names must have been measured in this TPM start, just as
+ * it says, and the log must end where the quote does, for a ticket names the register it starts from.
  *
  * @returns one finding per rule; the launch may only be put to policy when all are affirming
  */
@@ -87,7 +87,9 @@ export function ticketSubject(
   }
 }
 
-/** Policies decide by what stands beside the manifest, and the pod is started by the manifest: they must say the same. */
+/**
+ * Policies decide by what stands beside the manifest, and the pod is started by the manifest: they must say the same.
+ */
 function manifestFinding(request: LaunchRequest): Finding {
   const wrong = manifestMisfit(request)
   return check('request.manifest', wrong === undefined, 'executables', wrong ?? '')
@@ -129,7 +131,10 @@ function podFinding({ request, bytes }: RequestInput, { log }: BootProof): Findi
   return check('request.pod', wrong === undefined, 'executables', `pod ${uuid} ${wrong}`)
 }
 
-/** Everything asked for must be what the last record of that image says, in every field: tree, signers, what was relaxed. */
+/**
+ * Everything asked for must be what the last record of that image says, in every field: tree, signers, what was
+ * relaxed.
+ */
 function measuredFinding<W extends { readonly id: string; readonly name: string }>(
   rule: string,
   kind: 'stage1' | 'image',

@@ -19,10 +19,10 @@ export interface AppraisalResult {
 export const REQUIRED_CLAIMS: readonly VectorClaim[] = ['instance-identity', 'hardware', 'executables', 'configuration']
 
 /**
- * The overall tier is the worst of all findings, and never better than the worst entry of the vector. A required entry that no
- * rule spoke for is in the vector as 0 and makes the result 'none' at best. Among findings of an entry's worst tier the one with
- * the value farthest from 0 names it: the larger numbers of a tier are the more precise and the graver. What a policy only observes is
- * told, and counts for nothing: it neither lowers an entry nor speaks for one.
+ * The overall tier is the worst of all findings, and never better than the worst entry of the vector. A required entry
+ * that no rule spoke for is in the vector as 0 and makes the result 'none' at best. Among findings of an entry's worst
+ * tier the one with the value farthest from 0 names it: the larger numbers of a tier are the more precise and the
+ * graver. What a policy only observes is told, and counts for nothing: it neither lowers an entry nor speaks for one.
  */
 export function appraisalResult(findings: readonly Finding[]): AppraisalResult {
   const values = new Map<VectorClaim, number>()

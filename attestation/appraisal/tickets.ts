@@ -3,8 +3,8 @@ import type { TicketClaims } from '../protocol/index.ts'
 import type { ClockInfo } from '../tpm2/index.ts'
 
 /**
- * A ticket that was handed out and whose end has not been seen. `overdue` is set once the deadline has passed without proof of
- * anything: the launch may be running unmeasured.
+ * A ticket that was handed out and whose end has not been seen. `overdue` is set once the deadline has passed without
+ * proof of anything: the launch may be running unmeasured.
  */
 export interface PendingTicket {
   readonly id: string
@@ -55,8 +55,8 @@ export interface ProvenStep {
 }
 
 /**
- * Lets one proven record decide the tickets it bears on: the record at a ticket's `before` is either the launch that the ticket
- * names, or it landed first and the ticket is dead.
+ * Lets one proven record decide the tickets it bears on: the record at a ticket's `before` is either the launch that
+ * the ticket names, or it landed first and the ticket is dead.
  *
  * @returns what is still pending, and which tickets ended with this record
  */

@@ -1,6 +1,6 @@
 /**
- * An error a caller can branch on: `code` is stable and closed per subject, `message` is for the operator and may improve,
- * `cause` keeps the original.
+ * An error a caller can branch on: `code` is stable and closed per subject, `message` is for the operator and may
+ * improve, `cause` keeps the original.
  *
  * Three things stay apart: misuse by our own code (TypeError, RangeError), bad input from a peer (a CodedError), and an
  * untrustworthy node, which is not an error but an attestation result.

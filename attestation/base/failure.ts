@@ -11,8 +11,8 @@ export class UsageError extends CodedError<'USAGE'> {
 }
 
 /**
- * What a person reads when a command failed: `holdfast COMMAND: message (CODE)`, then what to do about it. A stack trace is shown
- * for errors only that nobody expected, which have no code.
+ * What a person reads when a command failed: `holdfast COMMAND: message (CODE)`, then what to do about it. A stack
+ * trace is shown for errors only that nobody expected, which have no code.
  *
  * @param err anything that was thrown; a `hint` of it says what to do
  * @returns lines that end in a line feed

@@ -1,6 +1,8 @@
 import { printable } from './printable.ts'
 
-/** Columns two blanks apart, each as wide as its widest cell. Cells are made printable: names in them come from others. */
+/**
+ * Columns two blanks apart, each as wide as its widest cell. Cells are made printable: names in them come from others.
+ */
 export function formatTable(header: readonly string[] | undefined, rows: readonly (readonly string[])[]): string {
   const lines = (header === undefined ? rows : [header, ...rows]).map((row) => row.map((cell) => printable(cell)))
   const widths: number[] = []

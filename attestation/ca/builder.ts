@@ -48,7 +48,10 @@ export interface IssuedCertificate {
   readonly notAfter: Date
 }
 
-/** Makes and signs an X.509 v3 certificate (RFC 5280 §4.1) with a P-256 key: node-forge builds the tree, the platform signs. */
+/**
+ * Makes and signs an X.509 v3 certificate (RFC 5280 §4.1) with a P-256 key: node-forge builds the tree, the platform
+ * signs.
+ */
 export function buildCertificate(spec: CertificateSpec, issuerKey: KeyObject): IssuedCertificate {
   const serial = randomBytes(SERIAL_BYTES)
   serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40 // positive, and always of full length: 158 random bits remain
@@ -113,7 +116,10 @@ export function authorityKeyIdentifier(issuerKeyId: Uint8Array): ExtensionSpec {
   return { oid: EXT.authorityKeyIdentifier, critical: false, value: sequence(implicit(0, issuerKeyId)) }
 }
 
-/** Of a key we made or certify: the first 20 bytes of SHA-256 over its SubjectPublicKeyInfo (RFC 5280 §4.2.1.2 leaves it free). */
+/**
+ * Of a key we made or certify: the first 20 bytes of SHA-256 over its SubjectPublicKeyInfo (RFC 5280 §4.2.1.2 leaves it
+ * free).
+ */
 export function keyIdentifier(publicKeyInfo: Uint8Array): Uint8Array {
   return digest('sha256', publicKeyInfo).subarray(0, 20)
 }

@@ -56,10 +56,10 @@ export interface TlsCertificateRequest {
 /**
  * Certifies that an AK lives in the TPM of a node: tcg-kp-AIKCertificate, digitalSignature only.
  *
- * The subject is empty and the critical SubjectAltName names the node, as TCG profiles have it, so there is one name and no
- * question which one counts. The node is a URI, `nih:sha-256;<node id>` (RFC 6920 §7): the node ID is a SHA-256, the scheme
- * says so and shows it in hex, and path validators that refuse a critical SubjectAltName with nothing but a directoryName
- * take a URI. TPM manufacturer, model and version follow as the directoryName that an EK certificate has.
+ * The subject is empty and the critical SubjectAltName names the node, as TCG profiles have it, so there is one name
+ * and no question which one counts. The node is a URI, `nih:sha-256;<node id>` (RFC 6920 §7): the node ID is a SHA-256,
+ * the scheme says so and shows it in hex, and path validators that refuse a critical SubjectAltName with nothing but a
+ * directoryName take a URI. TPM manufacturer, model and version follow as the directoryName that an EK certificate has.
  *
  * @returns a certificate that ends with the CA at the latest
  * @throws CaError CA_EXPIRED, CA_NAME_INVALID, CA_SUBJECT_KEY_INVALID

@@ -5,7 +5,10 @@ import { MAX_EVIDENCE_FILE_BYTES } from '../evidence-file/index.ts'
 
 const PIECE_BYTES = 1 << 20
 
-/** A file, or standard input for `-`. @throws UsageError for one that cannot be read, or is longer than any machine's evidence */
+/**
+ * A file, or standard input for `-`. @throws UsageError for one that cannot be read, or is longer than any machine's
+ * evidence
+ */
 export function readEvidenceBytes(path: string): Uint8Array {
   try {
     if (path === '-') return readStandardInput()

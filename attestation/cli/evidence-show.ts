@@ -46,7 +46,10 @@ Examples:
   holdfast evidence show node.evidence --json | jq -r '.events[] | select(.proof == "refuted").text'
 `
 
-/** `holdfast evidence show`: what a machine's logs say, and what of it is proved. Needs no verifier, no agent and no TPM. */
+/**
+ * `holdfast evidence show`: what a machine's logs say, and what of it is proved. Needs no verifier, no agent and no
+ * TPM.
+ */
 export function showCommand(): Command {
   return new Command('show')
     .argument('<file>', 'evidence, or a log; - for standard input')

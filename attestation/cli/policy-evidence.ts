@@ -44,7 +44,10 @@ export interface Untried {
   readonly why: string
 }
 
-/** @throws UsageError for a file that cannot be read; EvidenceFileError, AkError, AttestError for one that proves nothing */
+/**
+ * @throws UsageError for a file that cannot be read; EvidenceFileError, AkError, AttestError for one that proves
+ * nothing
+ */
 export function readEvidence(path: string): TriedQuote {
   const file = decodeEvidenceFile(readEvidenceBytes(path))
   const { quote, refusal } = judgeQuote(file)
@@ -86,8 +89,8 @@ function endorsementParent(ekPublic: Uint8Array): QualifiedParent {
 const MAX_STORED = 500
 
 /**
- * What the store has of a node: evidence of changes of verdict and of launches, oldest first. A log is in the store only as far as it came with one of
- * these.
+ * What the store has of a node: evidence of changes of verdict and of launches, oldest first. A log is in the store
+ * only as far as it came with one of these.
  */
 export async function storedEvidence(store: Store, node: NodeRecord): Promise<(TriedQuote | Untried)[]> {
   const verdicts = await store.verdicts(node.nodeId, MAX_STORED)

@@ -6,7 +6,10 @@ import { isBetterTier, type Tier } from '../results/index.ts'
 import type { ClockInfo } from '../tpm2/index.ts'
 import type { TriedQuote, Untried } from './policy-evidence.ts'
 
-/** Which policy judges a node with these labels. `unmeant`: there are policies, and none is for it. `undefined`: there is none at all. */
+/**
+ * Which policy judges a node with these labels. `unmeant`: there are policies, and none is for it. `undefined`: there
+ * is none at all.
+ */
 export type PolicyFor = (labels: Labels) => AppraisalPolicy | 'unmeant' | undefined
 
 /** How one rule's finding differs; `observe` where it is only observed, absent where there is none. */
@@ -36,7 +39,8 @@ export interface Trial {
 const DEFAULT_LAUNCH_PCR = 15
 
 /**
- * Judges evidence by two policies. What is no policy's business (who the node is, its history) is taken for good on both sides.
+ * Judges evidence by two policies. What is no policy's business (who the node is, its history) is taken for good on
+ * both sides.
  *
  * @param quotes of one node, oldest first
  */

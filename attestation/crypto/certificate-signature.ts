@@ -3,8 +3,8 @@ import type { HashAlgorithm } from './hash.ts'
 import type { PublicKey } from './public-key.ts'
 
 /**
- * Signature schemes of X.509 certificates (RFC 4055 §5, RFC 5758 §3.2). Unlike in a TPM's signatures, SHA-1 may occur: old
- * vendor CAs have it, and it is for the caller to flag.
+ * Signature schemes of X.509 certificates (RFC 4055 §5, RFC 5758 §3.2). Unlike in a TPM's signatures, SHA-1 may occur:
+ * old vendor CAs have it, and it is for the caller to flag.
  */
 export interface CertificateSignatureScheme {
   readonly alg: 'rsassa' | 'ecdsa'

@@ -64,8 +64,8 @@ export function importFileKey(der: Uint8Array): FileKey {
 }
 
 /**
- * Verifies a signature of which only the signed digest is known, as that of a measured file: RSASSA-PKCS1-v1_5, or ECDSA with a DER
- * Ecdsa-Sig-Value. Total.
+ * Verifies a signature of which only the signed digest is known, as that of a measured file: RSASSA-PKCS1-v1_5, or
+ * ECDSA with a DER Ecdsa-Sig-Value. Total.
  */
 export function verifyDigestSignature(
   key: FileKey,

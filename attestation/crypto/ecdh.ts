@@ -12,7 +12,10 @@ const OPENSSL_NAMES: Readonly<Record<EcCurve, string>> = {
   'P-384': 'secp384r1',
   'P-521': 'secp521r1',
 }
-/** Each draw misses the range with a chance under 2^-32 on these curves: a source that misses this often gives constants. */
+/**
+ * Each draw misses the range with a chance under 2^-32 on these curves: a source that misses this often gives
+ * constants.
+ */
 const MAX_DRAWS = 8
 
 /**

@@ -1,4 +1,6 @@
-/** A curve y² = x³ + ax + b over p, with a base point of prime order n. SEC 2 v2 §2; P-… are those of FIPS 186-4 §D.1.2. */
+/**
+ * A curve y² = x³ + ax + b over p, with a base point of prime order n. SEC 2 v2 §2; P-… are those of FIPS 186-4 §D.1.2.
+ */
 export interface Curve {
   readonly name: string
   readonly bits: number
@@ -68,8 +70,8 @@ const INFINITY: Point = [1n, 1n, 0n]
 const WINDOW = 4n
 
 /**
- * ECDSA verification (FIPS 186-4 §6.4.2) of a digest: the platform hashes what it verifies, and of a measured file only the digest is known.
- * All inputs are public, so nothing here need take constant time. About 2 ms on P-256.
+ * ECDSA verification (FIPS 186-4 §6.4.2) of a digest: the platform hashes what it verifies, and of a measured file only
+ * the digest is known. All inputs are public, so nothing here need take constant time. About 2 ms on P-256.
  *
  * @param q the public key, a point that is known to be on the curve
  */

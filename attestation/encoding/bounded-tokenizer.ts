@@ -1,7 +1,10 @@
 import { type DecodeOptions, type Token, Tokenizer, Type } from 'cborg'
 import { EncodingError, type EncodingLimits } from './errors.ts'
 
-/** What every reader of CBOR here asks of it: definite lengths, shortest heads, no repeated key, numbers that are numbers. */
+/**
+ * What every reader of CBOR here asks of it: definite lengths, shortest heads, no repeated key, numbers that are
+ * numbers.
+ */
 export const STRICT_CBOR: DecodeOptions = {
   strict: true,
   allowIndefinite: false,

@@ -11,7 +11,10 @@ export interface CborOptions extends EncodingLimits {
 
 const DECODE_OPTIONS: DecodeOptions = { ...STRICT_CBOR, allowBigInt: true, useMaps: true, retainStringBytes: true }
 
-/** Tokens with text as strict UTF-8 with its byte order mark, which cborg would repair and drop; floats apart from integers. */
+/**
+ * Tokens with text as strict UTF-8 with its byte order mark, which cborg would repair and drop; floats apart from
+ * integers.
+ */
 class ExactTokenizer extends BoundedTokenizer {
   override next(): Token {
     const token = super.next()

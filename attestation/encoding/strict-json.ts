@@ -16,8 +16,8 @@ const BACKSLASH = 0x5c
 const SPACE_CODE = 0x20
 
 /**
- * One JSON text (RFC 8259), without what JSON.parse lets through: a member given twice, a number with a fraction or exponent that
- * looks like an integer afterwards, half of a surrogate pair.
+ * One JSON text (RFC 8259), without what JSON.parse lets through: a member given twice, a number with a fraction or
+ * exponent that looks like an integer afterwards, half of a surrogate pair.
  *
  * @param bytes UTF-8
  * @throws EncodingError ENCODING_TOO_LONG, ENCODING_TOO_COMPLEX, ENCODING_NOT_JSON, ENCODING_DUPLICATE_KEY

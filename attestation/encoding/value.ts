@@ -1,4 +1,6 @@
-/** A number that was written with a fraction or an exponent, kept apart: 1.0 is not an integer in any format read here. */
+/**
+ * A number that was written with a fraction or an exponent, kept apart: 1.0 is not an integer in any format read here.
+ */
 export interface Float {
   readonly float: number
 }
@@ -12,7 +14,10 @@ export interface Tagged {
 /** Members by name, or by integer key in CBOR, in the order read; a Map, so that no name is special. */
 export type ValueMap = ReadonlyMap<string | number, Value>
 
-/** What JSON and CBOR are read into, so that one reader does for both. Integers beyond 2^53 are bigint; bytes are CBOR only. */
+/**
+ * What JSON and CBOR are read into, so that one reader does for both. Integers beyond 2^53 are bigint; bytes are CBOR
+ * only.
+ */
 export type Value =
   | null
   | boolean

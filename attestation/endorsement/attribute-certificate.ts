@@ -7,13 +7,18 @@ import { type Extensions, NO_EXTENSIONS, readExtensionList } from './extensions.
 import { readSignatureAlgorithm, signatureScheme } from './signature-algorithm.ts'
 import { decodeTime } from './time.ts'
 
-/** An X.509 attribute certificate, version 2 (RFC 5755 §4.1), with what platform certificates use of it. Claims, as in Certificate. */
+/**
+ * An X.509 attribute certificate, version 2 (RFC 5755 §4.1), with what platform certificates use of it. Claims, as in
+ * Certificate.
+ */
 export interface AttributeCertificate {
   readonly bytes: Uint8Array
   /** SHA-256 of `bytes`. */
   readonly fingerprint: Uint8Array
   readonly signedBytes: Uint8Array
-  /** Issuer and serial number of the certificate that it is about; undefined where the holder is named in another way. */
+  /**
+   * Issuer and serial number of the certificate that it is about; undefined where the holder is named in another way.
+   */
   readonly holder: { readonly issuer: DistinguishedName; readonly serial: Uint8Array } | undefined
   readonly issuer: DistinguishedName
   readonly serial: Uint8Array
@@ -25,7 +30,10 @@ export interface AttributeCertificate {
   readonly extensions: Extensions
 }
 
-/** Do these bytes start as an attribute certificate does? Its version, 1, is a bare INTEGER followed by the holder. Total. */
+/**
+ * Do these bytes start as an attribute certificate does? Its version, 1, is a bare INTEGER followed by the holder.
+ * Total.
+ */
 export function isAttributeCertificate(bytes: Uint8Array): boolean {
   try {
     const outer = new DerReader(new DerReader(bytes, 'bytes').expect('value', TAG.sequence).content, 'bytes')

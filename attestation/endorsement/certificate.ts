@@ -11,8 +11,8 @@ import { decodeTime } from './time.ts'
 export const MAX_CERTIFICATE_BYTES = 16 << 10
 
 /**
- * An X.509 certificate as its issuer wrote it (RFC 5280 §4.1). Every field is a claim until findPath() has reached a root.
- * Byte arrays are views into one copy of the received bytes.
+ * An X.509 certificate as its issuer wrote it (RFC 5280 §4.1). Every field is a claim until findPath() has reached a
+ * root. Byte arrays are views into one copy of the received bytes.
  */
 export interface Certificate {
   /** The certificate alone: padding and whatever else followed it is cut off. */

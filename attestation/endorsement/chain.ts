@@ -13,7 +13,8 @@ import { bySubject, type RootStore } from './roots.ts'
  * How validity times are judged; many EK certificates and vendor CAs are past theirs while the TPM works on.
  *
  * - `strict`: every certificate of the path is valid now.
- * - `at-issue`: every CA of the path was valid when the EK certificate was issued (its notBefore), which is not in the future.
+ * - `at-issue`: every CA of the path was valid when the EK certificate was issued (its notBefore), which is not in the
+ *   future.
  * - `ignore-expiry`: no certificate of the path is from the future; expiry gives a warning.
  */
 export type ValidityPolicy = 'strict' | 'at-issue' | 'ignore-expiry'
@@ -27,7 +28,10 @@ export interface PathPolicy {
 
 /** Most certificates of a path, EK certificate and root included; vendors use up to 5. */
 export const MAX_PATH_CERTIFICATES = 8
-/** Most signatures checked for one EK certificate: bounds what many CAs of one name can cost (a P-521 check takes about 1 ms). */
+/**
+ * Most signatures checked for one EK certificate: bounds what many CAs of one name can cost (a P-521 check takes about
+ * 1 ms).
+ */
 const MAX_SIGNATURE_CHECKS = 64
 export type PathResult =
   | {
@@ -45,9 +49,9 @@ export type PathResult =
     }
 
 /**
- * Finds a path from a certificate to an anchor of the operator's store. Names match as RFC 5280 §7.1 says; every signature is
- * checked over the received bytes; every issuer must be a CA that may sign certificates, within its path length.
- * A failed branch does not end the search; if all fail, the reason given is the one nearest to a root.
+ * Finds a path from a certificate to an anchor of the operator's store. Names match as RFC 5280 §7.1 says; every
+ * signature is checked over the received bytes; every issuer must be a CA that may sign certificates, within its path
+ * length. A failed branch does not end the search; if all fail, the reason given is the one nearest to a root.
  *
  * @param supplied intermediates that came with the certificate, trusted for nothing
  */

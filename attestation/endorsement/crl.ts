@@ -18,13 +18,18 @@ import { CRL_EXT, EXT } from './oids.ts'
 import { readSignatureAlgorithm, signatureScheme } from './signature-algorithm.ts'
 import { decodeTime } from './time.ts'
 
-/** Largest CRL that is read. TPM makers revoke intermediates and a few batches; the largest known list has some 100 KB. */
+/**
+ * Largest CRL that is read. TPM makers revoke intermediates and a few batches; the largest known list has some 100 KB.
+ */
 export const MAX_CRL_BYTES = 4 << 20
 /** Most entries; one of them has 20 bytes or more. */
 export const MAX_CRL_ENTRIES = 100_000
 const MAX_EXTENSIONS = 64
 
-/** An X.509 certificate revocation list as its issuer wrote it (RFC 5280 §5.1): a claim until a CA's key has verified it. */
+/**
+ * An X.509 certificate revocation list as its issuer wrote it (RFC 5280 §5.1): a claim until a CA's key has verified
+ * it.
+ */
 export interface RevocationList {
   readonly bytes: Uint8Array
   /** SHA-256 of `bytes`. */
@@ -36,7 +41,10 @@ export interface RevocationList {
   readonly signature: Uint8Array
   readonly issuer: DistinguishedName
   readonly authorityKeyId: Uint8Array | undefined
-  /** It is one of several: of one distribution point, one kind of certificate or some reasons. Who is not in it may be in another. */
+  /**
+   * It is one of several: of one distribution point, one kind of certificate or some reasons. Who is not in it may be
+   * in another.
+   */
   readonly partial: boolean
   readonly thisUpdate: Date
   /** Absent in CRLs that say nothing of their successor; such a one never counts as stale. */
@@ -182,7 +190,10 @@ function readCrlExtensions(content: Uint8Array): Pick<RevocationList, 'authority
   return { authorityKeyId, partial }
 }
 
-/** A CRL of one kind of certificate or reason still says truly what it lists; an indirect one lists those of other issuers. */
+/**
+ * A CRL of one kind of certificate or reason still says truly what it lists; an indirect one lists those of other
+ * issuers.
+ */
 function isPartial(value: Uint8Array): boolean {
   const r = new DerReader(value, 'issuingDistributionPoint').sequence('value')
   let partial = false

@@ -43,7 +43,8 @@ export interface DerElement {
  * of SET members, longer length forms than needed, booleans other than FF. Bounds are not lenient: a length is
  * compared with what remains before it is used. Nothing recurses: depth is the depth of the code that reads.
  *
- * node-forge's parser was weighed and not taken: it gives no offsets into its input, so signed bytes would have to be re-encoded.
+ * node-forge's parser was weighed and not taken: it gives no offsets into its input, so signed bytes would have to be
+ * re-encoded.
  */
 export class DerReader {
   readonly #bytes: Uint8Array
@@ -97,7 +98,9 @@ export class DerReader {
     return element
   }
 
-  /** Next element if it has this tag, else undefined and nothing is consumed. @throws EndorsementError CERT_MALFORMED */
+  /**
+   * Next element if it has this tag, else undefined and nothing is consumed. @throws EndorsementError CERT_MALFORMED
+   */
   optional(field: string, tag: number): DerElement | undefined {
     return this.#bytes[this.#at] === tag ? this.read(field) : undefined
   }

@@ -19,8 +19,8 @@ export interface NameAttribute {
 export interface DistinguishedName {
   readonly bytes: Uint8Array
   /**
-   * Equal for names that RFC 5280 §7.1 calls the same: string type, case, outer and repeated blanks do not count. AMD and ST
-   * write an issuer as PrintableString and the same CA's subject as UTF8String, so octets would not do.
+   * Equal for names that RFC 5280 §7.1 calls the same: string type, case, outer and repeated blanks do not count. AMD
+   * and ST write an issuer as PrintableString and the same CA's subject as UTF8String, so octets would not do.
    */
   readonly key: string
   readonly attributes: readonly NameAttribute[]
@@ -67,7 +67,10 @@ export function decodeName(bytes: Uint8Array, what: string): DistinguishedName {
   }
 }
 
-/** Text of a DirectoryString or IA5String; bytes that are not of the announced encoding are kept one to one, not refused. */
+/**
+ * Text of a DirectoryString or IA5String; bytes that are not of the announced encoding are kept one to one, not
+ * refused.
+ */
 function stringValue(tag: number, content: Uint8Array): string {
   switch (tag) {
     case TAG.utf8String:

@@ -45,7 +45,10 @@ export const EK_CERTIFICATE_RULES: Readonly<Record<EkCertificateRule, string>> =
   'ek-cert.critical-extension': 'no critical extension is unknown',
 }
 
-/** Rules on the path from an EK certificate to a root; a finding of these is a warning, what they refuse is an error code. */
+/**
+ * Rules on the path from an EK certificate to a root; a finding of these is a warning, what they refuse is an error
+ * code.
+ */
 export type PathRule = 'ek-chain.sha1' | 'ek-chain.validity' | 'ek-chain.crl'
 
 /** What a rule found; no finding means that the rule holds. `contraindicated` refuses the certificate. */
@@ -57,7 +60,10 @@ export interface EndorsementFinding {
 
 /** What the manufacturer says the TPM is. */
 export interface TpmIdentity {
-  /** `id:` and the vendor's four ASCII bytes in hex, e.g. `id:53544D20`; undefined only for a GCE vTPM without TPM attributes. */
+  /**
+   * `id:` and the vendor's four ASCII bytes in hex, e.g. `id:53544D20`; undefined only for a GCE vTPM without TPM
+   * attributes.
+   */
   readonly manufacturer: string | undefined
   /** Those bytes as text where they are text, e.g. `STM`. */
   readonly manufacturerName: string | undefined

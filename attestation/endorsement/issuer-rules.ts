@@ -10,7 +10,9 @@ const MIN_ISSUER_RSA_BITS = 2048
 /** OpenSSL takes up to 16384; verification time grows with the square. */
 const MAX_ISSUER_RSA_BITS = 8192
 
-/** Critical extensions of a CA that are honoured here, or that cannot matter to an EK certificate (policies, purposes). */
+/**
+ * Critical extensions of a CA that are honoured here, or that cannot matter to an EK certificate (policies, purposes).
+ */
 const UNDERSTOOD: ReadonlySet<string> = new Set([
   EXT.basicConstraints,
   EXT.keyUsage,
@@ -56,7 +58,8 @@ export function authorityFault(issuer: Certificate, path: readonly Certificate[]
   for (const oid of critical) {
     if (!UNDERSTOOD.has(oid)) return `${describe(issuer)} has critical extension ${oid}, which is not understood`
   }
-  // No TPM maker's CA has them. One that is not critical is against RFC 5280 §4.2.1.10, and passing over it would widen the CA's power.
+  // No TPM maker's CA has them. One that is not critical is against RFC 5280 §4.2.1.10, and passing over it would widen
+  // the CA's power.
   if (present.includes(EXT.nameConstraints)) return `${describe(issuer)} has name constraints, which are not understood`
   const below = path.slice(1).filter((c) => !isSelfIssued(c)).length
   if (basicConstraints.pathLength !== undefined && below > basicConstraints.pathLength) {

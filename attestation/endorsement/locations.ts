@@ -11,8 +11,9 @@ const MAX_LOCATIONS = 8
 const MAX_URI_BYTES = 512
 
 /**
- * Where the certificate says that its issuer's certificate is published (AuthorityInfoAccess caIssuers, RFC 5280 §4.2.2.1). A claim for
- * people to look at: nothing here fetches it. Empty where the extension is absent or cannot be read.
+ * Where the certificate says that its issuer's certificate is published (AuthorityInfoAccess caIssuers, RFC 5280
+ * §4.2.2.1). A claim for people to look at: nothing here fetches it. Empty where the extension is absent or cannot be
+ * read.
  */
 export function issuerLocations(c: Certificate): readonly string[] {
   return readable(c.extensions.values.get(EXT.authorityInfoAccess), (value, found) => {
@@ -26,7 +27,9 @@ export function issuerLocations(c: Certificate): readonly string[] {
   })
 }
 
-/** Where the certificate says that its issuer's CRL is published (CRLDistributionPoints, RFC 5280 §4.2.1.13). As above. */
+/**
+ * Where the certificate says that its issuer's CRL is published (CRLDistributionPoints, RFC 5280 §4.2.1.13). As above.
+ */
 export function crlLocations(c: Certificate): readonly string[] {
   return readable(c.extensions.values.get(EXT.crlDistributionPoints), (value, found) => {
     const list = new DerReader(value, 'crlDistributionPoints').sequence('value')

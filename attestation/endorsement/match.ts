@@ -29,8 +29,9 @@ export function keyMismatch(certified: SubjectPublicKey, ek: TpmPublic): string 
 }
 
 /**
- * Is this public area one of the TCG's templates with the TPM's own key in it? A certificate is about the key alone, and activation
- * works for the key alone; everything else in the area is the node's word, and goes into the Name that it is known by.
+ * Is this public area one of the TCG's templates with the TPM's own key in it? A certificate is about the key alone,
+ * and activation works for the key alone; everything else in the area is the node's word, and goes into the Name that
+ * it is known by.
  */
 export function isOfEkTemplate(ek: TpmPublic): boolean {
   const bytes = encodePublic(ek)

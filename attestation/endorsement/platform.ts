@@ -59,8 +59,8 @@ export interface PlatformSubject {
 type Refusal = Extract<PlatformResult, { kind: 'refused' }>
 
 /**
- * Checks a platform certificate: an attribute certificate whose holder is the EK certificate (TCG Platform Certificate Profile 1.1),
- * or an X.509 certificate that repeats the EK's key, as swtpm makes them. It binds the EK to a chassis.
+ * Checks a platform certificate: an attribute certificate whose holder is the EK certificate (TCG Platform Certificate
+ * Profile 1.1), or an X.509 certificate that repeats the EK's key, as swtpm makes them. It binds the EK to a chassis.
  *
  * @param bytes as read from NV, padding included
  * @param supplied intermediates that came along, trusted for nothing
@@ -105,7 +105,10 @@ function verifyAttributes(
   return verifySigner(ac, supplied, trust)
 }
 
-/** The signer is no CA of its own (RFC 5755 §4.5): it is looked for among the operator's certificates and those that came along. */
+/**
+ * The signer is no CA of its own (RFC 5755 §4.5): it is looked for among the operator's certificates and those that
+ * came along.
+ */
 function verifySigner(
   ac: AttributeCertificate,
   supplied: readonly Certificate[],
@@ -207,7 +210,10 @@ function profileFault(extensions: Extensions): Refusal | undefined {
   return undefined
 }
 
-/** Attribute certificates are no part of a path, so their own time is looked at here; a machine outlives its warranty as a TPM does. */
+/**
+ * Attribute certificates are no part of a path, so their own time is looked at here; a machine outlives its warranty as
+ * a TPM does.
+ */
 function periodFault(ac: AttributeCertificate, { policy, now }: PlatformTrust): Refusal | undefined {
   if (now < ac.notBefore) return refused('EK_CERT_VALIDITY', `platform certificate is valid from ${iso(ac.notBefore)}`)
   if (policy.validity === 'strict' && now > ac.notAfter) {

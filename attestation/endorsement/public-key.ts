@@ -85,8 +85,8 @@ export function importKey(key: Exclude<SubjectPublicKey, { kind: 'unsupported' }
 }
 
 /**
- * Why a key of an accepted kind and size gives no security, so far as its numbers tell: an even modulus or exponent, an exponent of 1,
- * or the fingerprint of ROCA. Undefined when nothing is known against it.
+ * Why a key of an accepted kind and size gives no security, so far as its numbers tell: an even modulus or exponent, an
+ * exponent of 1, or the fingerprint of ROCA. Undefined when nothing is known against it.
  */
 export function weakness(key: SubjectPublicKey): string | undefined {
   if (key.kind !== 'rsa') return undefined

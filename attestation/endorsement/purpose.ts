@@ -7,7 +7,8 @@ import { EXT, TCG } from './oids.ts'
 import { importKey } from './public-key.ts'
 
 /**
- * What a certificate is for, as it says itself. `device-id`: IDevID or IAK (verified TPM residency, or a hardware module's name);
+ * What a certificate is for, as it says itself. `device-id`: IDevID or IAK (verified TPM residency, or a hardware
+ * module's name);
  * `signer`: signs, and is no CA, as whoever signs platform certificates.
  */
 export type CertificatePurpose = 'ca' | 'ek' | 'ak' | 'device-id' | 'platform' | 'signer' | 'other'
@@ -25,7 +26,9 @@ export function certificatePurpose({ extensions }: Certificate): CertificatePurp
   return keyUsage?.has('digitalSignature') === true && !enciphers && extKeyUsage.length === 0 ? 'signer' : 'other'
 }
 
-/** Object identifiers of CertificatePolicies; empty where they cannot be read, as they only serve to name a certificate. */
+/**
+ * Object identifiers of CertificatePolicies; empty where they cannot be read, as they only serve to name a certificate.
+ */
 function policies(value: Uint8Array | undefined): readonly string[] {
   const found: string[] = []
   if (value === undefined) return found

@@ -18,8 +18,9 @@ export interface RevocationCheck {
 }
 
 /**
- * Looks a certificate up in the newest CRL that its issuer's key has signed, and in the newest ones if those are parts of one. CRLs are optional: without one nothing is known, and
- * nothing is said. One past its nextUpdate still revokes what it lists, and gives a warning; one from the future is not used.
+ * Looks a certificate up in the newest CRL that its issuer's key has signed, and in the newest ones if those are parts
+ * of one. CRLs are optional: without one nothing is known, and nothing is said. One past its nextUpdate still revokes
+ * what it lists, and gives a warning; one from the future is not used.
  *
  * @param lists CRLs whose issuer has the certificate's issuer's name
  */

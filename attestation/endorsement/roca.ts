@@ -5,7 +5,10 @@ const PRIMES = [
 ] as const
 const GENERATOR = 65537
 
-/** Residues that a flawed modulus can have by each prime: the powers of 65537. Primes of which 65537 generates all tell nothing. */
+/**
+ * Residues that a flawed modulus can have by each prime: the powers of 65537. Primes of which 65537 generates all tell
+ * nothing.
+ */
 const RESIDUES: readonly (readonly [prime: number, powers: ReadonlySet<number>])[] = PRIMES.map(
   (prime): readonly [number, ReadonlySet<number>] => {
     const powers = new Set<number>()
@@ -15,9 +18,9 @@ const RESIDUES: readonly (readonly [prime: number, powers: ReadonlySet<number>])
 ).filter(([prime, powers]) => powers.size < prime - 1)
 
 /**
- * Does this RSA modulus carry the fingerprint of the flawed key generator in Infineon's RSALib (ROCA, CVE-2017-15361)? Its primes
- * are k·M + (65537^a mod M), so the modulus is a power of 65537 by every small prime, which a sound one is with a chance of
- * about 2^-27. Such a 2048-bit key can be factored.
+ * Does this RSA modulus carry the fingerprint of the flawed key generator in Infineon's RSALib (ROCA, CVE-2017-15361)?
+ * Its primes are k·M + (65537^a mod M), so the modulus is a power of 65537 by every small prime, which a sound one is
+ * with a chance of about 2^-27. Such a 2048-bit key can be factored.
  * Source: Nemec, Sys, Svenda, Klinec, Matyas, "The Return of Coppersmith's Attack", CCS 2017, §2.
  *
  * @param modulus big-endian

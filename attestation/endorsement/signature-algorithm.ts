@@ -31,7 +31,8 @@ export function signatureName(oid: string): string {
 }
 
 /**
- * Object identifier of an AlgorithmIdentifier. Parameters of the accepted schemes are NULL or absent: vendors mix them up.
+ * Object identifier of an AlgorithmIdentifier. Parameters of the accepted schemes are NULL or absent: vendors mix them
+ * up.
  * @throws EndorsementError CERT_MALFORMED
  */
 export function readSignatureAlgorithm(r: DerReader): string {

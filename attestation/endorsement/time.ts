@@ -8,8 +8,8 @@ const GENERALIZED_TIME = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.\d+)?Z$/
 const MAX_TIME_BYTES = 24
 
 /**
- * UTCTime or GeneralizedTime in UTC (RFC 5280 §4.1.2.5); seconds may be missing in the first, fractions in the second are dropped.
- * 99991231235959Z, "no well-defined expiry", comes out as that date.
+ * UTCTime or GeneralizedTime in UTC (RFC 5280 §4.1.2.5); seconds may be missing in the first, fractions in the second
+ * are dropped. 99991231235959Z, "no well-defined expiry", comes out as that date.
  *
  * @throws EndorsementError CERT_MALFORMED, also for a day that does not exist
  */

@@ -77,8 +77,8 @@ export type EndorsementResult =
 type Refusal = Extract<EndorsementResult, { kind: 'refused' }>
 
 /**
- * Decides whether an EK is endorsed: by a manufacturer's certificate that leads to a root of the operator's store, or by
- * the operator's list. It proves nothing about who holds the EK: activation does (TPM 2.0 Part 1 r1.59 §24).
+ * Decides whether an EK is endorsed: by a manufacturer's certificate that leads to a root of the operator's store, or
+ * by the operator's list. It proves nothing about who holds the EK: activation does (TPM 2.0 Part 1 r1.59 §24).
  */
 export function verifyEndorsement(claim: EndorsementClaim, trust: EndorsementTrust): EndorsementResult {
   let ek: TpmPublic

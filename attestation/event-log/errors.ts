@@ -9,14 +9,17 @@ import { CodedError } from '../base/index.ts'
  * EVENT_LOG_DUPLICATE_DIGEST: two digests of one bank; a reader would have to choose.
  * EVENT_LOG_BAD_RECNUM: record numbers do not rise by one.
  * EVENT_LOG_BAD_CONTENT: the content is not what its type says.
- * EVENT_LOG_NOT_JSON, EVENT_LOG_NOT_CBOR: a log that begins as one of these is not; also a member or key that stands twice.
+ * EVENT_LOG_NOT_JSON, EVENT_LOG_NOT_CBOR: a log that begins as one of these is not; also a member or key that stands
+ * twice.
  * EVENT_LOG_BAD_RECORD: a JSON or CBOR record lacks a field, or has one that records do not have.
- * EVENT_LOG_NOT_CANONICAL: launch-log content that is not the RFC 8785 form of what it says, or CBOR that is not the deterministic
+ * EVENT_LOG_NOT_CANONICAL: launch-log content that is not the RFC 8785 form of what it says, or CBOR that is not the
+ * deterministic
  *   form (RFC 8949 §4.2.1).
  * EVENT_LOG_UNKNOWN_VERSION: launch-log content of a version that this program does not know.
  * EVENT_LOG_WRONG_REGISTER: the record is of another register than the one replayed.
  * EVENT_LOG_WRONG_BANKS: the record's digests are not of exactly the banks replayed; a bank left alone could be forged.
- * EVENT_LOG_UNKNOWN_FORMAT: the bytes are no log of the format that they should be, or of a form of it that is not read here.
+ * EVENT_LOG_UNKNOWN_FORMAT: the bytes are no log of the format that they should be, or of a form of it that is not read
+ * here.
  * EVENT_LOG_DIGEST_MISMATCH: the content's digest is not the one recorded, so the content is not what was measured.
  */
 export type EventLogErrorCode =
@@ -38,7 +41,10 @@ export type EventLogErrorCode =
   | 'EVENT_LOG_UNKNOWN_FORMAT'
   | 'EVENT_LOG_DIGEST_MISMATCH'
 
-/** Where in a log: `offset` is that of the record's first byte in the whole log, `recnum` its number where it could be read. */
+/**
+ * Where in a log: `offset` is that of the record's first byte in the whole log, `recnum` its number where it could be
+ * read.
+ */
 export interface LogPosition {
   readonly offset: number
   readonly recnum?: number

@@ -1,6 +1,9 @@
 import type { HashAlgorithm } from '../crypto/index.ts'
 
-/** A register that events are extended into: a PCR, an NV index of type extend (an NvPCR), or a runtime register of a confidential VM. */
+/**
+ * A register that events are extended into: a PCR, an NV index of type extend (an NvPCR), or a runtime register of a
+ * confidential VM.
+ */
 export interface Register {
   readonly kind: 'pcr' | 'nv' | 'rtmr'
   readonly index: number
@@ -16,8 +19,8 @@ export type EventDigests = { readonly [bank in HashAlgorithm]?: Uint8Array }
  * What an event's digest says of the data beside it, whatever is proved of the digest later.
  *
  * - `data`: the digest is what the type's rule makes of the data; who proves the digest proves the data.
- * - `digest`: the digest is of something that is not in the log (a PE image, a firmware volume), or the rule of its writer is not
- *   known: the data is a claim, good for display only.
+ * - `digest`: the digest is of something that is not in the log (a PE image, a firmware volume), or the rule of its
+ *   writer is not known: the data is a claim, good for display only.
  * - `mismatch`: the type's rule is known and covers the data, and the digest is not what it makes of it.
  * - `not-extended`: the event is not extended at all (EV_NO_ACTION), so no register speaks for it.
  */

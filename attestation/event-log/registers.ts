@@ -18,7 +18,9 @@ export function extendValue(bank: HashAlgorithm, old: Uint8Array, eventDigest: U
   return digest(bank, old, eventDigest)
 }
 
-/** Every bank's register after an event whose digest in each bank is the hash of `content`, as for launch-log records. */
+/**
+ * Every bank's register after an event whose digest in each bank is the hash of `content`, as for launch-log records.
+ */
 export function extendWithContent(registers: BankRegisters, content: Uint8Array): BankRegisters {
   const out: { [bank in HashAlgorithm]?: Uint8Array } = {}
   for (const bank of banksOf(registers)) {

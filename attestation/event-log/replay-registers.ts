@@ -2,7 +2,10 @@ import { bytesText, type ExtendChain, extendChain, type HashAlgorithm, hashSize 
 import type { EventDigests } from './event.ts'
 import { BANK_ORDER, type BankRegisters, banksOf } from './registers.ts'
 
-/** Localities from which TPM2_Startup may come: 0 and 3 by the platform's firmware, 4 where a hardware core root of trust (H-CRTM) measured first. */
+/**
+ * Localities from which TPM2_Startup may come: 0 and 3 by the platform's firmware, 4 where a hardware core root of
+ * trust (H-CRTM) measured first.
+ */
 export const STARTUP_LOCALITIES = [0, 3, 4] as const
 export type StartupLocality = (typeof STARTUP_LOCALITIES)[number]
 
@@ -59,14 +62,18 @@ export interface BankReplay {
 /** What a replay shows of one register. */
 export interface RegisterReplay {
   readonly events: number
-  /** Events that the quote proves, in every bank; undefined where no prefix gives the quoted values, or not the same one in all banks. */
+  /**
+   * Events that the quote proves, in every bank; undefined where no prefix gives the quoted values, or not the same one
+   * in all banks.
+   */
   readonly proven: number | undefined
   readonly banks: readonly BankReplay[]
 }
 
 /**
- * Replays one register from all logs that extend it. A log may be ahead of the quote: the longest prefix that gives the quoted value of every
- * bank is proved. A chain of hashes never comes back to a value, so there is one such prefix at most.
+ * Replays one register from all logs that extend it. A log may be ahead of the quote: the longest prefix that gives the
+ * quoted value of every bank is proved. A chain of hashes never comes back to a value, so there is one such prefix at
+ * most.
  *
  * @param start in every bank of `quoted`
  * @param events digests of the events that are extended, in order; read once and not kept

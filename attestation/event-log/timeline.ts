@@ -26,8 +26,9 @@ export interface TimelineEvent {
 export type ProofOf = (register: Register) => RegisterProof
 
 /**
- * All logs as one timeline, log after log in the order given, which must be the order in which they extend a register they share. Merging is by
- * register: firmware, systemd and others extend the same ones, and only all of their events together replay.
+ * All logs as one timeline, log after log in the order given, which must be the order in which they extend a register
+ * they share. Merging is by register: firmware, systemd and others extend the same ones, and only all of their events
+ * together replay.
  *
  * @param only yields the events of one register
  */

@@ -28,7 +28,10 @@ const EvidenceFileSchema = Type.Object(
     ekChain: Type.Array(bytes(1, 8192), { maxItems: 8 }),
     platformCertificate: Type.Optional(bytes(1, 8192)),
     akPublic: bytes(1, 2048),
-    /** TPMS_ATTEST and TPMT_SIGNATURE of the quote. Its extraData is collectionBinding(nonce), or, of other tools, `nonce` itself. */
+    /**
+     * TPMS_ATTEST and TPMT_SIGNATURE of the quote. Its extraData is collectionBinding(nonce), or, of other tools,
+     * `nonce` itself.
+     */
     attest: bytes(1, 4096),
     signature: bytes(1, 2048),
     nonce: bytes(0, 64),
@@ -63,7 +66,10 @@ export function encodeEvidenceFile(file: EvidenceFile): Uint8Array {
   return encodeCbor(file)
 }
 
-/** Whether bytes claim to be an evidence file: its first member, in deterministic CBOR, is `t`. Other files are raw logs. */
+/**
+ * Whether bytes claim to be an evidence file: its first member, in deterministic CBOR, is `t`. Other files are raw
+ * logs.
+ */
 export function looksLikeEvidenceFile(bytes: Uint8Array): boolean {
   return (
     bytes.length > 3 &&

@@ -22,7 +22,10 @@ export function nodeAttributes(node: NodeFacts, request: LaunchRequest): CedarRe
   }
 }
 
-/** Attributes of the resource: everything that was measured for this pod, and sets over all images for policies to compare with. */
+/**
+ * Attributes of the resource: everything that was measured for this pod, and sets over all images for policies to
+ * compare with.
+ */
 export function podAttributes(request: LaunchRequest): CedarRecord {
   const { images, stage1 } = request
   const signersOf = images.map((image) => new Set(image.signers.map((s) => s.key)))
@@ -65,7 +68,9 @@ export function podAttributes(request: LaunchRequest): CedarRecord {
   }
 }
 
-/** An image name without its tag and digest: `registry.example:5000/busybox` of `registry.example:5000/busybox:1.36`. */
+/**
+ * An image name without its tag and digest: `registry.example:5000/busybox` of `registry.example:5000/busybox:1.36`.
+ */
 function repository(name: string): string {
   const plain = name.split('@', 1)[0] ?? name
   const colon = plain.lastIndexOf(':')

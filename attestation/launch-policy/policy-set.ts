@@ -41,8 +41,8 @@ export class LaunchPolicySet {
   }
 
   /**
-   * Evaluates one launch. Without a policy that permits it, it is denied; a policy that cannot be evaluated denies it too
-   * (Cedar alone would leave that policy out, and it may be a `forbid`).
+   * Evaluates one launch. Without a policy that permits it, it is denied; a policy that cannot be evaluated denies it
+   * too (Cedar alone would leave that policy out, and it may be a `forbid`).
    *
    * @throws LaunchPolicyError LAUNCH_POLICY_FAILED when Cedar refuses the question itself
    */

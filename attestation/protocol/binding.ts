@@ -13,8 +13,8 @@ import {
 const ZERO = new Uint8Array(1)
 
 /**
- * The extraData of a quote: SHA-256(label ‖ 00 ‖ verifier id ‖ nonce ‖ TLS exporter ‖ SHA-256(body)). It ties the quote to one
- * use, verifier, challenge, TLS connection and message, so that it cannot be carried to another of any of them.
+ * The extraData of a quote: SHA-256(label ‖ 00 ‖ verifier id ‖ nonce ‖ TLS exporter ‖ SHA-256(body)). It ties the quote
+ * to one use, verifier, challenge, TLS connection and message, so that it cannot be carried to another of any of them.
  *
  * @param verifierId 32 bytes: SHA-256 of the SPKI of the verifier's ticket key
  * @param nonce 32 bytes, the verifier's, used once
@@ -34,8 +34,9 @@ export function quoteBinding(
 }
 
 /**
- * The extraData of a quote for an evidence file: SHA-256('holdfast/quote/collect/1' ‖ 00 ‖ nonce). Whoever may use the agent's socket may
- * choose the nonce, so it never becomes extraData itself: the quote of a login could be had that way.
+ * The extraData of a quote for an evidence file: SHA-256('holdfast/quote/collect/1' ‖ 00 ‖ nonce). Whoever may use the
+ * agent's socket may choose the nonce, so it never becomes extraData itself: the quote of a login could be had that
+ * way.
  */
 export function collectionBinding(nonce: Uint8Array): Uint8Array {
   return digest('sha256', concatBytes(utf8(COLLECTION_LABEL), ZERO, nonce))

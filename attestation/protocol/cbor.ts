@@ -6,7 +6,10 @@ import { ProtocolError } from './errors.ts'
 const LIMITS = {
   /** The deepest message is a map of arrays of maps. */
   maxDepth: 8,
-  /** A result with 256 findings has about 2,400 items; 8 MiB of one-byte items would cost 100 times their size in memory. */
+  /**
+   * A result with 256 findings has about 2,400 items; 8 MiB of one-byte items would cost 100 times their size in
+   * memory.
+   */
   maxItems: 8192,
 }
 
@@ -19,8 +22,8 @@ export function encodeCbor(value: unknown): Uint8Array {
 }
 
 /**
- * Decodes one CBOR item that is in the only encoding its value has: bytes that another encoder would have written otherwise
- * are refused, among them floats that are integers, unsorted or repeated keys, and text that is not UTF-8.
+ * Decodes one CBOR item that is in the only encoding its value has: bytes that another encoder would have written
+ * otherwise are refused, among them floats that are integers, unsorted or repeated keys, and text that is not UTF-8.
  *
  * @param bytes the whole item, nothing after it; the caller has bounded its length
  * @returns the value; byte strings are copies

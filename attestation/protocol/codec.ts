@@ -48,7 +48,8 @@ const ALL_MESSAGES: SchemaTable = new Map([...AGENT_MESSAGES, ...QUOTED_BODIES, 
 /**
  * @param message any message, outer or inner; members that are undefined are left out
  * @returns its deterministic CBOR, ready to be sent, or to be hashed and carried as the body of `quoted`
- * @throws ProtocolError PROTOCOL_INVALID_MESSAGE, PROTOCOL_FRAME_TOO_LARGE: the other side would refuse it, so it fails here
+ * @throws ProtocolError PROTOCOL_INVALID_MESSAGE, PROTOCOL_FRAME_TOO_LARGE: the other side would refuse it, so it fails
+ * here
  */
 export function encodeMessage(message: AgentMessage | VerifierMessage | QuotedBody): Uint8Array {
   checkMessage(message, ALL_MESSAGES)
@@ -71,7 +72,10 @@ export function decodeVerifierMessage(frame: Uint8Array): VerifierMessage {
   return decodeMessage(frame, VERIFIER_MESSAGES) as VerifierMessage // as above
 }
 
-/** As decodeAgentMessage, for the body of `quoted`. Believe it only after the quote over quoteBinding() has been verified. */
+/**
+ * As decodeAgentMessage, for the body of `quoted`. Believe it only after the quote over quoteBinding() has been
+ * verified.
+ */
 export function decodeQuotedBody(body: Uint8Array): QuotedBody {
   return decodeMessage(body, QUOTED_BODIES) as QuotedBody // as above
 }

@@ -77,7 +77,10 @@ export const PodLaunchSchema = Type.Object(
 )
 export type PodLaunch = Static<typeof PodLaunchSchema>
 
-/** The launch request: what stage0 asked for, and which node asks. Its bytes are RFC 8785; its SHA-256 is in the log and the ticket. */
+/**
+ * The launch request: what stage0 asked for, and which node asks. Its bytes are RFC 8785; its SHA-256 is in the log and
+ * the ticket.
+ */
 export const LaunchRequestSchema = Type.Object(
   {
     ...PodLaunchSchema.properties,

@@ -10,8 +10,8 @@ export function encodeLaunchRequest(request: LaunchRequest): Uint8Array {
 }
 
 /**
- * stage0's check of its agent's answer: the request that was authorised is the launch that stage0 asked for, byte for byte,
- * with the two fields that only the agent knows.
+ * stage0's check of its agent's answer: the request that was authorised is the launch that stage0 asked for, byte for
+ * byte, with the two fields that only the agent knows.
  *
  * @param bytes the launch request as the agent answered it
  * @param launch what stage0 sent, from the files it holds open

@@ -10,9 +10,9 @@ export const MAX_LOG_BYTES = 6 << 20
 /** Longest piece of the machine's own logs in one message, all of them together. */
 export const MAX_MACHINE_LOG_BYTES = 1 << 20
 /**
- * Logs of the machine that travel beside the launch log: the TCG firmware log, systemd's tpm2-measure.log, the kernel's IMA
- * list. They are read after the quote was made, so they may run ahead of it; what proves them is their replay, not the quote's
- * extraData.
+ * Logs of the machine that travel beside the launch log: the TCG firmware log, systemd's tpm2-measure.log, the kernel's
+ * IMA list. They are read after the quote was made, so they may run ahead of it; what proves them is their replay, not
+ * the quote's extraData.
  */
 export const MACHINE_LOGS = ['firmware', 'systemd', 'ima'] as const
 export type MachineLogSource = (typeof MACHINE_LOGS)[number]
@@ -49,7 +49,9 @@ const LogPiece = Type.Object(
   closed,
 )
 const Source = Type.Union([Type.Literal('firmware'), Type.Literal('systemd'), Type.Literal('ima')])
-/** Bytes of a machine log from `offset` on. `more` says that it goes on behind them; a log that does not is cut nowhere. */
+/**
+ * Bytes of a machine log from `offset` on. `more` says that it goes on behind them; a log that does not is cut nowhere.
+ */
 const MachineLogPiece = Type.Object(
   { source: Source, offset: Offset, bytes: bytes(0, MAX_MACHINE_LOG_BYTES), more: Type.Boolean() },
   closed,

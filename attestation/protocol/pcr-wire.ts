@@ -34,7 +34,10 @@ export function pcrValuesToWire(values: readonly PcrValue[]): WirePcrValues {
   return values.map(({ bank, pcr, value }) => ({ bank, pcr, value }))
 }
 
-/** @throws ProtocolError PROTOCOL_BAD_PCR_VALUES for a repeated register, or a value that is not as long as its bank's digests */
+/**
+ * @throws ProtocolError PROTOCOL_BAD_PCR_VALUES for a repeated register, or a value that is not as long as its bank's
+ * digests
+ */
 export function pcrValuesFromWire(wire: WirePcrValues): PcrValue[] {
   const seen = new Set<string>()
   return wire.map(({ bank, pcr, value }) => {

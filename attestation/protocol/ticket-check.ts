@@ -23,8 +23,8 @@ export interface ExpectedLaunch extends ExpectedPod {
 }
 
 /**
- * The launch record that a ticket authorises. Verifier and agent both make it with this: its digest leads from `before` to `after`.
- * It holds the ticket's id and not its digest, since the ticket names the register after this record.
+ * The launch record that a ticket authorises. Verifier and agent both make it with this: its digest leads from `before`
+ * to `after`. It holds the ticket's id and not its digest, since the ticket names the register after this record.
  */
 export function ticketedLaunchRecord(
   ticket: Pick<TicketClaims, 'jti' | 'iss' | 'pod' | 'request'> & { readonly policy: { readonly revision: string } },

@@ -30,7 +30,8 @@ export function signTicket(claims: TicketClaims, key: TicketKey): Promise<string
  *
  * @param toleranceS how far the verifier's clock may be from `now`, in seconds, either way
  * @returns the claims
- * @throws TicketError TICKET_MALFORMED, TICKET_UNKNOWN_KEY, TICKET_SIGNATURE, TICKET_TOO_LONG, TICKET_NOT_YET_VALID, TICKET_EXPIRED
+ * @throws TicketError TICKET_MALFORMED, TICKET_UNKNOWN_KEY, TICKET_SIGNATURE, TICKET_TOO_LONG, TICKET_NOT_YET_VALID,
+ * TICKET_EXPIRED
  */
 export async function verifyTicket(
   jwt: string,

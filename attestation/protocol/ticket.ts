@@ -69,8 +69,8 @@ const AK_NAME = /^(000b[0-9a-f]{64}|000c[0-9a-f]{96}|000d[0-9a-f]{128})$/
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
- * Checks claims by hand rather than by schema: stage0 reads a ticket on the way of every launch, and loading a schema library
- * costs it more than the launch's own work.
+ * Checks claims by hand rather than by schema: stage0 reads a ticket on the way of every launch, and loading a schema
+ * library costs it more than the launch's own work.
  *
  * @param value parsed JSON of a ticket's payload
  * @returns it, with exactly the fields of a ticket

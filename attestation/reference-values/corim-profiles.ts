@@ -36,8 +36,8 @@ export interface ReferencePcr {
 }
 
 /**
- * Reference values that are about PCRs: integrity registers, and measurements whose key is the index where the profile says so.
- * Others of the same manifest are left to whoever knows what they are about.
+ * Reference values that are about PCRs: integrity registers, and measurements whose key is the index where the profile
+ * says so. Others of the same manifest are left to whoever knows what they are about.
  */
 export function referencePcrs(corim: Corim): readonly ReferencePcr[] {
   const keysArePcrs = corim.profiles.some((profile) => profile.value === PROFILE_PARSEC_TPM)

@@ -22,7 +22,8 @@ const MAX_TAGS = 1024
 const MAX_PROFILES = 16
 
 /**
- * A concise reference integrity manifest (CBOR tag 501), bare or as the payload of a COSE_Sign1, whose signature is not checked here.
+ * A concise reference integrity manifest (CBOR tag 501), bare or as the payload of a COSE_Sign1, whose signature is not
+ * checked here.
  *
  * @param bytes the whole document
  * @throws CorimError

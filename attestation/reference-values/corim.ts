@@ -81,8 +81,8 @@ export interface Corim {
 }
 
 /**
- * A manifest, and what is known of its origin. A reader of this type has to look at `signature` to come to the values, so that
- * nobody takes values that anybody could have written for a maker's word.
+ * A manifest, and what is known of its origin. A reader of this type has to look at `signature` to come to the values,
+ * so that nobody takes values that anybody could have written for a maker's word.
  */
 export type CorimDocument =
   | { readonly signature: 'none'; readonly corim: Corim }

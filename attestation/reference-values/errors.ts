@@ -6,7 +6,8 @@ import type { Fail } from '../encoding/index.ts'
  * CORIM_TOO_LONG: longer, deeper or of more values than is read.
  * CORIM_NOT_CORIM: CBOR, but neither a CoRIM nor a signed one.
  * CORIM_BAD_VALUE: a field is absent that must be there, or is not of its type.
- * CORIM_BAD_PROFILE: a field that the CoRIM's profile asks for is absent or has another form, so nobody can tell what it is about.
+ * CORIM_BAD_PROFILE: a field that the CoRIM's profile asks for is absent or has another form, so nobody can tell what
+ * it is about.
  */
 export type CorimErrorCode =
   | 'CORIM_NOT_CBOR'

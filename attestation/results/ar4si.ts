@@ -30,7 +30,9 @@ export type TrustworthinessVector = { readonly [claim in VectorClaim]?: number }
 /** Values that mean the same in every entry. Source: draft-ietf-rats-ar4si-10 §2.3. */
 export const AR4SI_ANY = { verifierMalfunction: -1, noClaim: 0, unexpectedEvidence: 1, cryptoFailed: 99 } as const
 
-/** What the values of an entry say; others of a tier's range say the tier only. Source: draft-ietf-rats-ar4si-10 §2.3.4. */
+/**
+ * What the values of an entry say; others of a tier's range say the tier only. Source: draft-ietf-rats-ar4si-10 §2.3.4.
+ */
 export const AR4SI = {
   'instance-identity': { recognised: 2, untrustworthy: 96, unrecognised: 97 },
   configuration: { approved: 2, noKnownVulnerability: 3, unsafe: 32, unavailableElements: 36, unsupportable: 96 },
@@ -51,7 +53,8 @@ export const TIER_VALUE: Readonly<Record<Tier, number>> = {
 }
 
 /**
- * Tier that a vector entry's value is of: none -1..1, affirming 2..31 and -32..-2, warning 32..95 and -96..-33, else contraindicated.
+ * Tier that a vector entry's value is of: none -1..1, affirming 2..31 and -32..-2, warning 32..95 and -96..-33, else
+ * contraindicated.
  * @throws RangeError for a value that is not an integer of 8 bits
  */
 export function tierOfValue(value: number): Tier {

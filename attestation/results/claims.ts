@@ -27,7 +27,9 @@ export function rawEvidence(value: Value, encoding: ClaimsEncoding): Uint8Array 
   return binary(value, 'raw evidence', encoding, 0, MAX_BINARY)
 }
 
-/** One nonce of 8 to 88 characters (JSON) or 8 to 64 bytes (CBOR), or an array of two or more. Source: RFC 9711 §4.1. */
+/**
+ * One nonce of 8 to 88 characters (JSON) or 8 to 64 bytes (CBOR), or an array of two or more. Source: RFC 9711 §4.1.
+ */
 export function nonces(value: Value | undefined, encoding: ClaimsEncoding): readonly Nonce[] {
   if (value === undefined) return []
   const list = Array.isArray(value) ? value : [value]

@@ -19,8 +19,8 @@ export function signEar(ear: Ear, key: CryptoKey | KeyObject): Promise<string> {
 }
 
 /**
- * An EAR as a JWT: its signature under a key that the caller trusts for results, then its claims and times. What the result is worth
- * is earTier's to say, and its nonce and subject the caller's to compare.
+ * An EAR as a JWT: its signature under a key that the caller trusts for results, then its claims and times. What the
+ * result is worth is earTier's to say, and its nonce and subject the caller's to compare.
  *
  * @throws ResultError RESULT_SIGNATURE, RESULT_EXPIRED, or of readEarJson
  */

@@ -57,8 +57,8 @@ export function earDialect(profile: string): EarDialect | undefined {
 }
 
 /**
- * A status says no more than what it sums up. An entry of 0 makes no claim, so it refutes none; every other entry of the vector binds
- * the appraisal's status, and every appraisal the overall one.
+ * A status says no more than what it sums up. An entry of 0 makes no claim, so it refutes none; every other entry of
+ * the vector binds the appraisal's status, and every appraisal the overall one.
  *
  * @throws ResultError RESULT_CONTRADICTION
  */
@@ -77,8 +77,8 @@ export function checkEar(ear: Pick<Ear, 'status' | 'submods'>): void {
 }
 
 /**
- * What an appraisal is worth to somebody who needs these entries: a status alone is not enough, for a verifier can be asked to
- * leave entries out, and no claim is not a good one.
+ * What an appraisal is worth to somebody who needs these entries: a status alone is not enough, for a verifier can be
+ * asked to leave entries out, and no claim is not a good one.
  *
  * @returns the worst of the status and of all entries; 'none' at best when a required one is absent or 0
  */

@@ -58,7 +58,10 @@ export interface Location {
   readonly age?: number
 }
 
-/** A submodule: its claims, a token or bundle of its own that nobody verified here, or the digest of claims that travel apart. */
+/**
+ * A submodule: its claims, a token or bundle of its own that nobody verified here, or the digest of claims that travel
+ * apart.
+ */
 export type EatSubmod =
   | { readonly kind: 'claims'; readonly claims: EatClaims }
   | { readonly kind: 'token'; readonly type: 'JWT' | 'CBOR'; readonly token: string | Uint8Array }

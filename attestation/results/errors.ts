@@ -4,7 +4,8 @@ import { EncodingError, type Fail, type Value } from '../encoding/index.ts'
 /**
  * RESULT_NOT_JSON, RESULT_NOT_CBOR: the claims set is not what it should be encoded as; also a claim that stands twice.
  * RESULT_TOO_LONG: longer, deeper or of more values than is read.
- * RESULT_UNKNOWN_PROFILE: an attestation result of a profile that is not known here; what its claims mean is not known either.
+ * RESULT_UNKNOWN_PROFILE: an attestation result of a profile that is not known here; what its claims mean is not known
+ * either.
  * RESULT_BAD_CLAIM: a claim is absent that must be there, or is not of its type.
  * RESULT_CONTRADICTION: a status that is better than what it sums up.
  * RESULT_SIGNATURE: the token is not signed by the key given, or by an algorithm that is not accepted.

@@ -1,6 +1,6 @@
 /**
- * The name that somebody probably meant: the same but for case and punctuation, or the one with fewest letters to change (at most a third of
- * them), or one that begins alike.
+ * The name that somebody probably meant: the same but for case and punctuation, or the one with fewest letters to
+ * change (at most a third of them), or one that begins alike.
  */
 export function nearestName(got: string, known: readonly string[]): string | undefined {
   const plain = (s: string): string => s.toLowerCase().replace(/[^a-z0-9]/g, '')

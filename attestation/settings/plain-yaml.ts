@@ -1,6 +1,8 @@
 import { Lexer } from 'yaml'
 
-/** Nesting that a settings file can need; the YAML reader itself recurses, and deep enough nesting kills the process. */
+/**
+ * Nesting that a settings file can need; the YAML reader itself recurses, and deep enough nesting kills the process.
+ */
 const MAX_NESTING = 32
 /** Blanks before a setting: each level of a block needs one. */
 const MAX_INDENT = 128
@@ -10,8 +12,8 @@ const MARKS: ReadonlySet<string> = new Set(['\u0002', '\u0018'])
 const SCALAR_FOLLOWS = '\u001f'
 
 /**
- * Looks for what settings do not use and what would cost the YAML reader unbounded time or stack: deep nesting, `?` keys, anchors,
- * aliases, tags, directives, control characters. Linear in the text, and nothing is built.
+ * Looks for what settings do not use and what would cost the YAML reader unbounded time or stack: deep nesting, `?`
+ * keys, anchors, aliases, tags, directives, control characters. Linear in the text, and nothing is built.
  *
  * @returns where and what, of the first such place; undefined for plain YAML
  */

@@ -100,8 +100,8 @@ export async function updateAk(
 }
 
 /**
- * Within a transaction: a node's AK is exchanged for another one of its EK. What is known of the node stays, and with it what stands against it; that it has
- * another AK is part of it until the next quote.
+ * Within a transaction: a node's AK is exchanged for another one of its EK. What is known of the node stays, and with
+ * it what stands against it; that it has another AK is part of it until the next quote.
  *
  * @throws StoreError STORE_CONFLICT when its AK is not `oldAkName`
  */

@@ -1,8 +1,8 @@
 import { type Kysely, type Migration, type MigrationProvider, sql } from 'kysely'
 
 /**
- * The one set of migrations, in order of name. Only what differs between databases is spelled by hand: the triggers that
- * make a table append-only. A released migration is never edited; a change is a new one.
+ * The one set of migrations, in order of name. Only what differs between databases is spelled by hand: the triggers
+ * that make a table append-only. A released migration is never edited; a change is a new one.
  */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-nodes-decisions-evidence': {
@@ -130,7 +130,10 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   },
 }
 
-/** EK and node never part, and an AK goes only by being taken away first: by an operator (`nodes rebind`), or when its successor is proved. */
+/**
+ * EK and node never part, and an AK goes only by being taken away first: by an operator (`nodes rebind`), or when its
+ * successor is proved.
+ */
 async function keepBinding(db: Kysely<unknown>): Promise<void> {
   await sql`create trigger nodes_binding before update on nodes
     when new.node_id <> old.node_id or new.ek_public <> old.ek_public

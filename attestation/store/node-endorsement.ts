@@ -1,6 +1,6 @@
 /**
- * What was proved of a node's EK when its AK was bound. Text and JSON of our own making; names in it come from certificates that
- * were verified, or are quoted in messages of refusal.
+ * What was proved of a node's EK when its AK was bound. Text and JSON of our own making; names in it come from
+ * certificates that were verified, or are quoted in messages of refusal.
  */
 export interface NodeEndorsement {
   /** ISO 8601, UTC. */
@@ -35,7 +35,10 @@ export type NodePlatform =
     }
   | { readonly state: 'refused'; readonly code: string; readonly message: string }
 
-/** Fingerprints of the CAs that a node relies on: its root and the intermediates that led there, the platform's root too. */
+/**
+ * Fingerprints of the CAs that a node relies on: its root and the intermediates that led there, the platform's root
+ * too.
+ */
 export function reliedOn(endorsement: NodeEndorsement): readonly string[] {
   const platform = endorsement.platform?.state === 'bound' ? [endorsement.platform.root.fingerprint] : []
   return [...endorsement.path.slice(1).map((c) => c.fingerprint), ...platform]

@@ -86,7 +86,10 @@ export async function readNodeEvents(db: Kysely<Database>, after: number, limit:
   }))
 }
 
-/** The last event that a receiver has acknowledged; for a new receiver the newest there is, so that it hears of what comes. */
+/**
+ * The last event that a receiver has acknowledged; for a new receiver the newest there is, so that it hears of what
+ * comes.
+ */
 export async function eventCursor(tx: Kysely<Database>, receiver: string): Promise<number> {
   const had = await tx.selectFrom('webhooks').select('event_id').where('receiver', '=', receiver).executeTakeFirst()
   if (had) return had.event_id

@@ -25,7 +25,8 @@ export interface OpenStore {
  * Every commit is on the disk when it returns (WAL, synchronous=FULL): "authorised" is said only after that.
  *
  * @param file path; its directory exists
- * @param options.exclusive for the verifier: refuses when another verifier has it. Commands of the operator pass false and
+ * @param options.exclusive for the verifier: refuses when another verifier has it. Commands of the operator pass false
+ * and
  *   work beside a running verifier.
  * @param options.create false for commands that must not make an empty store out of a mistyped path
  * @throws StoreError
@@ -65,7 +66,10 @@ export async function openSqlite(
   }
 }
 
-/** Kysely prepares each query anew, which costs as much as running it. Queries here are of a fixed set, so they are kept. */
+/**
+ * Kysely prepares each query anew, which costs as much as running it. Queries here are of a fixed set, so they are
+ * kept.
+ */
 function keepingStatements(sqlite: Sqlite.Database): SqliteDatabase {
   const kept = new Map<string, Sqlite.Statement>()
   return {
@@ -83,8 +87,8 @@ function keepingStatements(sqlite: Sqlite.Database): SqliteDatabase {
 }
 
 /**
- * The kernel drops the lock when the process ends, however it ends: no stale lock file. It is a file of its own so that the
- * operator's commands can still write to the store.
+ * The kernel drops the lock when the process ends, however it ends: no stale lock file. It is a file of its own so that
+ * the operator's commands can still write to the store.
  */
 function claim(file: string): Sqlite.Database {
   const lockFile = `${file}.owner`

@@ -44,7 +44,9 @@ export interface NodeRecord {
   readonly state?: string
   /** What is kept of the machine's own logs, as JSON. */
   readonly machine?: string
-  /** Grows with each operator's act on the node (labels apart); what was read under an older one is not written back. */
+  /**
+   * Grows with each operator's act on the node (labels apart); what was read under an older one is not written back.
+   */
   readonly generation: number
   readonly createdAt: string
   readonly updatedAt: string

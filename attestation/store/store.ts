@@ -16,7 +16,8 @@ import { type ResultRecord, recordDecision, recordEvidence, recordResult, record
 import type { Database } from './schema.ts'
 
 /**
- * The verifier's memory. Each method that writes returns after its commit is on the disk, and changes nothing when it throws.
+ * The verifier's memory. Each method that writes returns after its commit is on the disk, and changes nothing when it
+ * throws.
  */
 export class Store {
   readonly #open: OpenStore
@@ -87,7 +88,9 @@ export class Store {
     return row && new Uint8Array(row.bytes)
   }
 
-  /** The whole history of a node's first contact ends here: node and AK are bound, the token is spent, or nothing is. */
+  /**
+   * The whole history of a node's first contact ends here: node and AK are bound, the token is spent, or nothing is.
+   */
   async enrol(e: Enrolment): Promise<NodeRecord> {
     return await this.#write((tx, at) => insertNode(tx, at, e))
   }
@@ -97,7 +100,10 @@ export class Store {
     return await this.#write((tx, at) => updateAk(tx, at, nodeId, ak, endorsed))
   }
 
-  /** Binds another AK of the same EK to a node in place of the one it had, if that is still this one. Its history goes on. */
+  /**
+   * Binds another AK of the same EK to a node in place of the one it had, if that is still this one. Its history goes
+   * on.
+   */
   async replaceAk(nodeId: string, ak: BoundAk, oldAkName: string, endorsed: Endorsed): Promise<NodeRecord> {
     return await this.#write((tx, at) => exchangeAk(tx, at, nodeId, ak, oldAkName, endorsed))
   }
@@ -125,7 +131,8 @@ export class Store {
   /**
    * Commits a decision with its evidence and the node's new state, all or nothing.
    *
-   * @throws StoreError STORE_CONFLICT when an operator has acted on the node in between, or when it allows a launch of a node
+   * @throws StoreError STORE_CONFLICT when an operator has acted on the node in between, or when it allows a launch of
+   * a node
    *   that is not admitted or is in quarantine: then nothing is authorised
    */
   async saveDecision(d: DecisionRecord, result: ResultRecord): Promise<void> {

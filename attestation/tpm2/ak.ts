@@ -47,8 +47,9 @@ export interface AkExpectation {
 }
 
 /**
- * A public area with the attributes of an attestation key, and its key ready for use. That it lives in a TPM is shown by credential
- * activation with `name`, not by this. Keep it for as long as the node is known: it spares parsing the key for each quote.
+ * A public area with the attributes of an attestation key, and its key ready for use. That it lives in a TPM is shown
+ * by credential activation with `name`, not by this. Keep it for as long as the node is known: it spares parsing the
+ * key for each quote.
  */
 export type VerifiedAk = Brand<
   {
@@ -60,7 +61,10 @@ export type VerifiedAk = Brand<
   'VerifiedAk'
 >
 
-/** Rule 19: the bits that make a signature by this key mean something. userWithAuth, adminWithPolicy, noDA and stClear are free. */
+/**
+ * Rule 19: the bits that make a signature by this key mean something. userWithAuth, adminWithPolicy, noDA and stClear
+ * are free.
+ */
 const REQUIRED: readonly (readonly [ObjectAttribute, AkErrorCode])[] = [
   ['fixedTPM', 'AK_NOT_FIXED_TPM'],
   ['fixedParent', 'AK_NOT_FIXED_PARENT'],
@@ -72,8 +76,8 @@ const MIN_RSA_BITS = 2048
 const NO_POLICY = new Uint8Array(0)
 
 /**
- * Checks that a public area is one of an attestation key: a key that only its TPM has, and that signs nothing but the TPM's own
- * structures.
+ * Checks that a public area is one of an attestation key: a key that only its TPM has, and that signs nothing but the
+ * TPM's own structures.
  *
  * @param akPublic TPMT_PUBLIC as received
  * @throws AkError

@@ -16,7 +16,10 @@ import type { PcrSelection } from './pcr.ts'
 import { readPcrSelections, writePcrSelections } from './pcr-selection.ts'
 import { limitInput, WireReader, WireWriter } from './wire.ts'
 
-/** What every TPMS_ATTEST begins with, after magic and type. Counters and version are obfuscated for some keys: see verifyTime(). */
+/**
+ * What every TPMS_ATTEST begins with, after magic and type. Counters and version are obfuscated for some keys: see
+ * verifyTime().
+ */
 export interface AttestHeader {
   /** Qualified Name of the signing key; empty when TPM_RH_NULL signed. */
   readonly qualifiedSigner: Uint8Array

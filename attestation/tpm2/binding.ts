@@ -1,7 +1,9 @@
 import { concatBytes, utf8 } from '../base/index.ts'
 import { digest } from '../crypto/index.ts'
 
-/** What one quote is bound to, beside the purpose. Every part has 32 bytes, so that no two bindings share their octets. */
+/**
+ * What one quote is bound to, beside the purpose. Every part has 32 bytes, so that no two bindings share their octets.
+ */
 export interface Binding {
   /** SHA-256 that names the verifier. */
   readonly verifierId: Uint8Array
@@ -16,8 +18,8 @@ export interface Binding {
 const PART_BYTES = 32
 
 /**
- * extraData of a quote: SHA-256(label ‖ 00 ‖ verifier id ‖ nonce ‖ exporter ‖ message digest). One label for each purpose keeps a quote
- * made for one from answering another; the exporter keeps it on its connection.
+ * extraData of a quote: SHA-256(label ‖ 00 ‖ verifier id ‖ nonce ‖ exporter ‖ message digest). One label for each
+ * purpose keeps a quote made for one from answering another; the exporter keeps it on its connection.
  *
  * @param label printable ASCII, e.g. 'holdfast/launch/v1'
  * @returns 32 bytes, which fit the TPM2B_DATA of any TPM

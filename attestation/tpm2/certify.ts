@@ -54,8 +54,8 @@ const RESIDENT: readonly (readonly [ObjectAttribute, AttestErrorCode])[] = [
 ]
 
 /**
- * Checks a certified key: the AK vouches for its Name, the Name is that of the public area, and the key is one that only its TPM has,
- * for signing only or restricted.
+ * Checks a certified key: the AK vouches for its Name, the Name is that of the public area, and the key is one that
+ * only its TPM has, for signing only or restricted.
  *
  * @throws AttestError
  */
@@ -84,8 +84,8 @@ export function verifyCertify(input: CertifyInput): VerifiedCertify {
 }
 
 /**
- * Checks that this TPM made an object, and in which circumstances. Attributes are left to the caller: a sealed blob has other ones
- * than a key.
+ * Checks that this TPM made an object, and in which circumstances. Attributes are left to the caller: a sealed blob has
+ * other ones than a key.
  *
  * @throws AttestError; RangeError when pcrsAtCreation has not exactly the values of its selection
  */

@@ -1,6 +1,6 @@
 /*
- * Numbers of TPM 2.0 Part 2 r1.59 under their own names: algorithms (§6.3), curves (§6.4), command codes (§6.5.2), structure tags
- * (§6.9), comparison operators (§6.8), handles (§7.4). Only those that something here reads or writes.
+ * Numbers of TPM 2.0 Part 2 r1.59 under their own names: algorithms (§6.3), curves (§6.4), command codes (§6.5.2),
+ * structure tags (§6.9), comparison operators (§6.8), handles (§7.4). Only those that something here reads or writes.
  */
 
 export const TPM_ALG_RSA = 0x0001

@@ -36,8 +36,8 @@ interface StorageKey {
 }
 
 /**
- * TPM2_MakeCredential: encrypts a secret so that only the TPM with that EK gives it back, and only while an object with that Name is
- * loaded beside it. Works for EKs on RSA, P-256, P-384 and P-521 with AES-CFB.
+ * TPM2_MakeCredential: encrypts a secret so that only the TPM with that EK gives it back, and only while an object with
+ * that Name is loaded beside it. Works for EKs on RSA, P-256, P-384 and P-521 with AES-CFB.
  * Source: TPM 2.0 Part 1 r1.59 §24 (Credential Protection), B.10.4 and C.6.4 (the seed).
  *
  * @param ekPublic TPMT_PUBLIC of the EK; it must be trusted already, by its certificate or an operator's list

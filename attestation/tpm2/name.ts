@@ -31,8 +31,8 @@ export function handleName(handle: number): Uint8Array {
 }
 
 /**
- * Qualified Name: nameAlg, and the hash of the parent's qualified Name and the Name. It says under which hierarchy and which keys
- * an object is.
+ * Qualified Name: nameAlg, and the hash of the parent's qualified Name and the Name. It says under which hierarchy and
+ * which keys an object is.
  * Source: TPM 2.0 Part 1 r1.59 §26.5 (Qualified Name).
  *
  * @param name of the object, from objectName()

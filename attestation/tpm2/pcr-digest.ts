@@ -65,8 +65,8 @@ function registerKey(bank: HashAlgorithm, pcr: PcrIndex): number {
 }
 
 /**
- * Hash of the selected registers' values: pcrDigest of a quote with the signing scheme's hash, of a policy with the session's, of
- * creation data with the object's nameAlg. Never the bank's.
+ * Hash of the selected registers' values: pcrDigest of a quote with the signing scheme's hash, of a policy with the
+ * session's, of creation data with the object's nameAlg. Never the bank's.
  *
  * @throws RangeError when the values are not exactly those selected
  */

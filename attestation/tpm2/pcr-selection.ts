@@ -8,7 +8,10 @@ import { hex, limitInput, WireReader, WireWriter } from './wire.ts'
 const MAX_SELECTION_BYTES = 4 + MAX_PCR_BANKS * 7
 const PC_CLIENT_SELECT_BYTES = 3
 
-/** What a TPM says of its banks: those computed here, and the algorithm numbers of those that are not (SM3 on many TPMs). */
+/**
+ * What a TPM says of its banks: those computed here, and the algorithm numbers of those that are not (SM3 on many
+ * TPMs).
+ */
 export interface PcrAllocation {
   /** In the TPM's order; a bank without registers has an empty `pcrs`. */
   readonly selections: readonly PcrSelection[]
@@ -16,8 +19,8 @@ export interface PcrAllocation {
 }
 
 /**
- * TPML_PCR_SELECTION. Bytes are in wire order: register i is bit i mod 8 of byte i div 8. sizeofSelect is 3, or 4 with an empty
- * last byte, which some TPMs write.
+ * TPML_PCR_SELECTION. Bytes are in wire order: register i is bit i mod 8 of byte i div 8. sizeofSelect is 3, or 4 with
+ * an empty last byte, which some TPMs write.
  * Source: TPM 2.0 Part 2 r1.59 §10.6.2, §10.9.7.
  *
  * @throws WireError; an unknown bank is WIRE_BAD_VALUE
@@ -31,8 +34,8 @@ export function decodePcrSelections(bytes: Uint8Array): readonly PcrSelection[] 
 }
 
 /**
- * TPML_PCR_SELECTION as TPM2_GetCapability(TPM_CAP_PCRS) answers: as decodePcrSelections, but a bank of an algorithm unknown here is
- * listed apart. Never for signed bytes.
+ * TPML_PCR_SELECTION as TPM2_GetCapability(TPM_CAP_PCRS) answers: as decodePcrSelections, but a bank of an algorithm
+ * unknown here is listed apart. Never for signed bytes.
  */
 export function decodePcrAllocation(bytes: Uint8Array): PcrAllocation {
   limitInput(bytes, 'TPML_PCR_SELECTION', MAX_SELECTION_BYTES)

@@ -18,8 +18,9 @@ const NO_REF = new Uint8Array(0)
 const MAX_BRANCHES = 8
 
 /**
- * What a policy session's digest becomes, command by command: `startPolicy('sha256').counterTimer(...).pcr(...).digest`. Each step gives
- * a new value and leaves the old one as it was.
+ * What a policy session's digest becomes, command by command:
+ * `startPolicy('sha256').counterTimer(...).pcr(...).digest`. Each step gives a new value and leaves the old one as it
+ * was.
  * Source: TPM 2.0 Part 3 r1.59 §23; Part 1 r1.59 §19.7.
  */
 export interface PolicyDigest {
@@ -53,7 +54,8 @@ export interface PolicyDigest {
   secret(entityName: Uint8Array, policyRef?: Uint8Array): PolicyDigest
 
   /**
-   * PolicyAuthorize: whatever was satisfied so far is approved by the key with that Name; what it was no longer matters to the digest.
+   * PolicyAuthorize: whatever was satisfied so far is approved by the key with that Name; what it was no longer matters
+   * to the digest.
    * Source: §23.16.
    */
   authorize(keyName: Uint8Array, policyRef?: Uint8Array): PolicyDigest

@@ -28,7 +28,10 @@ export interface QuoteInput extends SignedAttest {
 
 /** What is odd about a quote that is nevertheless proven; appraisal weighs it. */
 export type QuoteFinding =
-  /** Every quoted register among 0 to 7 of an allocated bank is zero: firmware never used the bank, so anybody may fill it. */
+  /**
+   * Every quoted register among 0 to 7 of an allocated bank is zero: firmware never used the bank, so anybody may fill
+   * it.
+   */
   | { readonly code: 'QUOTE_BANK_UNUSED'; readonly bank: HashAlgorithm }
   /** A SHA-1 bank was quoted beside a better one. */
   | { readonly code: 'QUOTE_BANK_SHA1' }
@@ -46,10 +49,11 @@ export type VerifiedQuote = Brand<
 >
 
 /**
- * Checks a quote: that a TPM made it, that this key signed it, that it answers this challenge, and that these are the values of
- * exactly the registers asked for. Cheap checks first, then the signature, then the values.
+ * Checks a quote: that a TPM made it, that this key signed it, that it answers this challenge, and that these are the
+ * values of exactly the registers asked for. Cheap checks first, then the signature, then the values.
  *
- * It says nothing of the counters' history, of the logs, or of what the values mean; nor where the AK lives: that took enrolment.
+ * It says nothing of the counters' history, of the logs, or of what the values mean; nor where the AK lives: that took
+ * enrolment.
  *
  * @throws AttestError with a QuoteErrorCode
  */
@@ -138,7 +142,10 @@ function orderClaimed(selections: readonly PcrSelection[], values: readonly PcrV
   return result.ordered.map(({ bank, pcr, value }) => ({ bank, pcr, value: new Uint8Array(value) }))
 }
 
-/** Rules 8 and 10, after the signature: the values are claims until their hash, by the signing scheme's hash, is the signed one. */
+/**
+ * Rules 8 and 10, after the signature: the values are claims until their hash, by the signing scheme's hash, is the
+ * signed one.
+ */
 function proven(input: QuoteInput, { claimed, ordered }: CheckedQuote): VerifiedQuote {
   const hash: SignatureHash = input.ak.scheme.hash
   const octets = concatenated(ordered)
@@ -153,7 +160,9 @@ function proven(input: QuoteInput, { claimed, ordered }: CheckedQuote): Verified
   return quote as VerifiedQuote // everything above is this brand's constructor
 }
 
-/** Room for every register of every bank, used again for each quote: making it costs more than hashing what is in it. */
+/**
+ * Room for every register of every bank, used again for each quote: making it costs more than hashing what is in it.
+ */
 const scratch = new Uint8Array(MAX_PCR_BANKS * 24 * MAX_DIGEST_BYTES)
 
 /** The values one after another, until the next call. */

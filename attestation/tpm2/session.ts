@@ -87,7 +87,8 @@ export function startSessionCommand(saltKey: number, salt: SharedSecret, nonceCa
 }
 
 /**
- * The session that a TPM has started. Nothing in the answer is authenticated: only the holder of the salt key can answer the next command.
+ * The session that a TPM has started. Nothing in the answer is authenticated: only the holder of the salt key can
+ * answer the next command.
  * Source: TPM 2.0 Part 1 r1.59 §19.6 (sessionKey).
  *
  * @param salt,nonceCaller as given to startSessionCommand()
@@ -145,7 +146,8 @@ export function sealCommand(
  * Judges the answer to a sealed command.
  * Source: TPM 2.0 Part 1 r1.59 §18.8 (rpHash), §19.6 (HMAC, nonces), §21.3.
  *
- * @returns the parameters, decrypted, and the session for the next command; or the TPM's refusal, which nobody has authenticated and
+ * @returns the parameters, decrypted, and the session for the next command; or the TPM's refusal, which nobody has
+ * authenticated and
  *   after which the session is as it was
  * @throws WireError for bytes that are no such answer
  * @throws SessionError

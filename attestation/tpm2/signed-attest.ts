@@ -137,7 +137,10 @@ function checkScheme(signature: TpmSignature, ak: VerifiedAk): DetachedSignature
   return { alg, hash, bytes: alg === 'ecdsa' ? ecdsaDer(signature.r, signature.s) : signature.sig }
 }
 
-/** Rules 4 and 6. There is no accepting path for an empty challenge: an empty extraData is refused whatever was expected. */
+/**
+ * Rules 4 and 6. There is no accepting path for an empty challenge: an empty extraData is refused whatever was
+ * expected.
+ */
 function checkExtraData(got: Uint8Array, expected: Uint8Array): void {
   if (got.length === 0) throw refuse('ATTEST_EXTRA_DATA_EMPTY', 'extraData is empty: the challenge was not answered')
   if (got.length !== expected.length) {

@@ -32,7 +32,8 @@ export interface EkTemplate {
 
 /**
  * The EK templates of the low and the high range; H-5 (SM2) is left out.
- * Source: TCG EK Credential Profile 2.5, annex B.3 and B.4. The low range fills `unique` with zeros, the high range leaves it empty.
+ * Source: TCG EK Credential Profile 2.5, annex B.3 and B.4. The low range fills `unique` with zeros, the high range
+ * leaves it empty.
  */
 export const EK_TEMPLATES: readonly EkTemplate[] = [
   { id: 'L-1', certificateIndex: 0x01c00002, public: rsaEk('sha256', 2048, AES_128_CFB, EK_POLICY_A_SHA256, EK_LOW) },

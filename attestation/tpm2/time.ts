@@ -5,8 +5,9 @@ import { TPM_ST_ATTEST_TIME } from './constants.ts'
 import { type ProvenHeader, provenHeader, type SignedAttest, verifyAttest } from './signed-attest.ts'
 
 /**
- * What a TPM adds to the counters in the header of structures signed by one key, so that keys of its owner cannot be linked. Constant
- * for that key as long as the TPM is not cleared; zero for keys in the endorsement and platform hierarchies.
+ * What a TPM adds to the counters in the header of structures signed by one key, so that keys of its owner cannot be
+ * linked. Constant for that key as long as the TPM is not cleared; zero for keys in the endorsement and platform
+ * hierarchies.
  * Source: TPM 2.0 Part 1 r1.59 §36.7 (obfuscation); Part 2 §10.12.12.
  */
 export interface CounterAddend {
@@ -29,8 +30,8 @@ export type VerifiedTime = Brand<
 >
 
 /**
- * Checks TPM2_GetTime by the AK. Its body is in clear even where the header is obfuscated, so the difference calibrates every later
- * structure of the same AK: see clearCounters().
+ * Checks TPM2_GetTime by the AK. Its body is in clear even where the header is obfuscated, so the difference calibrates
+ * every later structure of the same AK: see clearCounters().
  *
  * @throws AttestError
  */
@@ -48,8 +49,8 @@ export function verifyTime(input: SignedAttest): VerifiedTime {
 }
 
 /**
- * True counters and firmware version of a structure signed by the key the addend is of. An addend of another key gives nonsense: keep it
- * with the AK's Name.
+ * True counters and firmware version of a structure signed by the key the addend is of. An addend of another key gives
+ * nonsense: keep it with the AK's Name.
  */
 export function clearCounters(
   header: Pick<ProvenHeader, 'clockInfo' | 'firmwareVersion'>,

@@ -24,9 +24,9 @@ export class WireError extends CodedError<WireErrorCode> {
 }
 
 /**
- * Reads one TPM structure: integers are big-endian, sized buffers have a u16 in front. It owns every bound: a size is compared with
- * its maximum and with what remains before anything is copied. What it returns is the caller's own copy, so that a receive
- * buffer may be reused.
+ * Reads one TPM structure: integers are big-endian, sized buffers have a u16 in front. It owns every bound: a size is
+ * compared with its maximum and with what remains before anything is copied. What it returns is the caller's own copy,
+ * so that a receive buffer may be reused.
  *
  * All methods throw WireError; each names the field it reads.
  */

@@ -24,8 +24,8 @@ export function setFdInheritable(fd: number, inheritable: boolean): void {
 export type LockKind = 'shared' | 'exclusive'
 
 /**
- * flock(2) without waiting. The lock belongs to the open file description: it lives until the last descriptor of it, also in
- * other processes, is closed.
+ * flock(2) without waiting. The lock belongs to the open file description: it lives until the last descriptor of it,
+ * also in other processes, is closed.
  *
  * @returns false when somebody else holds a lock that does not go with this one
  * @throws ProcessError PROCESS_CALL_FAILED
@@ -45,7 +45,8 @@ export function flock(fd: number, kind: LockKind): void {
 }
 
 /**
- * flock(2), waiting on a thread of the pool until the lock is there. It cannot be cancelled; the thread is busy meanwhile.
+ * flock(2), waiting on a thread of the pool until the lock is there. It cannot be cancelled; the thread is busy
+ * meanwhile.
  * @throws ProcessError PROCESS_CALL_FAILED
  */
 export async function waitForFlock(fd: number, kind: LockKind): Promise<void> {

@@ -3,11 +3,11 @@ import { ProcessError } from './errors.ts'
 import { errnoName, libc } from './libc.ts'
 
 /**
- * Replaces this process, its pid kept. Standard streams and `keepFds` stay open; everything else that Node opened is closed
- * by the kernel. Nothing of Node runs afterwards: flush first what must be written.
+ * Replaces this process, its pid kept. Standard streams and `keepFds` stay open; everything else that Node opened is
+ * closed by the kernel. Nothing of Node runs afterwards: flush first what must be written.
  *
- * Node's own process.execve (22.15 and later) is not used: passing descriptors needs fcntl, so libc is loaded anyway, and one
- * way that all versions take is tested on all.
+ * Node's own process.execve (22.15 and later) is not used: passing descriptors needs fcntl, so libc is loaded anyway,
+ * and one way that all versions take is tested on all.
  *
  * @param path what to execute; also `/proc/self/fd/N`
  * @param argv with argv[0]

@@ -3,7 +3,10 @@ import { getSystemErrorMap } from 'node:util'
 import { messageOf } from '../../attestation/base/index.ts'
 import { ProcessError } from './errors.ts'
 
-/** The few calls of libc that Node does not have. Each gives what C gives, with errno as a positive number when it failed. */
+/**
+ * The few calls of libc that Node does not have. Each gives what C gives, with errno as a positive number when it
+ * failed.
+ */
 export interface Libc {
   fcntl(fd: number, command: number, argument: number): CallResult
   flock(fd: number, operation: number): CallResult
@@ -33,8 +36,8 @@ const require = createRequire(import.meta.url)
 let loaded: Libc | undefined
 
 /**
- * The libc of this process. koffi comes first: it loads in a third of ffi-napi's time (7 ms against 22 ms, measured on Node
- * 20), and this is on the way of every launch.
+ * The libc of this process. koffi comes first: it loads in a third of ffi-napi's time (7 ms against 22 ms, measured on
+ * Node 20), and this is on the way of every launch.
  *
  * @throws ProcessError PROCESS_FFI_UNAVAILABLE
  */

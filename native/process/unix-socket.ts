@@ -50,8 +50,8 @@ export function peerCredentials(fd: number, calls: Libc = libc()): PeerCredentia
 
 /**
  * Sends bytes on a unix stream socket together with copies of descriptors, which the receiver gets with the first byte
- * (SCM_RIGHTS, unix(7)). The caller's own may be closed afterwards: what is on its way stays open. Does not wait, so what Node
- * was given to write on this connection must be written before.
+ * (SCM_RIGHTS, unix(7)). The caller's own may be closed afterwards: what is on its way stays open. Does not wait, so
+ * what Node was given to write on this connection must be written before.
  *
  * @throws RangeError for no byte, or more than MAX_SENT_DESCRIPTORS
  * @throws ProcessError PROCESS_CALL_FAILED also when not all bytes could be sent; the connection is of no use then
@@ -67,7 +67,9 @@ export function sendDescriptors(fd: number, bytes: Uint8Array, fds: readonly num
   }
 }
 
-/** One buffer with all of it, so that whoever holds it holds what its pointers lead to: msghdr, iovec, control, bytes. */
+/**
+ * One buffer with all of it, so that whoever holds it holds what its pointers lead to: msghdr, iovec, control, bytes.
+ */
 function message(bytes: Uint8Array, fds: readonly number[], calls: Libc): Buffer {
   const iovec = MSGHDR_BYTES
   const control = iovec + IOVEC_BYTES

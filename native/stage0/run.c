@@ -19,7 +19,9 @@
 #define PROTOCOL "1"
 #define DEFAULT_SOCKET "/run/holdfast/stage0.sock"
 
-/* A server that does not even say who it is is not waited for; one that works on a launch gives up itself, and earlier. */
+/*
+ * A server that does not even say who it is is not waited for; one that works on a launch gives up itself, and earlier.
+ */
 enum { HELLO_TIMEOUT_MS = 2000, ANSWER_TIMEOUT_MS = 110000 };
 
 #define OPTION "--stage0"

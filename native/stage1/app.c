@@ -98,7 +98,10 @@ static void make_read_only(int root, const char *name)
 	close(mounted);
 }
 
-/* The image decides what lies at `name`, so it must be a real directory: a link could point at another app or at init's files. */
+/*
+ * The image decides what lies at `name`, so it must be a real directory: a link could point at another app or at init's
+ * files.
+ */
 static void bring_in(int root, const char *name)
 {
 	char source[16], target[32];
@@ -149,8 +152,8 @@ static int open_directory(const char *path)
 }
 
 /*
- * An OCI image may name a working directory that it does not hold; other runtimes make it. Each step goes by rooted_open: through a
- * link of /proc the app would begin outside of its root.
+ * An OCI image may name a working directory that it does not hold; other runtimes make it. Each step goes by
+ * rooted_open: through a link of /proc the app would begin outside of its root.
  */
 static int make_directories(const char *cwd)
 {
@@ -209,7 +212,9 @@ static uint64_t permitted_now(void)
 	return data[0].permitted | (uint64_t)data[1].permitted << 32;
 }
 
-/* A user other than root holds nothing to begin with; what root may hold is also limited by what the supervisor left. */
+/*
+ * A user other than root holds nothing to begin with; what root may hold is also limited by what the supervisor left.
+ */
 static void set_capabilities(uint64_t wanted)
 {
 	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -276,7 +281,10 @@ static const char *search_path(struct plan_list env)
 	return "";
 }
 
-/* A name without '/' is looked for in the app's own PATH, as execvp would; a file that may not be run does not end the search. */
+/*
+ * A name without '/' is looked for in the app's own PATH, as execvp would; a file that may not be run does not end the
+ * search.
+ */
 static void __attribute__((noreturn)) execute(struct plan_list argv, struct plan_list env)
 {
 	const char *name = argv.item[0];

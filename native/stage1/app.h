@@ -2,9 +2,9 @@
 #define HOLDFAST_APP_H
 
 /*
- * Turns this freshly forked child of init into the app as /s1/plan/apps/<name> says: cgroups, mount namespace, root, working
- * directory, capabilities, seccomp filter, user, program. Does not return. What goes wrong is said on standard error and ends
- * the process with 125 (set-up), 126 (not executable) or 127 (not found).
+ * Turns this freshly forked child of init into the app as /s1/plan/apps/<name> says: cgroups, mount namespace, root,
+ * working directory, capabilities, seccomp filter, user, program. Does not return. What goes wrong is said on standard
+ * error and ends the process with 125 (set-up), 126 (not executable) or 127 (not found).
  */
 void app_become(const char *name) __attribute__((noreturn));
 

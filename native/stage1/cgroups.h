@@ -13,8 +13,8 @@ void cgroups_set(struct plan_list settings);
 void cgroups_join(struct plan_list files);
 
 /*
- * Loads an eBPF program of type CGROUP_DEVICE (8 bytes an instruction, as stage0 emitted it) and attaches it to the v2 cgroup
- * `directory`, where it stays until the cgroup is removed.
+ * Loads an eBPF program of type CGROUP_DEVICE (8 bytes an instruction, as stage0 emitted it) and attaches it to the v2
+ * cgroup `directory`, where it stays until the cgroup is removed.
  */
 void cgroups_attach_device_policy(const char *directory, struct plan_bytes program);
 

@@ -22,7 +22,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Descriptors as the supervisor finds them; it hands the first two to PID 1 (LISTEN_FDS) and keeps the third for itself. */
+/*
+ * Descriptors as the supervisor finds them; it hands the first two to PID 1 (LISTEN_FDS) and keeps the third for
+ * itself.
+ */
 enum { FD_LOCK = 3, FD_LIVENESS_READ = 4, FD_LIVENESS_WRITE = 5, FD_FIRST_FREE = 6 };
 
 /* Where stage0 sees nothing of it: all below <pod>/stage1 is on a tmpfs of the pod's own mount namespace. */
@@ -86,8 +89,8 @@ static void make_file(const char *path)
 }
 
 /*
- * systemd-nspawn removes what it put below /run/systemd/nspawn only on tmpfs and never when it is killed. On a tmpfs of the
- * pod's own nothing is left behind either way.
+ * systemd-nspawn removes what it put below /run/systemd/nspawn only on tmpfs and never when it is killed. On a tmpfs of
+ * the pod's own nothing is left behind either way.
  */
 static void hide_supervisor_runtime(void)
 {
@@ -114,7 +117,10 @@ static void mount_stage1(int tree)
 	mount_bind("status", ROOT "/s1/status", MS_NOSUID | MS_NODEV | MS_NOEXEC);
 }
 
-/* No nosuid here: set-user-ID programs of the image work within the app's bounding set, unless no-new-privileges is planned. */
+/*
+ * No nosuid here: set-user-ID programs of the image work within the app's bounding set, unless no-new-privileges is
+ * planned.
+ */
 static void mount_app(const char *name, size_t position, int tree)
 {
 	char lower[64], upper[256], work[256], target[256];

@@ -33,7 +33,9 @@ void mount_tmpfs(const char *path, const char *size)
 		fail_errno("tmpfs on %s", path);
 }
 
-/* Attaches `fd` read-only to a free loop device that detaches itself when its last user goes. Returns the device, open. */
+/*
+ * Attaches `fd` read-only to a free loop device that detaches itself when its last user goes. Returns the device, open.
+ */
 static int open_loop(int fd, char *name, size_t name_size)
 {
 	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);

@@ -1,6 +1,7 @@
 /*
- * Reading the plan directory. Its files hold lists whose items each end with a NUL; numbers are unsigned decimal. Everything
- * else was decided by stage0, so nothing here needs a parser. Anything unexpected ends the process through fail().
+ * Reading the plan directory. Its files hold lists whose items each end with a NUL; numbers are unsigned decimal.
+ * Everything else was decided by stage0, so nothing here needs a parser. Anything unexpected ends the process through
+ * fail().
  */
 #ifndef HOLDFAST_PLAN_H
 #define HOLDFAST_PLAN_H
@@ -14,7 +15,10 @@ enum {
 	PLAN_MAX_NAME_BYTES = 128,
 };
 
-/* Items in file order; item[count] is NULL, so that `item` is an argv or environ. Never freed: the process execs or ends. */
+/*
+ * Items in file order; item[count] is NULL, so that `item` is an argv or environ. Never freed: the process execs or
+ * ends.
+ */
 struct plan_list {
 	size_t count;
 	char **item;

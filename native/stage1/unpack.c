@@ -3,7 +3,8 @@
  *
  * stage1/image/operations.ts parses and decides; this program only carries out. It trusts nothing it is told about
  * paths: it has left the host's root behind before it reads the first byte, and it opens each parent directory with
- * openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), so a path with a symlink or ".." in it fails instead of being followed.
+ * openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), so a path with a symlink or ".." in it fails instead of being
+ * followed.
  *
  * The stream: the 8 bytes "HFUNPK01", then operations, then END. All numbers are little-endian.
  *
@@ -250,8 +251,8 @@ static void remove_at(int dir, const char *name, const char *path, int depth)
 }
 
 /*
- * Extended attributes are set on an open file, so that nothing is resolved twice. Only these two families are ever taken;
- * the reader of the archive drops or refuses the others before.
+ * Extended attributes are set on an open file, so that nothing is resolved twice. Only these two families are ever
+ * taken; the reader of the archive drops or refuses the others before.
  */
 static void set_xattr(const struct operation *op)
 {

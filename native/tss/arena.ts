@@ -11,8 +11,8 @@ const SLOTS_AT = WIRE_AT + SLOT_BYTES
 
 /**
  * All native memory of one context, at a fixed address: two call frames (one for a command, one for marshalling its
- * parameters), 8-byte cells for pointers and integers that the library writes, one wire buffer, and zeroed structure slots.
- * Native pointers never become JavaScript numbers: they are copied from cell to frame as 8 bytes.
+ * parameters), 8-byte cells for pointers and integers that the library writes, one wire buffer, and zeroed structure
+ * slots. Native pointers never become JavaScript numbers: they are copied from cell to frame as 8 bytes.
  */
 export class Arena {
   readonly commandFrame: CallFrame

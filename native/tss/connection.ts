@@ -29,10 +29,10 @@ export interface TpmConnectionOptions extends EsysContextOptions {
 }
 
 /**
- * An ESYS context with what a program needs around it: handles with reference counts, and salted HMAC sessions with AES-128-CFB
- * parameter encryption. There are two, each started when first needed and kept, because starting one costs an asymmetric
- * decryption: the session of send(), our own and quick, and that of session(), of ESYS, for everything else that needs one.
- * A TPM that was restarted knows neither any more.
+ * An ESYS context with what a program needs around it: handles with reference counts, and salted HMAC sessions with
+ * AES-128-CFB parameter encryption. There are two, each started when first needed and kept, because starting one costs
+ * an asymmetric decryption: the session of send(), our own and quick, and that of session(), of ESYS, for everything
+ * else that needs one. A TPM that was restarted knows neither any more.
  */
 export class TpmConnection {
   readonly esys: EsysContext
@@ -52,7 +52,9 @@ export class TpmConnection {
     return new TpmConnection(await EsysContext.open(options), options.saltKey)
   }
 
-  /** Calls ESYS. After a failure of a command that used the protected session, that session is flushed and forgotten. */
+  /**
+   * Calls ESYS. After a failure of a command that used the protected session, that session is flushed and forgotten.
+   */
   async call(
     name: FunctionName,
     args: CallArguments,
@@ -67,7 +69,8 @@ export class TpmConnection {
   }
 
   /**
-   * Runs a command in the session of our own. After a failure that session is flushed and the next command starts another.
+   * Runs a command in the session of our own. After a failure that session is flushed and the next command starts
+   * another.
    *
    * @returns the response parameters, decrypted and authenticated
    * @throws TssError TSS_TAMPERED, TSS_SESSION_LOST and others
@@ -86,7 +89,9 @@ export class TpmConnection {
     }
   }
 
-  /** The session of ESYS, started if there is none. It authorizes objects and hierarchies whose authorization is empty. */
+  /**
+   * The session of ESYS, started if there is none. It authorizes objects and hierarchies whose authorization is empty.
+   */
   session(): Promise<SessionUse> {
     if (this.#session === undefined) {
       const starting = this.#startSession()

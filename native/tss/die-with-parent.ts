@@ -4,8 +4,8 @@ const PR_SET_PDEATHSIG = 1
 const SIGKILL = 9
 
 /**
- * prctl(PR_SET_PDEATHSIG): the kernel kills this process when its parent ends, also while it is blocked in a call to a TPM
- * that does not answer. A parent that ended before the call is not noticed by it: the closed channel is.
+ * prctl(PR_SET_PDEATHSIG): the kernel kills this process when its parent ends, also while it is blocked in a call to a
+ * TPM that does not answer. A parent that ended before the call is not noticed by it: the closed channel is.
  */
 export function dieWithParent(libraries: TssLibraries): void {
   const memory = libraries.ffi.allocate(256)

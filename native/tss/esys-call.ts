@@ -54,7 +54,9 @@ const MAXIMA: Readonly<Record<string, number>> = {
   u64: Number.MAX_SAFE_INTEGER,
 }
 
-/** ffi-napi makes 0 of an integer that is undefined: nothing goes down that is not an integer of the parameter's size. */
+/**
+ * ffi-napi makes 0 of an integer that is undefined: nothing goes down that is not an integer of the parameter's size.
+ */
 export function checkedInteger(what: string, value: unknown, kind: string): number {
   if (typeof value === 'number' && Number.isInteger(value)) {
     if (kind === 'i32' && value >= -0x80000000 && value <= 0x7fffffff) return value >>> 0

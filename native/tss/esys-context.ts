@@ -27,7 +27,9 @@ export interface Transport {
 }
 
 export interface EsysContextOptions {
-  /** TCTI loader string, e.g. 'device:/dev/tpmrm0' or 'swtpm:host=127.0.0.1,port=2321'. There is no default on purpose. */
+  /**
+   * TCTI loader string, e.g. 'device:/dev/tpmrm0' or 'swtpm:host=127.0.0.1,port=2321'. There is no default on purpose.
+   */
   readonly tcti: string
   readonly mode: CallMode
   /** Defaults to what loadFfi() finds. */
@@ -35,8 +37,8 @@ export interface EsysContextOptions {
 }
 
 /**
- * One connection to a TPM through ESYS, driven by the prototype table: structures go in and come out in TPM wire form, and
- * tpm2-tss itself converts between that and its C structures, of which nothing is known here.
+ * One connection to a TPM through ESYS, driven by the prototype table: structures go in and come out in TPM wire form,
+ * and tpm2-tss itself converts between that and its C structures, of which nothing is known here.
  *
  * A context is not thread-safe, so calls queue and run one after another. Errors: TssError with the whole return code;
  * TypeError and RangeError for misuse, before anything is called.
@@ -90,8 +92,8 @@ export class EsysContext {
   }
 
   /**
-   * Runs `work` with the transport to itself, between two calls of ESYS: commands and responses as bytes. `work` must not call this
-   * context, which waits for it.
+   * Runs `work` with the transport to itself, between two calls of ESYS: commands and responses as bytes. `work` must
+   * not call this context, which waits for it.
    */
   exclusive<T>(work: (transport: Transport) => Promise<T>): Promise<T> {
     return this.#enqueue(() => {
@@ -136,7 +138,9 @@ export class EsysContext {
     })
   }
 
-  /** Ends after the calls already queued. Sessions and objects are the caller's to flush before; ESYS flushes nothing. */
+  /**
+   * Ends after the calls already queued. Sessions and objects are the caller's to flush before; ESYS flushes nothing.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#enqueue(async () => {
       this.#finalize()

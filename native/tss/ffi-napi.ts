@@ -36,8 +36,8 @@ const TYPES: Readonly<Record<ScalarKind | 'pointer' | 'void', string>> = {
 }
 
 /**
- * ffi-napi below its public interface: libffi is called straight on the frame. The public way makes several Buffers for each
- * call whose finalizers are deferred: 20 times slower, and a gigabyte after 60 000 calls.
+ * ffi-napi below its public interface: libffi is called straight on the frame. The public way makes several Buffers for
+ * each call whose finalizers are deferred: 20 times slower, and a gigabyte after 60 000 calls.
  */
 export class FfiNapiAdapter implements FfiAdapter {
   readonly name = 'ffi-napi'

@@ -8,9 +8,9 @@ interface Entry {
 }
 
 /**
- * ESYS_TRs of objects that are named by a TPM handle: persistent keys, NV indices, and what an earlier process left behind.
- * Esys_TR_FromTPMPublic gives the same ESYS_TR for the same handle, and tpm2-tss 3.2 does not count: one Esys_TR_Close
- * would break all users. So the counting is here.
+ * ESYS_TRs of objects that are named by a TPM handle: persistent keys, NV indices, and what an earlier process left
+ * behind. Esys_TR_FromTPMPublic gives the same ESYS_TR for the same handle, and tpm2-tss 3.2 does not count: one
+ * Esys_TR_Close would break all users. So the counting is here.
  */
 export class HandleRegistry {
   readonly #esys: EsysContext
@@ -67,8 +67,8 @@ export class HandleRegistry {
 }
 
 /**
- * Whether nobody else can have objects in this TPM: its simulator, or the raw device, which has no resource manager in front.
- * Anything not recognised counts as shared.
+ * Whether nobody else can have objects in this TPM: its simulator, or the raw device, which has no resource manager in
+ * front. Anything not recognised counts as shared.
  */
 export function isSoleUser(tcti: string): boolean {
   return /^(swtpm|mssim)(:|$)/.test(tcti) || /^device:\/dev\/tpm[0-9]+$/.test(tcti)

@@ -29,8 +29,8 @@ export class TssLibraries {
   }
 
   /**
-   * Binds a function to a call frame. Symbols of the C library (strncpy, memcpy) are found through any of the four, because
-   * the dynamic loader also searches what a library depends on.
+   * Binds a function to a call frame. Symbols of the C library (strncpy, memcpy) are found through any of the four,
+   * because the dynamic loader also searches what a library depends on.
    *
    * @throws TssError TSS_LIBRARY_MISSING naming the Debian package
    */

@@ -4,8 +4,9 @@ import table from './prototypes.generated.json' with { type: 'json' }
 export type ScalarKind = 'u8' | 'u16' | 'u32' | 'i32' | 'u64'
 
 /**
- * How a parameter is passed: a scalar by value; `context` the ESYS context; `in T` a wire-form T unmarshalled for the call;
- * `out T` a T allocated by the library, marshalled and freed; `out u32` and the like an integer written by the library, `inout` one that it also reads.
+ * How a parameter is passed: a scalar by value; `context` the ESYS context; `in T` a wire-form T unmarshalled for the
+ * call; `out T` a T allocated by the library, marshalled and freed; `out u32` and the like an integer written by the
+ * library, `inout` one that it also reads.
  */
 export type ParameterKind = ScalarKind | 'context' | 'pointer' | `in ${string}` | `out ${string}` | 'inout u32'
 

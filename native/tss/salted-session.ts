@@ -36,11 +36,11 @@ const TRY_AGAIN: ReadonlySet<number> = new Set([0x908, 0x90a, 0x920, 0x922])
 const PAUSES_MS = [5, 20, 75, 300, 1000] as const
 
 /**
- * A salted HMAC session of our own, for the commands that run all the time: the same as ESYS makes, but each hash of tpm2-tss 3 sets
- * up OpenSSL anew, which costs milliseconds a command. The mathematics are in attestation/tpm2.
+ * A salted HMAC session of our own, for the commands that run all the time: the same as ESYS makes, but each hash of
+ * tpm2-tss 3 sets up OpenSSL anew, which costs milliseconds a command. The mathematics are in attestation/tpm2.
  *
- * A command is sealed, sent and its answer judged in one turn of the context's queue. Whoever gets an error from it ends it: nobody
- * knows then which nonce the TPM has.
+ * A command is sealed, sent and its answer judged in one turn of the context's queue. Whoever gets an error from it
+ * ends it: nobody knows then which nonce the TPM has.
  */
 export class SaltedSession {
   readonly #esys: EsysContext
@@ -118,7 +118,10 @@ export class SaltedSession {
 
 type Answer<T> = { readonly ok: false; readonly rc: number } | ({ readonly ok: true } & T)
 
-/** Sends the same bytes until the TPM takes them: a refusal leaves the session's nonces as they are, so nothing can be done twice. */
+/**
+ * Sends the same bytes until the TPM takes them: a refusal leaves the session's nonces as they are, so nothing can be
+ * done twice.
+ */
 async function exchange<T>(
   transport: Transport,
   name: string,

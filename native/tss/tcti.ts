@@ -6,16 +6,17 @@ import type { NativeCalls } from './native-calls.ts'
 import type { ReturnCodes } from './return-codes.ts'
 
 /**
- * TSS2_TCTI_CONTEXT_COMMON_V1 begins with magic (8 bytes), version (4, and 4 of padding) and the pointers to transmit and receive.
- * That layout is the interface: `Tss2_Tcti_Transmit` and `Tss2_Tcti_Receive` are macros over it. Source: TSS 2.0 TCTI §3.
+ * TSS2_TCTI_CONTEXT_COMMON_V1 begins with magic (8 bytes), version (4, and 4 of padding) and the pointers to transmit
+ * and receive. That layout is the interface: `Tss2_Tcti_Transmit` and `Tss2_Tcti_Receive` are macros over it. Source:
+ * TSS 2.0 TCTI §3.
  */
 export const TCTI_LAYOUT = { transmit: 16, receive: 24, bytes: 32 } as const
 /** TSS2_TCTI_TIMEOUT_BLOCK, -1: a TPM that hangs is ended by killing its process, as with ESYS. */
 const BLOCK = 0xffffffff
 
 /**
- * The transport below ESYS: whole commands and responses as bytes. Only for the time that no ESYS call is under way; the queue of
- * the ESYS context sees to that.
+ * The transport below ESYS: whole commands and responses as bytes. Only for the time that no ESYS call is under way;
+ * the queue of the ESYS context sees to that.
  */
 export class Tcti {
   readonly #arena: Arena

@@ -14,8 +14,8 @@ export interface Installation {
 }
 
 /**
- * Which installation this is: what changes when `holdfast.js` is replaced. native/stage0 makes the same of the file beside it.
- * Inode, size in bytes, times of modification and change in nanoseconds.
+ * Which installation this is: what changes when `holdfast.js` is replaced. native/stage0 makes the same of the file
+ * beside it. Inode, size in bytes, times of modification and change in nanoseconds.
  */
 export function installationIdentity(): string {
   const { ino, size, mtimeNs, ctimeNs } = fs.statSync(installation().program, { bigint: true })

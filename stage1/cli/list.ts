@@ -29,7 +29,10 @@ Examples:
   holdfast list --format=json | jq -r '.[] | select(.state == "exited") | .uuid'
 `
 
-/** A pod that cannot be read does not hide the others: it is reported, and the exit status says that the list is not whole. */
+/**
+ * A pod that cannot be read does not hide the others: it is reported, and the exit status says that the list is not
+ * whole.
+ */
 function list(options: ListOptions): void {
   const statuses: PodStatus[] = []
   for (const pod of listPods(options.dir)) {

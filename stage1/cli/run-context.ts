@@ -1,8 +1,8 @@
 import type { FetchOptions, ImageStore, StoredImage } from '../image/index.ts'
 
 /**
- * What `holdfast run` takes from the process that was called. The stage0 server runs launches for other processes, so nothing
- * on the way of a launch may ask its own process for any of this.
+ * What `holdfast run` takes from the process that was called. The stage0 server runs launches for other processes, so
+ * nothing on the way of a launch may ask its own process for any of this.
  */
 export interface RunContext {
   /** Absolute; what relative paths are relative to. */

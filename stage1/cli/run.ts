@@ -26,12 +26,14 @@ import { resolveStage1 } from './stage1-image.ts'
 
 export { RUN_OPTION_NAMES }
 
-/** Of all that stage0 makes without saying otherwise; an app's root directory would be closed to its users under 077. */
+/**
+ * Of all that stage0 makes without saying otherwise; an app's root directory would be closed to its users under 077.
+ */
 export const STAGE0_UMASK = 0o022
 
 /**
- * `holdfast run` in a process of its own. On the way of every launch, so it parses its options itself: commander alone would
- * take as long to load as all of this. Does not return after a launch.
+ * `holdfast run` in a process of its own. On the way of every launch, so it parses its options itself: commander alone
+ * would take as long to load as all of this. Does not return after a launch.
  */
 export async function runCommand(argv: readonly string[]): Promise<void> {
   const cwd = process.cwd()

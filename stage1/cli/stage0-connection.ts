@@ -54,7 +54,10 @@ export class Stage0Connection {
     for (let at = 0; at < bytes.length; at += TEXT_BYTES) this.write(frame(type, bytes.subarray(at, at + TEXT_BYTES)))
   }
 
-  /** @returns the connection's descriptor, when all that was written is with the kernel. @throws ProcessError when it is closed */
+  /**
+   * @returns the connection's descriptor, when all that was written is with the kernel. @throws ProcessError when it is
+   * closed
+   */
   async flushed(): Promise<number> {
     await this.#written
     return descriptorOf(this.#socket)

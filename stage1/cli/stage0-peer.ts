@@ -4,8 +4,8 @@ import fs from 'node:fs'
 const NAMESPACES = ['cgroup', 'mnt', 'user'] as const
 
 /**
- * What a process sees and may, as one text. The server carries out only what the asking process could have done itself, and
- * what means the same to both: the texts must be equal, or that process is to start cold.
+ * What a process sees and may, as one text. The server carries out only what the asking process could have done itself,
+ * and what means the same to both: the texts must be equal, or that process is to start cold.
  *
  * @param pid a process, or `self`
  * @returns undefined when the process is gone or cannot be looked at

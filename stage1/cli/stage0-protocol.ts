@@ -1,7 +1,8 @@
 import { CodedError, concatBytes, utf8 } from '../../attestation/base/index.ts'
 
 /**
- * What the stage0 server and native/stage0 say to each other over a unix stream socket (stage1/README.md). The server begins:
+ * What the stage0 server and native/stage0 say to each other over a unix stream socket (stage1/README.md). The server
+ * begins:
  *
  *     server  hello | cold
  *     client  request

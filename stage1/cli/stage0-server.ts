@@ -32,8 +32,8 @@ export interface Stage0Options {
 }
 
 /**
- * Runs `holdfast run` for clients that become the pod themselves. Each request has its own RunContext; nothing is kept between
- * two of them but loaded code.
+ * Runs `holdfast run` for clients that become the pod themselves. Each request has its own RunContext; nothing is kept
+ * between two of them but loaded code.
  */
 export class Stage0Server {
   readonly #options: Stage0Options

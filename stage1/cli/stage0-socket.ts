@@ -6,8 +6,8 @@ import { messageOf } from '../../attestation/base/index.ts'
 import { Stage0Error } from './stage0-protocol.ts'
 
 /**
- * Listens where root alone can connect: 0600, in a directory that nobody else can write to. The socket of a server that is gone
- * is replaced, that of a living one is left alone.
+ * Listens where root alone can connect: 0600, in a directory that nobody else can write to. The socket of a server that
+ * is gone is replaced, that of a living one is left alone.
  *
  * @throws Stage0Error STAGE0_SOCKET_IN_USE, STAGE0_SOCKET_FAILED
  */

@@ -7,8 +7,8 @@ import type { Installation } from './installation.ts'
 import type { RunContext } from './run-context.ts'
 
 /**
- * The stage1 image that `--stage1` names: `nspawn` for the one that came with this holdfast, a path of an .aci, or an image
- * in the store. A file is imported when the store does not have exactly its content.
+ * The stage1 image that `--stage1` names: `nspawn` for the one that came with this holdfast, a path of an .aci, or an
+ * image in the store. A file is imported when the store does not have exactly its content.
  *
  * @throws ImageError
  */

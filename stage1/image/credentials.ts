@@ -7,8 +7,8 @@ import { ImageError } from './errors.ts'
 const MAX_BYTES = 1024 * 1024
 
 /**
- * The `user:password` for a registry from $REGISTRY_AUTH_FILE, or else $HOME/.docker/config.json: the `auths` member, as
- * docker, podman and skopeo write it. Credential helpers are not asked.
+ * The `user:password` for a registry from $REGISTRY_AUTH_FILE, or else $HOME/.docker/config.json: the `auths` member,
+ * as docker, podman and skopeo write it. Credential helpers are not asked.
  *
  * @param environment variables of the process
  * @returns base64 of `user:password`, as Basic authentication sends it; undefined where there is none

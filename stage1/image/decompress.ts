@@ -19,8 +19,8 @@ const PROGRAMS = {
 } as const
 
 /**
- * Decompresses a stream and bounds what comes out of it. All of the input has to be the compressed stream: bytes behind its
- * end are an error, since the digest of the blob covers them and nobody would ever see them.
+ * Decompresses a stream and bounds what comes out of it. All of the input has to be the compressed stream: bytes behind
+ * its end are an error, since the digest of the blob covers them and nobody would ever see them.
  *
  * @param what for messages, e.g. the blob's digest
  * @param budgetBytes how much may come out

@@ -20,7 +20,9 @@ export interface FetchOptions {
   readonly insecureRegistries?: readonly string[]
   /** PEM certificates to trust beside the system's. */
   readonly certificateAuthorities?: string
-  /** Where layers are unpacked before rendering; a tmpfs is about 20 times as fast as a disk. Default: the store's tmp. */
+  /**
+   * Where layers are unpacked before rendering; a tmpfs is about 20 times as fast as a disk. Default: the store's tmp.
+   */
   readonly scratchDir?: string
   /** Where the password file may be besides $REGISTRY_AUTH_FILE and $HOME/.docker/config.json. */
   readonly environment?: Readonly<Record<string, string | undefined>>

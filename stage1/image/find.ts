@@ -11,9 +11,11 @@ const ID_OR_PREFIX = /^(sha(256|512)-)?[0-9a-f]{4,64}$/
 /**
  * Looks an image up in the store; never fetches. The record is checked against the blobs it was made from.
  *
- * @param text a reference as given to fetch, an image ID, an unambiguous prefix of one (with or without `sha256-`), or the
+ * @param text a reference as given to fetch, an image ID, an unambiguous prefix of one (with or without `sha256-`), or
+ * the
  *   last part of exactly one name (`busybox` or `busybox:1` for `docker://localhost:5000/busybox:1`)
- * @throws ImageError IMAGE_REFERENCE_BAD, IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, IMAGE_RECORD_BAD, IMAGE_BLOB_MISSING, IMAGE_STORE_FAILED
+ * @throws ImageError IMAGE_REFERENCE_BAD, IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, IMAGE_RECORD_BAD, IMAGE_BLOB_MISSING,
+ * IMAGE_STORE_FAILED
  */
 export function findImage(store: ImageStore, text: string, cwd: string): StoredImage {
   const reference = parseReference(text, cwd)

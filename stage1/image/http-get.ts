@@ -49,7 +49,8 @@ export function httpGet(url: URL, options: HttpOptions): Promise<HttpAnswer> {
 
 /**
  * Reads a body into memory.
- * @throws ImageError IMAGE_TOO_LARGE as soon as a byte too many comes, IMAGE_SOURCE_UNREACHABLE when the connection breaks
+ * @throws ImageError IMAGE_TOO_LARGE as soon as a byte too many comes, IMAGE_SOURCE_UNREACHABLE when the connection
+ * breaks
  */
 export async function readBody(answer: HttpAnswer, maxBytes: number): Promise<Buffer> {
   const parts: Buffer[] = []

@@ -30,7 +30,9 @@ export interface ImageRecord {
   readonly version: 1
   readonly id: ImageId
   readonly kind: 'oci' | 'aci'
-  /** `sha256:<hex>` of the blob that `manifest` was derived from: the OCI configuration, or the ACI's `manifest` file. */
+  /**
+   * `sha256:<hex>` of the blob that `manifest` was derived from: the OCI configuration, or the ACI's `manifest` file.
+   */
   readonly configDigest: string
   readonly treeDigest: TreeDigest
   /** Size of the rendered file. */

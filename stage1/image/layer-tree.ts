@@ -11,7 +11,9 @@ const AUFS = '.wh..wh.'
 const OPAQUE = '.wh..wh..opq'
 const MAX_SYMLINKS = 40
 const MAX_ID = 4294967294 // 4294967295 is (uid_t)-1, which chown takes for "leave as it is"
-/** Times outside 1970-01-01..2100-01-01 are moved to its ends: disks differ in what they hold, mkfs.erofs ends there. */
+/**
+ * Times outside 1970-01-01..2100-01-01 are moved to its ends: disks differ in what they hold, mkfs.erofs ends there.
+ */
 const MAX_TIME = 4_102_444_800
 
 const TYPE_BITS = { char: 0o020000, block: 0o060000, fifo: 0o010000 } as const
@@ -39,12 +41,15 @@ type Node = Directory | Leaf
 export type OperationSink = (op: Operation, data?: Buffer) => void
 
 /**
- * The tree that layers make when they are laid over each other: it decides where each entry goes and what it replaces, and
- * says so in operations whose paths are free of symlinks, '..' and doubt. Pure: it knows the tree, it touches no disk.
+ * The tree that layers make when they are laid over each other: it decides where each entry goes and what it replaces,
+ * and says so in operations whose paths are free of symlinks, '..' and doubt. Pure: it knows the tree, it touches no
+ * disk.
  *
  * Rules, where the specifications leave room (tested over the whole set of cases):
- * - A parent that is a symlink is followed inside the image, never out of it, to a directory that is there; else refused.
- * - An entry replaces what is at its path; a directory over a directory keeps the contents and takes the new attributes.
+ * - A parent that is a symlink is followed inside the image, never out of it, to a directory that is there; else
+ *   refused.
+ * - An entry replaces what is at its path; a directory over a directory keeps the contents and takes the new
+ *   attributes.
  * - A missing parent is made, 0755, root's, of 1970.
  * - A hardlink is to a file that is there, also of a lower layer; a symlink is linked to itself, not to its target.
  * - Whiteouts hide what lower layers have, never what their own layer has, in whatever order they come.
@@ -75,7 +80,8 @@ export class LayerTree {
   /**
    * Adds an entry and emits what it takes.
    *
-   * @returns whether the entry's data belongs to the operation that was emitted last; otherwise the data is to be ignored
+   * @returns whether the entry's data belongs to the operation that was emitted last; otherwise the data is to be
+   * ignored
    * @throws ImageError IMAGE_LAYER_BAD, IMAGE_TOO_LARGE, IMAGE_UNSUPPORTED
    */
   add(entry: TarEntry): boolean {
@@ -97,7 +103,10 @@ export class LayerTree {
     return this.#place(directory, path === '' ? name : `${path}/${name}`, name, entry)
   }
 
-  /** Emits the attributes of all directories, contents before the directory itself, as making anything in it changes its time. */
+  /**
+   * Emits the attributes of all directories, contents before the directory itself, as making anything in it changes its
+   * time.
+   */
   finish(): void {
     this.#finishDirectory(this.#root, '')
   }

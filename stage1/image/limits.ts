@@ -27,6 +27,8 @@ export const LIMITS = {
   depth: 256,
   /** A PAX header, or a GNU long name. */
   extendedHeaderBytes: 1024 * 1024,
-  /** Names and values of one file's extended attributes: what ext4 holds, so that the result never depends on the disk. */
+  /**
+   * Names and values of one file's extended attributes: what ext4 holds, so that the result never depends on the disk.
+   */
   xattrBytes: 3072,
 } as const

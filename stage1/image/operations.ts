@@ -1,6 +1,6 @@
 /**
- * The operation stream of `holdfast-stage1 unpack`, whose format native/stage1/unpack.c describes: 8 bytes of magic, then
- * for each operation a header of 56 little-endian bytes, path, argument and data; END closes it.
+ * The operation stream of `holdfast-stage1 unpack`, whose format native/stage1/unpack.c describes: 8 bytes of magic,
+ * then for each operation a header of 56 little-endian bytes, path, argument and data; END closes it.
  */
 export const STREAM_MAGIC = Buffer.from('HFUNPK01', 'latin1')
 
@@ -26,7 +26,10 @@ export interface Attributes {
   readonly mtime: { readonly seconds: number; readonly nanoseconds: number }
 }
 
-/** Texts hold one character for each byte. Paths are relative to the root, normalised and free of symlinks; '' is the root. */
+/**
+ * Texts hold one character for each byte. Paths are relative to the root, normalised and free of symlinks; '' is the
+ * root.
+ */
 export interface Operation {
   readonly kind: keyof typeof KINDS
   readonly path: string

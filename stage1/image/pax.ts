@@ -23,8 +23,8 @@ const LIBARCHIVE_XATTR = 'LIBARCHIVE.xattr.'
 const NOT_GLOBAL = /^(path|linkpath|size|uid|gid|mtime|hdrcharset)$|^(SCHILY|LIBARCHIVE)\.xattr\./
 
 /**
- * Reads the records of a PAX extended header (POSIX.1-2017 pax, "pax Header Block"): `LENGTH KEYWORD=VALUE\n`, where LENGTH
- * counts the whole record. Bytes stay bytes: neither UTF-8 nor hdrcharset is interpreted.
+ * Reads the records of a PAX extended header (POSIX.1-2017 pax, "pax Header Block"): `LENGTH KEYWORD=VALUE\n`, where
+ * LENGTH counts the whole record. Bytes stay bytes: neither UTF-8 nor hdrcharset is interpreted.
  *
  * @param data the header's data, without padding
  * @param global whether it is a global header: then nothing in it may concern a file

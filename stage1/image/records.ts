@@ -20,7 +20,9 @@ import { type ImageStore, readBlob, readSmallFile, storing, writeFileDurably } f
 
 const MAX_RECORD_BYTES = 16 * 1024 * 1024
 
-/** Derives the manifest of an image from the blob its record names: what is run is never taken from the record itself. */
+/**
+ * Derives the manifest of an image from the blob its record names: what is run is never taken from the record itself.
+ */
 export function manifestFromBlob(kind: 'oci' | 'aci', id: ImageId, bytes: Uint8Array): ImageManifest {
   return kind === 'oci' ? imageManifestFromOci(parseOciImageConfig(bytes), acIdentifier(id)) : parseImageManifest(bytes)
 }
@@ -31,8 +33,8 @@ export function writeRecord(store: ImageStore, record: ImageRecord): void {
 }
 
 /**
- * Reads a record and holds it against the blobs it is about: an OCI image's ID is the digest of its configuration, and the
- * manifest must be what the verified configuration (or ACI manifest) gives.
+ * Reads a record and holds it against the blobs it is about: an OCI image's ID is the digest of its configuration, and
+ * the manifest must be what the verified configuration (or ACI manifest) gives.
  *
  * @returns undefined where there is none
  * @throws ImageError IMAGE_RECORD_BAD, IMAGE_BLOB_MISSING, IMAGE_STORE_FAILED

@@ -26,8 +26,8 @@ const DIGEST = /^sha256:[0-9a-f]{64}$/
 
 /**
  * Reads an image argument:
- * `docker://HOST[:PORT]/NAME[:TAG][@sha256:DIGEST]` (the host is not guessed), `oci:/PATH[:REF]`, an absolute or `./` path of an
- * OCI layout or of a file ending in .aci, or else a name or ID of the store.
+ * `docker://HOST[:PORT]/NAME[:TAG][@sha256:DIGEST]` (the host is not guessed), `oci:/PATH[:REF]`, an absolute or `./`
+ * path of an OCI layout or of a file ending in .aci, or else a name or ID of the store.
  *
  * @param cwd what a relative path is relative to
  * @throws ImageError IMAGE_REFERENCE_BAD

@@ -17,7 +17,8 @@ const BUILD_TIME = '4102444800'
  *
  * @param root the unpacked tree
  * @param work a private directory on the store's own file system
- * @param withXattrs whether the image has extended attributes; without, those that the host put there (labels) are left out
+ * @param withXattrs whether the image has extended attributes; without, those that the host put there (labels) are left
+ * out
  * @throws ImageError IMAGE_TOOL_MISSING, IMAGE_NO_SPACE, IMAGE_RENDER_FAILED, IMAGE_STORE_FAILED
  */
 export async function renderTree(

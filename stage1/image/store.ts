@@ -6,8 +6,9 @@ import { digest } from '../../attestation/crypto/index.ts'
 import { ImageError } from './errors.ts'
 
 /**
- * The image part of the data directory (stage1/README.md). Nothing is locked: whatever is written is complete, on disk and
- * renamed into place, blobs and trees are named by their digest, and two commands that write the same name write the same.
+ * The image part of the data directory (stage1/README.md). Nothing is locked: whatever is written is complete, on disk
+ * and renamed into place, blobs and trees are named by their digest, and two commands that write the same name write
+ * the same.
  */
 export interface ImageStore {
   /** Absolute. */
@@ -51,7 +52,8 @@ export function treePath(store: ImageStore, rootHash: string): string {
 /**
  * A small blob, checked against its name.
  *
- * @throws ImageError IMAGE_BLOB_MISSING, IMAGE_TOO_LARGE, IMAGE_RECORD_BAD when the bytes are not the name's, IMAGE_STORE_FAILED
+ * @throws ImageError IMAGE_BLOB_MISSING, IMAGE_TOO_LARGE, IMAGE_RECORD_BAD when the bytes are not the name's,
+ * IMAGE_STORE_FAILED
  */
 export function readBlob(store: ImageStore, digestText: string, maxBytes: number): Buffer {
   const file = blobPath(store, digestText)
@@ -66,7 +68,8 @@ export function readBlob(store: ImageStore, digestText: string, maxBytes: number
 
 /**
  * @returns the file's bytes, undefined where it is absent
- * @throws ImageError IMAGE_TOO_LARGE, IMAGE_STORE_FAILED (also for anything but a regular file: symlinks are not followed)
+ * @throws ImageError IMAGE_TOO_LARGE, IMAGE_STORE_FAILED (also for anything but a regular file: symlinks are not
+ * followed)
  */
 export function readSmallFile(file: string, maxBytes: number): Buffer | undefined {
   let fd: number | undefined
@@ -98,8 +101,8 @@ export function makeWorkDirectory(store: ImageStore): string {
 }
 
 /**
- * Removes what commands that are gone left in `tmp/`: killed ones of this boot and PID namespace, and all of another boot.
- * Of another PID namespace nothing is known, so theirs go after a day.
+ * Removes what commands that are gone left in `tmp/`: killed ones of this boot and PID namespace, and all of another
+ * boot. Of another PID namespace nothing is known, so theirs go after a day.
  *
  * @returns how many were removed
  */
@@ -137,7 +140,10 @@ function ownerMark(pid: number): string {
   return `${boot}.${namespace}.${pid}.${start}`
 }
 
-/** Writes a small file whole: temporary file, fsync, rename, fsync of the directory. Whoever reads it sees all or nothing. */
+/**
+ * Writes a small file whole: temporary file, fsync, rename, fsync of the directory. Whoever reads it sees all or
+ * nothing.
+ */
 export function writeFileDurably(store: ImageStore, relative: string, bytes: Uint8Array): void {
   const work = makeWorkDirectory(store)
   try {

@@ -1,8 +1,8 @@
 import { ImageError } from './errors.ts'
 
 /**
- * A numeric field of a tar header: octal digits, spaces in front and NUL or space behind (POSIX), or GNU's base-256, marked by
- * the highest bit of the first byte and negative when all of them are set.
+ * A numeric field of a tar header: octal digits, spaces in front and NUL or space behind (POSIX), or GNU's base-256,
+ * marked by the highest bit of the first byte and negative when all of them are set.
  *
  * @returns the value; an empty field is 0
  * @throws ImageError IMAGE_LAYER_BAD for anything else and for what does not fit a safe integer
@@ -36,7 +36,9 @@ function base256(header: Buffer, at: number, length: number, what: string): numb
   return small
 }
 
-/** @throws ImageError IMAGE_LAYER_BAD for anything but decimal digits that make a safe integer, with '-' where `signed` */
+/**
+ * @throws ImageError IMAGE_LAYER_BAD for anything but decimal digits that make a safe integer, with '-' where `signed`
+ */
 export function decimal(text: string, what: string, signed = false): number {
   const value = Number(text)
   if (!(signed ? /^-?[0-9]{1,16}$/ : /^[0-9]{1,16}$/).test(text) || !Number.isSafeInteger(value)) {

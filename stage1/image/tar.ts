@@ -6,7 +6,9 @@ import { malformed, tarNumber } from './tar-numbers.ts'
 /** What an entry makes. `contiguous` files of old systems are files. */
 export type TarEntryType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo'
 
-/** One entry as the archive states it. Names hold one character for each byte (latin1), so that no byte is ever lost. */
+/**
+ * One entry as the archive states it. Names hold one character for each byte (latin1), so that no byte is ever lost.
+ */
 export interface TarEntry {
   /** As written: may be absolute, climb, or end in a slash. */
   readonly path: string
@@ -47,9 +49,11 @@ const TYPES: Readonly<Record<string, TarEntryType>> = {
 }
 
 /**
- * A tar reader that is fed pieces of any size: ustar, PAX, GNU long names and links, base-256 numbers, V7. It believes nothing
- * it reads: sizes are compared with limits before anything is allocated, and whatever is not understood is refused.
- * Source: POSIX.1-2017 pax, "ustar Interchange Format" and "pax Interchange Format"; GNU tar 1.34 manual, "Basic Tar Format".
+ * A tar reader that is fed pieces of any size: ustar, PAX, GNU long names and links, base-256 numbers, V7. It believes
+ * nothing it reads: sizes are compared with limits before anything is allocated, and whatever is not understood is
+ * refused.
+ * Source: POSIX.1-2017 pax, "ustar Interchange Format" and "pax Interchange Format"; GNU tar 1.34 manual, "Basic Tar
+ * Format".
  */
 export class TarReader {
   readonly #handler: TarHandler

@@ -8,9 +8,9 @@ const PER_BLOCK = BLOCK / DIGEST
 const READ_BYTES = 1024 * 1024
 
 /**
- * dm-verity root hash, fed with data in whole blocks. Hash type 1 (no salt here, so a block's hash is that of its 4096 bytes),
- * SHA-256; each level is the hashes of the level below in blocks of 128, the last one filled up with zeros, until one block
- * is left, whose hash is the root.
+ * dm-verity root hash, fed with data in whole blocks. Hash type 1 (no salt here, so a block's hash is that of its 4096
+ * bytes), SHA-256; each level is the hashes of the level below in blocks of 128, the last one filled up with zeros,
+ * until one block is left, whose hash is the root.
  * Source: Linux Documentation/admin-guide/device-mapper/verity.rst; the same as `veritysetup format --salt=-`.
  */
 export class VerityHasher {

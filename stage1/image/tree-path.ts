@@ -2,8 +2,9 @@ import { ImageError } from './errors.ts'
 import { LIMITS } from './limits.ts'
 
 /**
- * Splits a name of an archive into components. A leading slash means the image's root, as every tar program takes it; empty
- * and '.' components say nothing. '..' is refused even where it would stay inside: no tool that makes images writes it.
+ * Splits a name of an archive into components. A leading slash means the image's root, as every tar program takes it;
+ * empty and '.' components say nothing. '..' is refused even where it would stay inside: no tool that makes images
+ * writes it.
  *
  * @returns no components for the root itself
  * @throws ImageError IMAGE_LAYER_BAD, IMAGE_TOO_LARGE

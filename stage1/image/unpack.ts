@@ -223,8 +223,8 @@ async function unpackLayer(
 }
 
 /**
- * The bytes of a blob in the store, hashed as they pass. The last piece is held back until the digest is known to be right,
- * so no reader sees the end of a changed blob.
+ * The bytes of a blob in the store, hashed as they pass. The last piece is held back until the digest is known to be
+ * right, so no reader sees the end of a changed blob.
  */
 export async function* verifiedBlob(
   store: ImageStore,

@@ -6,14 +6,16 @@ import { ImageError } from './errors.ts'
 import { type ImageStore, treePath } from './store.ts'
 import { treeDigestOf } from './tree-digest.ts'
 
-/** A rendered tree that is what its digest says. The caller closes `fd`, and mounts that descriptor and nothing else. */
+/**
+ * A rendered tree that is what its digest says. The caller closes `fd`, and mounts that descriptor and nothing else.
+ */
 export interface VerifiedTree {
   readonly fd: number
   /** Where it was opened; for messages only, as another file may be there by now. */
   readonly path: string
   /**
-   * `full-file`: the whole file was hashed now. `stat-cache`: it was hashed earlier in this boot, and device, inode, size,
-   * modification and change time are still the same. Part of what is measured.
+   * `full-file`: the whole file was hashed now. `stat-cache`: it was hashed earlier in this boot, and device, inode,
+   * size, modification and change time are still the same. Part of what is measured.
    */
   readonly verification: 'full-file' | 'stat-cache'
 }
@@ -22,8 +24,8 @@ export interface VerifiedTree {
 const DEFAULT_VERIFIED_DIR = '/run/holdfast/verified'
 
 /**
- * A file that changed so recently may change again within the same tick of the kernel's clock (4 ms and less) without its
- * times telling, so its verification is not remembered.
+ * A file that changed so recently may change again within the same tick of the kernel's clock (4 ms and less) without
+ * its times telling, so its verification is not remembered.
  */
 const UNSETTLED_MS = 20
 

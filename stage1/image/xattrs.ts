@@ -8,8 +8,8 @@ const NONE: ReadonlyMap<string, Buffer> = new Map()
 
 /**
  * Which extended attributes of an entry are applied: `user.*` on files and directories, and a well-formed
- * `security.capability` on files. All others are left out and counted: labels (security.selinux, security.ima) are about
- * another host, and trusted.overlay.* would speak to the overlay file system that is laid over the tree.
+ * `security.capability` on files. All others are left out and counted: labels (security.selinux, security.ima) are
+ * about another host, and trusted.overlay.* would speak to the overlay file system that is laid over the tree.
  *
  * @param dropped is added to: how often each name was left out
  * @throws ImageError IMAGE_LAYER_BAD for a malformed capability set, IMAGE_TOO_LARGE beyond LIMITS.xattrBytes

@@ -31,7 +31,9 @@ export function acIdentifier(text: string): AcIdentifier {
   return text as AcIdentifier // the test above is the constructor's check
 }
 
-/** The AC Identifier nearest to any text: lowercase, each run of other characters one hyphen. Empty text gives 'image'. */
+/**
+ * The AC Identifier nearest to any text: lowercase, each run of other characters one hyphen. Empty text gives 'image'.
+ */
 export function acIdentifierFrom(text: string): AcIdentifier {
   const parts = text
     .toLowerCase()
@@ -46,7 +48,9 @@ export function acIdentifierFrom(text: string): AcIdentifier {
   return acIdentifier(joined === '' ? 'image' : joined)
 }
 
-/** The AC Name nearest to an image's name: its last path component without a tag. Used when the user gives an app none. */
+/**
+ * The AC Name nearest to an image's name: its last path component without a tag. Used when the user gives an app none.
+ */
 export function acNameFrom(text: string): AcName {
   const last = text.split('@')[0]?.split('/').at(-1)?.split(':')[0] ?? ''
   const name = last

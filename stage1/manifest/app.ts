@@ -93,7 +93,9 @@ export function readIsolators(r: ShapeReader, value: unknown, path: string): Iso
   })
 }
 
-/** Notes a path that is not absolute or that climbs: it is joined to a root by code that must not have to think of it. */
+/**
+ * Notes a path that is not absolute or that climbs: it is joined to a root by code that must not have to think of it.
+ */
 export function requireAbsolute(r: ShapeReader, text: string, path: string): void {
   if (!text.startsWith('/') || text.split('/').includes('..')) r.complain(path, "must be absolute, without '..'")
 }

@@ -1,8 +1,8 @@
 import type { Brand } from '../../attestation/base/index.ts'
 
 /**
- * `<algorithm>-<hex>`: `sha256-` and the digest of the configuration of an OCI image, or `sha512-` and the first 64 digits
- * of the SHA-512 of the uncompressed tar of an ACI (App Container specification v0.8.11, "Image ID Type").
+ * `<algorithm>-<hex>`: `sha256-` and the digest of the configuration of an OCI image, or `sha512-` and the first 64
+ * digits of the SHA-512 of the uncompressed tar of an ACI (App Container specification v0.8.11, "Image ID Type").
  */
 export type ImageId = Brand<string, 'ImageId'>
 

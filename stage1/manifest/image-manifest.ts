@@ -27,7 +27,8 @@ const MAX_PAIRS = 1024
 
 /**
  * @param bytes the `manifest` file of an ACI
- * @throws ManifestError MANIFEST_NOT_JSON, MANIFEST_INVALID with every bad path, or MANIFEST_UNSUPPORTED for an image with
+ * @throws ManifestError MANIFEST_NOT_JSON, MANIFEST_INVALID with every bad path, or MANIFEST_UNSUPPORTED for an image
+ * with
  *   dependencies or a path whitelist, both of which change the file tree and are not carried out
  */
 export function parseImageManifest(bytes: Uint8Array): ImageManifest {

@@ -59,7 +59,10 @@ export function parseOciImageConfig(bytes: Uint8Array): OciImageConfig {
   return result
 }
 
-/** The app an OCI configuration describes: Entrypoint followed by Cmd, root where it names no user, / where no directory. */
+/**
+ * The app an OCI configuration describes: Entrypoint followed by Cmd, root where it names no user, / where no
+ * directory.
+ */
 export function appFromOciConfig(config: OciImageConfig): App {
   const [user, group] = config.user.split(':')
   const hasPath = config.environment.some((v) => v.name === 'PATH')

@@ -1,8 +1,9 @@
 import type { Brand } from '../../attestation/base/index.ts'
 
 /**
- * `erofs-verity-1:sha256:<hex>`: the dm-verity root hash over a rendered EROFS file, and the version of the rules by which
- * the file was rendered (stage1/image/README.md). A verifier compares it as a whole: another version is another digest.
+ * `erofs-verity-1:sha256:<hex>`: the dm-verity root hash over a rendered EROFS file, and the version of the rules by
+ * which the file was rendered (stage1/image/README.md). A verifier compares it as a whole: another version is another
+ * digest.
  */
 export type TreeDigest = Brand<string, 'TreeDigest'>
 

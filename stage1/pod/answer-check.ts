@@ -20,8 +20,8 @@ const CLOCK_TOLERANCE_S = 5
 export type LaunchMode = 'enforce' | 'audit' | 'off'
 
 /**
- * Holds the agent's answer against what this stage0 asked for: the request that was measured must be ours, with nothing added
- * but node and mode, and the ticket must be signed by a trusted verifier for exactly these bytes, now.
+ * Holds the agent's answer against what this stage0 asked for: the request that was measured must be ours, with nothing
+ * added but node and mode, and the ticket must be signed by a trusted verifier for exactly these bytes, now.
  *
  * @param keys asked for only where there is a ticket
  * @throws PodError LAUNCH_DENIED with the reasons, AGENT_ANSWER_BAD, LAUNCH_TICKET_BAD

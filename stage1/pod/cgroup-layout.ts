@@ -14,8 +14,8 @@ export interface CgroupMounts {
 }
 
 /**
- * Writing `0` to a v1 group's `tasks` moves the one thread of the writer in 0.2 ms; `cgroup.procs`, which v2 insists on, waits
- * for all processors on every write (5 to 40 ms measured).
+ * Writing `0` to a v1 group's `tasks` moves the one thread of the writer in 0.2 ms; `cgroup.procs`, which v2 insists
+ * on, waits for all processors on every write (5 to 40 ms measured).
  */
 const TASKS = 'tasks'
 const PROCS = 'cgroup.procs'
@@ -83,8 +83,8 @@ export interface AppCgroups {
 }
 
 /**
- * On v2 a group with controllers for its children must hold no process itself, so the supervisor gets one of its own below
- * the pod's. systemd-nspawn then makes `supervisor` and `payload` below that; apps leave it for their own.
+ * On v2 a group with controllers for its children must hold no process itself, so the supervisor gets one of its own
+ * below the pod's. systemd-nspawn then makes `supervisor` and `payload` below that; apps leave it for their own.
  */
 export function podCgroups(
   mounts: CgroupMounts,

@@ -7,8 +7,9 @@ import { parseOciImageConfig } from '../manifest/index.ts'
 import { PodError } from './errors.ts'
 
 /**
- * How many items of an image's `exec` are its program, which arguments given by the user follow (PodImage.programLength).
- * An appc manifest does not tell Entrypoint from Cmd, so an OCI image's configuration is looked at again.
+ * How many items of an image's `exec` are its program, which arguments given by the user follow
+ * (PodImage.programLength). An appc manifest does not tell Entrypoint from Cmd, so an OCI image's configuration is
+ * looked at again.
  *
  * @throws PodError POD_FILE_BAD when the configuration is gone or changed
  */

@@ -15,7 +15,8 @@ export interface AppLimits {
 
 /**
  * Reads the isolators of the App Container specification (v0.8.11, "Isolators") that this version carries out.
- * @throws PodError POD_ISOLATOR_BAD, or POD_UNSUPPORTED for any other isolator: an app never runs with less than it asks for
+ * @throws PodError POD_ISOLATOR_BAD, or POD_UNSUPPORTED for any other isolator: an app never runs with less than it
+ * asks for
  */
 export function readAppLimits(isolators: readonly Isolator[]): AppLimits {
   const limits: { -readonly [K in keyof AppLimits]: AppLimits[K] } = { noNewPrivileges: false }

@@ -53,8 +53,8 @@ export interface LaunchOptions {
 }
 
 /**
- * A launch that was authorised, as something to become: stage0 by execve, or on its behalf the process that asked it. The
- * descriptors are open here; whoever becomes the pod needs copies of them.
+ * A launch that was authorised, as something to become: stage0 by execve, or on its behalf the process that asked it.
+ * The descriptors are open here; whoever becomes the pod needs copies of them.
  */
 export interface AuthorisedLaunch {
   /** The program, by descriptor: `holdfast-stage1`. */
@@ -72,7 +72,8 @@ export interface AuthorisedLaunch {
 /**
  * Has a launch measured and authorised and checks again what was measured. What it gives is to be executed now.
  *
- * @throws PodError, ImageError, ManifestError: nothing was started, nothing is left open, and the pod is in `exited-garbage`
+ * @throws PodError, ImageError, ManifestError: nothing was started, nothing is left open, and the pod is in
+ * `exited-garbage`
  */
 export async function authoriseLaunch(o: LaunchOptions): Promise<AuthorisedLaunch> {
   const opened: number[] = []
@@ -203,7 +204,9 @@ function preparePod(o: LaunchOptions, redactionKey: Uint8Array, opened: number[]
   })
 }
 
-/** Where even this fails, the pod stays in `run` without a lock, which is `exited`; why it was not started matters more. */
+/**
+ * Where even this fails, the pod stays in `run` without a lock, which is `exited`; why it was not started matters more.
+ */
 function abandonPod(dir: string, pod: LockedPod): void {
   try {
     inDirectory(dir, () => movePod(dir, pod, 'exited-garbage'))

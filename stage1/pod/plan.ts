@@ -42,7 +42,8 @@ export type PlanFiles = ReadonlyMap<string, Uint8Array>
 const STOP_TIMEOUT_MS = 10_000
 
 /**
- * Turns a pod manifest into what `holdfast-stage1` carries out. Pure: the same manifest and settings give the same plan.
+ * Turns a pod manifest into what `holdfast-stage1` carries out. Pure: the same manifest and settings give the same
+ * plan.
  * @throws PodError POD_UNSUPPORTED, POD_ISOLATOR_BAD: nothing of a manifest is left out silently
  */
 export function planPod(manifest: PodManifest, s: PlanSettings): PlanFiles {

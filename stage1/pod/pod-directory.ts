@@ -30,8 +30,8 @@ export function podParent(dir: string, directory: PodDirectoryName): string {
 }
 
 /**
- * Makes a pod: locked in `embryo`, where nobody mistakes it for an abandoned one, then renamed into `prepare`. Nothing is forced
- * to the disk: after a power cut there may be no such pod, which is as good as an aborted one.
+ * Makes a pod: locked in `embryo`, where nobody mistakes it for an abandoned one, then renamed into `prepare`. Nothing
+ * is forced to the disk: after a power cut there may be no such pod, which is as good as an aborted one.
  * @throws PodError POD_DIRECTORY_FAILED
  */
 export function createPod(dir: string, uuid: PodUuid): LockedPod {

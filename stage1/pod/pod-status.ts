@@ -8,7 +8,10 @@ import { inDirectory, openPod, type Pod, readPodFile } from './pod-directory.ts'
 /** An app of a pod and how it ended. */
 export interface AppStatus {
   readonly name: string
-  /** As the image was asked for, so that it can be asked for again; the manifest's own name of a pod that was never launched. */
+  /**
+   * As the image was asked for, so that it can be asked for again; the manifest's own name of a pod that was never
+   * launched.
+   */
   readonly imageName: string
   readonly imageId: string
   /** Absent while it runs, and for ever where it was ended together with the pod's PID 1. */

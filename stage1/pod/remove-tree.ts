@@ -3,8 +3,9 @@ import fs from 'node:fs'
 import path from 'node:path'
 
 /**
- * Removes a directory with everything that an app may have left in it to resist: deeper than a path can be long or a stack can go,
- * with names that are no text. Directories are moved to the top before they are emptied, so each path is short. No link is followed.
+ * Removes a directory with everything that an app may have left in it to resist: deeper than a path can be long or a
+ * stack can go, with names that are no text. Directories are moved to the top before they are emptied, so each path is
+ * short. No link is followed.
  *
  * @param directory where nobody else works any more
  * @throws what the file system throws; called again it goes on where it ended

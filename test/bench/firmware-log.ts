@@ -36,8 +36,9 @@ rules:
 )
 
 /**
- * A firmware log of 100 events in two banks (Secure Boot with a dbx of 250 entries, GRUB's commands): read, every digest that is of data compared with
- * it, PCR 0 to 23 replayed to the quote, all rules, all facts, and judged by a policy that enforces. CPU time of this process and of the tool's, so that other work does not count.
+ * A firmware log of 100 events in two banks (Secure Boot with a dbx of 250 entries, GRUB's commands): read, every
+ * digest that is of data compared with it, PCR 0 to 23 replayed to the quote, all rules, all facts, and judged by a
+ * policy that enforces. CPU time of this process and of the tool's, so that other work does not count.
  */
 export async function measure(): Promise<readonly BenchRow[]> {
   const directory = await mkdtemp(join(tmpdir(), 'holdfast-bench-'))

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 
 /**
- * Milliseconds from the start of a command to the first byte on its standard output, which is what a pod's app writes with its
- * first instructions. The command is waited for.
+ * Milliseconds from the start of a command to the first byte on its standard output, which is what a pod's app writes
+ * with its first instructions. The command is waited for.
  *
  * @throws Error with its standard error when the command ends with another status than 0 or writes nothing
  */

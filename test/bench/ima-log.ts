@@ -20,9 +20,11 @@ const ROUNDS = 9
 const TARGET = 1_000_000
 
 /**
- * A list of 100,000 entries: parsed, every template digest accounted for, PCR 10 of the SHA-256 bank replayed to the quoted value, every file judged by a policy.
- * `steady state`: files of these names and contents were seen on another machine of the fleet. `first contact`: nothing was seen before.
- * CPU time of this process, so that other work on the machine does not count. The limit is OpenSSL's, two hashes of 64 bytes for each entry.
+ * A list of 100,000 entries: parsed, every template digest accounted for, PCR 10 of the SHA-256 bank replayed to the
+ * quoted value, every file judged by a policy.
+ * `steady state`: files of these names and contents were seen on another machine of the fleet. `first contact`: nothing
+ * was seen before. CPU time of this process, so that other work on the machine does not count. The limit is OpenSSL's,
+ * two hashes of 64 bytes for each entry.
  */
 export async function measure(): Promise<readonly BenchRow[]> {
   const files = Array.from({ length: FILES }, (_, i) => ({

@@ -10,9 +10,10 @@ const ROUNDS = 15
 const ECHO = ['/bin/echo', 'up'] as const
 
 /**
- * From `holdfast run` to the app's first instruction, warm, on swtpm with a verifier on loopback, against systemd-nspawn started by hand
- * on the same tree, and podman on the same image. What is measured is the installed executable with the stage0 server running; a
- * cold start, where Node is started for each launch, is shown beside it. Interleaved, so that a noisy machine is noisy for all.
+ * From `holdfast run` to the app's first instruction, warm, on swtpm with a verifier on loopback, against
+ * systemd-nspawn started by hand on the same tree, and podman on the same image. What is measured is the installed
+ * executable with the stage0 server running; a cold start, where Node is started for each launch, is shown beside it.
+ * Interleaved, so that a noisy machine is noisy for all.
  */
 export async function measure(): Promise<readonly BenchRow[]> {
   const deployment = await Deployment.start({ stage0: true })

@@ -23,9 +23,10 @@ const PCR = pcrIndex(16)
 const DIGEST = [makeDigest('sha256', new Uint8Array(32).fill(0x5a))]
 
 /**
- * TPM2_PCR_Extend on one simulator, in interleaved rounds: a C program on ESYS, with a salted HMAC session as ours and without any; our stack
- * through the TPM process, which is what the agent does (one after another, and queued); our stack in this process; and
- * tpm2_pcrextend. A simulator has no bus: on a hardware TPM the command itself takes milliseconds, and the differences shrink.
+ * TPM2_PCR_Extend on one simulator, in interleaved rounds: a C program on ESYS, with a salted HMAC session as ours and
+ * without any; our stack through the TPM process, which is what the agent does (one after another, and queued); our
+ * stack in this process; and tpm2_pcrextend. A simulator has no bus: on a hardware TPM the command itself takes
+ * milliseconds, and the differences shrink.
  */
 export async function measure(): Promise<readonly BenchRow[]> {
   const directory = await mkdtemp(join(tmpdir(), 'holdfast-bench-'))

@@ -38,8 +38,9 @@ export const measureRsa = (): Promise<readonly BenchRow[]> => measureKind(RSA)
 export const measureP256 = (): Promise<readonly BenchRow[]> => measureKind(P256)
 
 /**
- * Quotes of ten registers, each with another nonce, verified with all rules (structure, magic, type, AK, qualified signer, nonce, selection,
- * signature, values) on one core, against `openssl speed` verifying bare signatures. CPU time of this process; openssl counts its own.
+ * Quotes of ten registers, each with another nonce, verified with all rules (structure, magic, type, AK, qualified
+ * signer, nonce, selection, signature, values) on one core, against `openssl speed` verifying bare signatures. CPU time
+ * of this process; openssl counts its own.
  */
 async function measureKind({ name, template, openssl, share }: Kind): Promise<readonly BenchRow[]> {
   const inputs = makeQuotes(template)
@@ -94,7 +95,9 @@ function quotesPerSecond(inputs: readonly QuoteInput[]): number {
   return inputs.length / ((user + system) / 1e6)
 }
 
-/** `openssl speed` prints its rates for machines: `+F2:2:2048:<sign>:<verify>`, seconds for each or operations a second. */
+/**
+ * `openssl speed` prints its rates for machines: `+F2:2:2048:<sign>:<verify>`, seconds for each or operations a second.
+ */
 async function opensslVerifies(algorithm: string): Promise<number> {
   const { stdout } = await run('openssl', ['speed', '-seconds', '1', '-mr', algorithm])
   const line = stdout.split('\n').find((l) => /^\+F[24]:/.test(l))

@@ -42,7 +42,10 @@ export function refused(name: string, because: string, ran: Ran): Outcome {
   }
 }
 
-/** The closing table: digests and paths by their beginning and end, and cut to `width` columns where a cell is still long. */
+/**
+ * The closing table: digests and paths by their beginning and end, and cut to `width` columns where a cell is still
+ * long.
+ */
 export function table(outcomes: readonly Outcome[], width: number): string {
   const nameWidth = Math.max(...outcomes.map((o) => o.name.length))
   const seenWidth = Math.max(20, width - nameWidth - 8)

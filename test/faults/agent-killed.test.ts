@@ -43,7 +43,10 @@ describe('kill -9 of the agent around each extend of a launch', () => {
     await d.waitForUplink('connected')
   }
 
-  /** Lets the launch come to its n-th extend and kills the agent there. @returns how many records the log has gained on disk */
+  /**
+   * Lets the launch come to its n-th extend and kills the agent there. @returns how many records the log has gained on
+   * disk
+   */
   async function killAt(n: number, when: 'before' | 'after'): Promise<void> {
     const { d } = node
     let extend = 0

@@ -38,7 +38,9 @@ describe('launches by the stage0 server, when somebody dies', () => {
   }
   const uuidFile = (): string => join(node.d.directory, 'uuid-of-killed')
 
-  /** A launch that the agent has allowed and of which stage0 has not heard yet. @returns what lets it hear, and its end */
+  /**
+   * A launch that the agent has allowed and of which stage0 has not heard yet. @returns what lets it hear, and its end
+   */
   async function allowed(): Promise<{ child: ChildProcess; end: Promise<Ended>; uuid: string; go: () => void }> {
     let go: () => void = () => {}
     const decided = new Promise<void>((resolve) => {

@@ -3,7 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
-/** `npm run fuzz [-- PART...]`: the tests with properties only, each property tried far more often than in `npm test`. */
+/**
+ * `npm run fuzz [-- PART...]`: the tests with properties only, each property tried far more often than in `npm test`.
+ */
 const RUNS = process.env['FUZZ_RUNS'] ?? '100000'
 /** A property that has not failed by then has held: the whole run ends within an hour on two cores. */
 const SECONDS = process.env['FUZZ_SECONDS'] ?? '15'

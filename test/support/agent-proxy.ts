@@ -6,7 +6,10 @@ export interface AgentAnswer {
   readonly body: string
 }
 
-/** Called with what stage0 asked and what the agent answered, before stage0 hears of it. What it gives is what stage0 hears. */
+/**
+ * Called with what stage0 asked and what the agent answered, before stage0 hears of it. What it gives is what stage0
+ * hears.
+ */
 export type AnswerHook = (asked: string, answer: AgentAnswer) => AgentAnswer | Promise<AgentAnswer>
 
 /** Stands on the socket between stage0 and the real agent. The caller stops it, in an `after` or a `finally`. */

@@ -22,7 +22,10 @@ export const OWNER = '77fa9abd-0359-4d32-bd60-28f4e78f784b'
 const X509 = 'a5c059a1-94e4-4aa7-87b5-ab155c2bf072'
 const SHA256 = 'c1c41626-504c-4092-aca9-41f936934328'
 
-/** What stands for a certificate of db: a SEQUENCE of the length that it says, which is all that a log's reader asks for. */
+/**
+ * What stands for a certificate of db: a SEQUENCE of the length that it says, which is all that a log's reader asks
+ * for.
+ */
 export const CERTIFICATE = concatBytes(Uint8Array.of(0x30, 0x82, 0x01, 0x00), new Uint8Array(256).fill(7))
 export const KERNEL = utf8('the kernel, as a PE image')
 export const LOADER = utf8('the boot loader, as a PE image')
@@ -120,7 +123,10 @@ export interface QuoteOptions {
   readonly pcrs?: readonly number[]
 }
 
-/** The registers of a TPM that these events were extended into: TPM2_PCR_Extend spelt out, so that it shares nothing with what it tests. */
+/**
+ * The registers of a TPM that these events were extended into: TPM2_PCR_Extend spelt out, so that it shares nothing
+ * with what it tests.
+ */
 export function quoteOf(events: readonly WrittenEvent[], options: QuoteOptions = {}): PcrValue[] {
   const { banks = ['sha256'], locality = 0, pcrs = Array.from({ length: 24 }, (_, i) => i) } = options
   const out: PcrValue[] = []

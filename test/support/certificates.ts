@@ -158,8 +158,8 @@ export function ekPublicOf(key: KeyPair): Uint8Array {
 }
 
 /**
- * A 2048-bit modulus with the fingerprint of ROCA: a power of 65537 by every small odd prime. It is no product of two primes, and
- * nobody needs its factors here.
+ * A 2048-bit modulus with the fingerprint of ROCA: a power of 65537 by every small odd prime. It is no product of two
+ * primes, and nobody needs its factors here.
  */
 export function rocaModulus(): Uint8Array {
   const primes = Array.from({ length: 83 }, (_, i) => 2 * i + 3).filter((n) =>

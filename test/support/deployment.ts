@@ -36,8 +36,8 @@ permit (principal, action == Action::"launch", resource) when { principal.tier =
 `
 
 /**
- * One verifier and one node with a software TPM, as real processes of the built executable, on loopback, with everything in one
- * temporary directory.
+ * One verifier and one node with a software TPM, as real processes of the built executable, on loopback, with
+ * everything in one temporary directory.
  */
 export class Deployment {
   readonly directory: string
@@ -68,7 +68,9 @@ export class Deployment {
     this.agentTrust = this.trustFile
   }
 
-  /** Manufactures the TPM, writes the configuration of both sides and imports the TPM maker's CA. Starts the TPM only. */
+  /**
+   * Manufactures the TPM, writes the configuration of both sides and imports the TPM maker's CA. Starts the TPM only.
+   */
   static async prepare(options: DeploymentOptions = {}): Promise<Deployment> {
     const directory = await mkdtemp(join(tmpdir(), 'holdfast-test-'))
     let tpm: Swtpm | undefined

@@ -1,4 +1,5 @@
-// A verifier that is killed after a launch was decided and committed, before anybody is told. Argument: its configuration.
+// A verifier that is killed after a launch was decided and committed, before anybody is told. Argument: its
+// configuration.
 import { Store } from '../../attestation/store/index.ts'
 import { readVerifierConfig, runVerifier } from '../../attestation/verifier/index.ts'
 

@@ -26,7 +26,9 @@ export function run(program: string, args: readonly string[], env: NodeJS.Proces
   })
 }
 
-/** A service with its standard error in a file. It is in a process group of its own: Ctrl-C is the caller's to handle. */
+/**
+ * A service with its standard error in a file. It is in a process group of its own: Ctrl-C is the caller's to handle.
+ */
 export class Service {
   readonly name: string
   readonly logFile: string

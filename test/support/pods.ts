@@ -157,8 +157,8 @@ export interface AnswerChanges {
 }
 
 /**
- * Stands for agent and verifier where only stage0 is tested: an HTTP server on a unix socket that signs a ticket for whatever
- * is asked, or answers as the test wants. The real ones are used in test/integration.
+ * Stands for agent and verifier where only stage0 is tested: an HTTP server on a unix socket that signs a ticket for
+ * whatever is asked, or answers as the test wants. The real ones are used in test/integration.
  */
 export class FakeAgent {
   readonly socket: string

@@ -18,8 +18,8 @@ import { readVerifierConfig } from '../../attestation/verifier/index.ts'
 export type AskedLaunch = Extract<QuotedBody, { t: 'launch' }>
 
 /**
- * An attacker who has the verifier's place on the network and even its TLS key, but not its ticket key: it admits every node, believes
- * every quote, and answers each launch with a ticket that the real verifier once signed.
+ * An attacker who has the verifier's place on the network and even its TLS key, but not its ticket key: it admits every
+ * node, believes every quote, and answers each launch with a ticket that the real verifier once signed.
  *
  * @param configFile configuration of the verifier whose place it takes
  * @param ticket the ticket that it replays, or makes for this launch

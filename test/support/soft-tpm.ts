@@ -18,8 +18,8 @@ import {
 } from '../../attestation/tpm2/index.ts'
 
 /**
- * Holds keys and registers as a TPM does, and, unlike one, signs whatever a test wants to forge. It is here to attack the
- * verifier with; that real TPMs are understood is for the tests with swtpm.
+ * Holds keys and registers as a TPM does, and, unlike one, signs whatever a test wants to forge. It is here to attack
+ * the verifier with; that real TPMs are understood is for the tests with swtpm.
  */
 export class SoftTpm {
   readonly ekPublic: Uint8Array

@@ -9,7 +9,9 @@ import {
   type RsaPublic,
 } from '../../attestation/tpm2/index.ts'
 
-/** An attestation key without a TPM: signs whatever a test puts before it, as a TPM's key would sign a true structure. */
+/**
+ * An attestation key without a TPM: signs whatever a test puts before it, as a TPM's key would sign a true structure.
+ */
 export interface SoftwareAk {
   /** TPMT_PUBLIC. */
   readonly akPublic: Uint8Array

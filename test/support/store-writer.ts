@@ -1,4 +1,5 @@
-// Commits decisions to the store named by its argument and writes one byte for each that is on the disk, until it is killed.
+// Commits decisions to the store named by its argument and writes one byte for each that is on the disk, until it is
+// killed.
 import { writeSync } from 'node:fs'
 import { openStore, operate } from '../../attestation/store/index.ts'
 

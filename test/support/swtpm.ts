@@ -185,7 +185,10 @@ export class Swtpm {
     await Promise.race([failed, listening(this.port)])
   }
 
-  /** Cuts the power: no TPM2_Shutdown, volatile state is lost. The ports stay reserved to this object by convention only. */
+  /**
+   * Cuts the power: no TPM2_Shutdown, volatile state is lost. The ports stay reserved to this object by convention
+   * only.
+   */
   async kill(): Promise<void> {
     const child = this.#process
     this.#process = undefined
@@ -233,8 +236,9 @@ export class Swtpm {
 }
 
 /**
- * @returns a port such that it and the next one are free at this moment. Below the range that the kernel takes for outgoing
- * connections: tpm2-tss makes one for each command, and thousands of them linger for a minute after a busy test.
+ * @returns a port such that it and the next one are free at this moment. Below the range that the kernel takes for
+ * outgoing connections: tpm2-tss makes one for each command, and thousands of them linger for a minute after a busy
+ * test.
  */
 export async function twoFreePorts(): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt++) {

@@ -14,7 +14,10 @@ export const TPM_CC = {
   CreatePrimary: 0x131,
 } as const
 
-/** What happens to a command or response: on it goes, it waits for ever, the connection closes, or other bytes go instead. */
+/**
+ * What happens to a command or response: on it goes, it waits for ever, the connection closes, or other bytes go
+ * instead.
+ */
 export type ProxyAction = 'pass' | 'stall' | 'drop' | { readonly instead: Uint8Array }
 
 export interface TpmCommand {
@@ -24,7 +27,9 @@ export interface TpmCommand {
   readonly bytes: Uint8Array
 }
 
-/** Hooks of the proxy; both may be awaited, so that a test can kill somebody at exactly this point. Absent ones pass. */
+/**
+ * Hooks of the proxy; both may be awaited, so that a test can kill somebody at exactly this point. Absent ones pass.
+ */
 export interface ProxyRules {
   /** Before the TPM sees the command. */
   beforeCommand?(command: TpmCommand): ProxyAction | Promise<ProxyAction>

@@ -24,7 +24,8 @@ export function copiedVectors(name: string): VectorSet {
 }
 
 /**
- * A set that belongs to other projects and is read where it lies: $HOLDFAST_VECTORS, else ../shared/vectors beside the project.
+ * A set that belongs to other projects and is read where it lies: $HOLDFAST_VECTORS, else ../shared/vectors beside the
+ * project.
  *
  * @returns undefined when it is absent; tests then skip with skipWithoutVectors()
  */

@@ -8,8 +8,8 @@ import { copiedVectors } from './vectors.ts'
 const area = (sized: Uint8Array): Uint8Array => sized.slice(2)
 
 /**
- * The evidence of a guest of test/vectors/vm, as if an agent had collected it; its quote is over the nonce itself, as tpm2_quote makes it.
- * Its IMA list is two entries ahead of the quote.
+ * The evidence of a guest of test/vectors/vm, as if an agent had collected it; its quote is over the nonce itself, as
+ * tpm2_quote makes it. Its IMA list is two entries ahead of the quote.
  */
 export function vmEvidence(name: string): EvidenceFile {
   const set = copiedVectors(`vm/${name}`)

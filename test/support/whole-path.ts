@@ -170,7 +170,8 @@ function decodeLog(d: Deployment, { log }: AgentStatus): Uint8Array[] {
 }
 
 /**
- * The register in the TPM is what the records in the file extend to, which is what the agent says, and nothing ever was apart.
+ * The register in the TPM is what the records in the file extend to, which is what the agent says, and nothing ever was
+ * apart.
  * @returns the records
  */
 export async function assertInStep(d: Deployment): Promise<LaunchLogContent[]> {

@@ -7,8 +7,8 @@ import type { RULE_KINDS } from '../schema-rules.ts'
 const FIRST_MEASUREMENT = 0
 
 /**
- * Which banks the machine may have. Firmware measures into banks that it knows; one that it left alone can be filled by anybody to look like
- * another machine.
+ * Which banks the machine may have. Firmware measures into banks that it knows; one that it left alone can be filled by
+ * anybody to look like another machine.
  */
 export function banksCheck(settings: Static<(typeof RULE_KINDS)['banks']>): Check {
   const { required = [], unused, sha1 } = settings

@@ -7,8 +7,8 @@ import type { RULE_KINDS } from '../schema-rules.ts'
 const MIN_COMPARED_MS = 10_000
 
 /**
- * What a TPM's clock must look like. A clock that runs much slower than time was suspended or put back, or belongs to a copy of a virtual TPM; the
- * specification allows an error of the oscillator, so the tolerance should be wide.
+ * What a TPM's clock must look like. A clock that runs much slower than time was suspended or put back, or belongs to a
+ * copy of a virtual TPM; the specification allows an error of the oscillator, so the tolerance should be wide.
  */
 export function clockCheck(settings: Static<(typeof RULE_KINDS)['clock']>): Check {
   const { safe, maxDriftPercent } = settings

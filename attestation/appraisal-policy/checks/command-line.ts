@@ -22,8 +22,8 @@ interface Patterns {
 }
 
 /**
- * What kernel command lines must and must not hold. Every one that was measured counts, as it is the boot loader's choice which of them the kernel
- * gets; one of which the log has the digest only must be among the digests given.
+ * What kernel command lines must and must not hold. Every one that was measured counts, as it is the boot loader's
+ * choice which of them the kernel gets; one of which the log has the digest only must be among the digests given.
  */
 export function commandLineCheck(settings: Settings): Check {
   const globs = (list: readonly string[] | undefined): Glob[] | undefined => list?.map(glob)
@@ -80,7 +80,10 @@ function problemOf(text: string, { must, mustNot, allowed, whole }: Patterns): s
   return other === undefined ? undefined : `'${other}' is not allowed`
 }
 
-/** As the kernel splits it: at blanks outside double quotes; the quotes are dropped. Source: Linux lib/cmdline.c, next_arg. */
+/**
+ * As the kernel splits it: at blanks outside double quotes; the quotes are dropped. Source: Linux lib/cmdline.c,
+ * next_arg.
+ */
 export function commandLineArguments(text: string): string[] {
   const out: string[] = []
   let current = ''

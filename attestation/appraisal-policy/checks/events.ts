@@ -19,8 +19,8 @@ interface Pattern {
 }
 
 /**
- * Which events of a register must, may or must not be. With `types` only events of these are looked at, and also those whose data is not proved:
- * a type alone is the log's claim, and would otherwise be the way around the rule.
+ * Which events of a register must, may or must not be. With `types` only events of these are looked at, and also those
+ * whose data is not proved: a type alone is the log's claim, and would otherwise be the way around the rule.
  */
 export function eventsCheck(settings: Settings): Check {
   const { pcr } = settings

@@ -4,7 +4,10 @@ import type { Check } from '../policy.ts'
 
 const IMA_PCR = 10
 
-/** What IMA measured must be what the policy allows. The list was judged, entry by entry, with this very policy while it was replayed. */
+/**
+ * What IMA measured must be what the policy allows. The list was judged, entry by entry, with this very policy while it
+ * was replayed.
+ */
 export function imaCheck(policy: CompiledImaPolicy): Check {
   const { files, signatureKeys, requireSignature, violations } = policy.policy
   const expected = [

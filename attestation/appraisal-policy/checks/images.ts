@@ -11,8 +11,8 @@ const APPLICATIONS_PCR = 4
 const INITRD_PCR = 9
 
 /**
- * Every image that was started before the kernel must be known, and there must be one. Those that firmware started before the separator count too:
- * whoever can have firmware start something has no need of a boot loader.
+ * Every image that was started before the kernel must be known, and there must be one. Those that firmware started
+ * before the separator count too: whoever can have firmware start something has no need of a boot loader.
  */
 export function bootLoaderCheck(settings: Static<(typeof RULE_KINDS)['bootLoader']>): Check {
   const known = referenceDigests(settings.digests)

@@ -13,10 +13,10 @@ const TPM_FAIL = 'CVE-2019-16863 (TPM-FAIL): its ECDSA keys leak by time'
 const LIBRARY = 'CVE-2023-1017: a command writes out of bounds'
 
 /**
- * TPM firmware that its makers call broken, as firmwareVersion counts it. Not a list of everything: firmware TPMs (Intel's CVE-2019-11090, AMD's
- * faulTPM) are counted with the platform's firmware, so a policy names its own ranges for those.
- * Sources: Infineon and Microsoft ADV170012 (last affected version of each line); STMicroelectronics, "ST's TPM firmware update: ECDSA signature
- * generation"; Nuvoton SA-003.
+ * TPM firmware that its makers call broken, as firmwareVersion counts it. Not a list of everything: firmware TPMs
+ * (Intel's CVE-2019-11090, AMD's faulTPM) are counted with the platform's firmware, so a policy names its own ranges
+ * for those. Sources: Infineon and Microsoft ADV170012 (last affected version of each line); STMicroelectronics, "ST's
+ * TPM firmware update: ECDSA signature generation"; Nuvoton SA-003.
  */
 export const KNOWN_VULNERABLE: readonly VulnerableRange[] = [
   ...ranges(

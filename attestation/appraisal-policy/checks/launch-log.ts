@@ -44,7 +44,9 @@ export function launchLogCheck(settings: Static<(typeof RULE_KINDS)['launchLog']
   }
 }
 
-/** Every bank of the register must be explained by the same value given; one that names fewer banks explains only those. */
+/**
+ * Every bank of the register must be explained by the same value given; one that names fewer banks explains only those.
+ */
 function isExplained({ start, resumed }: LaunchLogState, starts: readonly BankRegisters[]): boolean {
   return resumed || equalRegisters(start, zeroRegisters(banksOf(start))) || starts.some((s) => equalRegisters(s, start))
 }

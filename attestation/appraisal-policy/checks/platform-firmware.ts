@@ -10,8 +10,8 @@ import { eventOf, ofBoot, provedValue, whyUnproved } from './boot-facts.ts'
 const CRTM_PCR = 0
 
 /**
- * Which versions of platform firmware are good enough, by what EV_S_CRTM_VERSION says. Of a minimum the number is compared that stands behind the
- * literal beginning of the pattern: with `N2IET*` that of N2IET75W is 75.
+ * Which versions of platform firmware are good enough, by what EV_S_CRTM_VERSION says. Of a minimum the number is
+ * compared that stands behind the literal beginning of the pattern: with `N2IET*` that of N2IET75W is 75.
  */
 export function platformFirmwareCheck(settings: Static<(typeof RULE_KINDS)['platformFirmware']>): Check {
   const versions = settings.versions.map(({ match, minimum }) => ({

@@ -6,7 +6,10 @@ import type { RULE_KINDS } from '../schema-rules.ts'
 import { compareVersions, tpmVersion, type VersionNumber, versionNumber, versionText } from '../version-number.ts'
 import { KNOWN_VULNERABLE, type VulnerableRange } from './known-vulnerable.ts'
 
-/** Which TPMs are good enough: makers, least versions, versions known to be broken. The maker is the EK certificate's word. */
+/**
+ * Which TPMs are good enough: makers, least versions, versions known to be broken. The maker is the EK certificate's
+ * word.
+ */
 export function tpmFirmwareCheck(settings: Static<(typeof RULE_KINDS)['tpmFirmware']>): Check {
   const { vendors, otherVendors = vendors === undefined ? 'allow' : 'refuse', knownVulnerable = 'refuse' } = settings
   const minimums = new Map(

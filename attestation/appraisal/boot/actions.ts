@@ -42,7 +42,8 @@ export function actionDigests(action: BootAction, banks: readonly HashAlgorithm[
 /**
  * Tells an action by its digests: the type is not measured, so an attacker could hide an action under any other.
  *
- * @returns undefined for an event that is none in its strongest bank; that its banks agree is for the rule of data and digests
+ * @returns undefined for an event that is none in its strongest bank; that its banks agree is for the rule of data and
+ * digests
  */
 export function actionOf(digests: EventDigests): BootAction | undefined {
   for (const bank of STRONGEST_FIRST) {

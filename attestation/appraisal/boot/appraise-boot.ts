@@ -67,7 +67,10 @@ export interface BootAppraisal {
   readonly timeline: (only?: Register) => Generator<TimelineEvent>
 }
 
-/** Rules that look at the quote: asked anew each time. All others look at the firmware log, which does not change within one TPM start. */
+/**
+ * Rules that look at the quote: asked anew each time. All others look at the firmware log, which does not change within
+ * one TPM start.
+ */
 const QUOTE_RULES: ReadonlySet<string> = new Set([
   'boot.selection',
   'boot.replay',
@@ -79,8 +82,9 @@ const QUOTE_RULES: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Appraises how a machine was booted: replays its logs to a verified quote, holds the rules of the firmware log against it, and reads out what policies
- * judge. Pure; never throws for anything that a node sends. A log that is missing or cannot be read is a finding, and nothing is affirming then.
+ * Appraises how a machine was booted: replays its logs to a verified quote, holds the rules of the firmware log against
+ * it, and reads out what policies judge. Pure; never throws for anything that a node sends. A log that is missing or
+ * cannot be read is a finding, and nothing is affirming then.
  *
  * Source of the rules: PC Client Platform Firmware Profile r1.06 §3.3.4, §10; README.md lists them.
  */
@@ -188,7 +192,10 @@ export function quotedRegisters(values: readonly PcrValue[]): QuotedRegisters {
   return out
 }
 
-/** Index, in the whole log, of the first event of a piece. One from elsewhere than was wanted is of a log that began anew. */
+/**
+ * Index, in the whole log, of the first event of a piece. One from elsewhere than was wanted is of a log that began
+ * anew.
+ */
 function firstEvent(source: LogSource, offset: number, previous: BootState | undefined): number {
   const mark = previous?.wanted[source]
   return mark?.offset === offset ? mark.events : 0

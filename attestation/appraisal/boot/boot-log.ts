@@ -22,8 +22,8 @@ export interface BootEvent {
 }
 
 /**
- * A firmware log as rules and facts read it. Registers of what they look for: PCRs of a PC Client, or measurement registers of a TDX guest, where
- * several PCRs share one.
+ * A firmware log as rules and facts read it. Registers of what they look for: PCRs of a PC Client, or measurement
+ * registers of a TDX guest, where several PCRs share one.
  */
 export interface BootLog {
   readonly log: FirmwareLog
@@ -83,8 +83,9 @@ export function bootLog(log: FirmwareLog): BootLog {
 }
 
 /**
- * Deviation EMPTY-CRTM-PART: firmware with Intel Boot Guard measures an empty entry of its interface table (FIT type 0x2D, seen with a Google
- * workstation of 2019) as four zero bytes, which is a separator's digest. The rule boot.separator warns of it, since an attacker could hide the real one so.
+ * Deviation EMPTY-CRTM-PART: firmware with Intel Boot Guard measures an empty entry of its interface table (FIT type
+ * 0x2D, seen with a Google workstation of 2019) as four zero bytes, which is a separator's digest. The rule
+ * boot.separator warns of it, since an attacker could hide the real one so.
  */
 export function isEmptyCrtmPart(event: FirmwareEvent): boolean {
   return event.register === 0 && event.type === EV.S_CRTM_CONTENTS && separatorOf(event) === 'boot'

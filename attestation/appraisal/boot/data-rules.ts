@@ -11,7 +11,10 @@ const VARIABLES: ReadonlySet<number> = new Set([
 ])
 const LAST_FIRMWARE_PCR = 7
 
-/** boot.variable-digest: a UEFI variable whose digest is not of its data says what was never measured; Secure Boot is read from such data. */
+/**
+ * boot.variable-digest: a UEFI variable whose digest is not of its data says what was never measured; Secure Boot is
+ * read from such data.
+ */
 export function variableDigestFindings(boot: BootLog): Finding[] {
   const problems = mismatches(boot, (entry) => VARIABLES.has(entry.event.type))
   return judge(
@@ -23,7 +26,10 @@ export function variableDigestFindings(boot: BootLog): Finding[] {
   )
 }
 
-/** boot.data-digest: the same for every other type whose digest is taken over its data: separators, actions, tables, versions, strings. */
+/**
+ * boot.data-digest: the same for every other type whose digest is taken over its data: separators, actions, tables,
+ * versions, strings.
+ */
 export function dataDigestFindings(boot: BootLog): Finding[] {
   const problems = mismatches(boot, (entry) => !VARIABLES.has(entry.event.type))
   return judge(boot.log, 'boot.data-digest', 'executables', problems, 'where the digest is taken over the data, it is')
@@ -36,8 +42,9 @@ function mismatches(boot: BootLog, which: (entry: BootEvent) => boolean): Proble
 }
 
 /**
- * boot.event-data: data that has not the form of its type. In the register of Secure Boot nothing may be left unread, since a dbx that is read in part
- * revokes less than it says; elsewhere makers do as they like, and no fact is taken from it.
+ * boot.event-data: data that has not the form of its type. In the register of Secure Boot nothing may be left unread,
+ * since a dbx that is read in part revokes less than it says; elsewhere makers do as they like, and no fact is taken
+ * from it.
  */
 export function eventDataFindings(boot: BootLog): Finding[] {
   const problems: Problem[] = []

@@ -3,7 +3,10 @@ import type { Finding } from '../finding.ts'
 import { type BootEvent, type BootLog, separatorPosition } from './boot-log.ts'
 import { judge, type Problem } from './judge.ts'
 
-/** Types by the clause that defines them, for the tables below. Source: PC Client Platform Firmware Profile r1.06 §10.4.1 and §3.3.4. */
+/**
+ * Types by the clause that defines them, for the tables below. Source: PC Client Platform Firmware Profile r1.06
+ * §10.4.1 and §3.3.4.
+ */
 const KNOWN_TYPES: ReadonlySet<number> = new Set(Object.values(EV))
 const BOOT_VARIABLES = [EV.EFI_VARIABLE_BOOT, EV.EFI_VARIABLE_BOOT2] as const
 const IMAGES_OF_DRIVERS = [EV.EFI_BOOT_SERVICES_DRIVER, EV.EFI_RUNTIME_SERVICES_DRIVER] as const
@@ -48,8 +51,9 @@ const LAST_FIRMWARE_PCR = 7
 const NO_REGISTER = 0xffffffff
 
 /**
- * boot.event-type: the type is not measured, so a boot loader's image can be passed off as firmware, or an attacker's variables as unused events. In
- * PCR 4 and 7 only the types that belong there, in the other firmware registers only types that the specification knows.
+ * boot.event-type: the type is not measured, so a boot loader's image can be passed off as firmware, or an attacker's
+ * variables as unused events. In PCR 4 and 7 only the types that belong there, in the other firmware registers only
+ * types that the specification knows.
  */
 export function eventTypeFindings(boot: BootLog): Finding[] {
   if (boot.log.registers !== 'pcr') return []
@@ -101,7 +105,10 @@ function typeProblem({ event, action }: BootEvent, uefi: boolean): Problem | und
   return undefined
 }
 
-/** What firmware may still measure behind the separator of a register, by type; registers that are not named have rules of their own. */
+/**
+ * What firmware may still measure behind the separator of a register, by type; registers that are not named have rules
+ * of their own.
+ */
 const AFTER_SEPARATOR: ReadonlyMap<number, { readonly tier: Problem['tier']; readonly types: ReadonlySet<number> }> =
   new Map([
     [0, { tier: 'contraindicated', types: new Set<number>() }],
@@ -155,8 +162,8 @@ export function afterSeparatorFindings(boot: BootLog): Finding[] {
 }
 
 /**
- * boot.no-action: such an event is not extended, so no register speaks for it; a digest in it pretends otherwise. Windows ends its log with
- * one of no register at all, which has one.
+ * boot.no-action: such an event is not extended, so no register speaks for it; a digest in it pretends otherwise.
+ * Windows ends its log with one of no register at all, which has one.
  */
 export function noActionFindings(boot: BootLog): Finding[] {
   const problems: Problem[] = []

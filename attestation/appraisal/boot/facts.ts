@@ -4,7 +4,10 @@ import type { ExitBootServices } from './handover-rules.ts'
 /** What was read out of one event, and what a quote proves of it. */
 export interface Fact<T> {
   readonly value: T
-  /** `data`: the value itself is proved. `digest`: only that something with these digests was measured; the value is its writer's claim. */
+  /**
+   * `data`: the value itself is proved. `digest`: only that something with these digests was measured; the value is its
+   * writer's claim.
+   */
   readonly proof: Proof
   readonly source: LogSource
   readonly register: number
@@ -35,7 +38,10 @@ export interface KeyList {
   readonly entries: readonly KeyEntry[]
 }
 
-/** What allowed an image: an entry of db, of shim's own list, or of MokList. Its certificate is read when it is asked for. */
+/**
+ * What allowed an image: an entry of db, of shim's own list, or of MokList. Its certificate is read when it is asked
+ * for.
+ */
 export interface Authority extends Omit<KeyEntry, 'subject'> {
   readonly subject: string | undefined
   /** Namespace and name of the list it is in: `db`, `Shim`, `MokList`, `vendor_db`. */
@@ -49,9 +55,15 @@ export interface BootImage {
   readonly digests: DigestTexts
   readonly path: string
   readonly file?: string
-  /** `firmware`: before the separator of its register, as part of the platform. `boot`: by a boot option, or by what that started. */
+  /**
+   * `firmware`: before the separator of its register, as part of the platform. `boot`: by a boot option, or by what
+   * that started.
+   */
   readonly phase: 'firmware' | 'boot'
-  /** Position in `authorities` of the entry that was named next to it; absent where none was: a list entry is named once only. */
+  /**
+   * Position in `authorities` of the entry that was named next to it; absent where none was: a list entry is named once
+   * only.
+   */
   readonly authority?: number
 }
 
@@ -150,7 +162,10 @@ export interface BootFacts {
   readonly bootOrder?: Fact<readonly number[]>
   readonly bootOptions: readonly Fact<BootOption>[]
   readonly disks: readonly Fact<{ readonly guid: string; readonly partitions: readonly string[] }>[]
-  /** Whether an image that was started by the boot option is measured; false for a kernel that was started past the firmware. */
+  /**
+   * Whether an image that was started by the boot option is measured; false for a kernel that was started past the
+   * firmware.
+   */
   readonly bootMeasured: boolean
   readonly commandLines: readonly Fact<CommandLine>[]
   /** As the kernel's EFI stub or systemd-stub measured it. */

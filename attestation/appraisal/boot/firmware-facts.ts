@@ -107,7 +107,10 @@ function image({ boot }: FactSource, entry: BootEvent): BootImage {
   }
 }
 
-/** EDK II names the authority before the image, AMI's firmware after it; either way between this image and its neighbours. */
+/**
+ * EDK II names the authority before the image, AMI's firmware after it; either way between this image and its
+ * neighbours.
+ */
 function authorityOf(
   { event }: BootEvent,
   before: BootEvent | undefined,

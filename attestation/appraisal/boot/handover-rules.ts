@@ -18,8 +18,8 @@ export function exitBootServices(boot: BootLog, outcome: RegisterOutcome | undef
 }
 
 /**
- * boot.exit-boot-services: "Exit Boot Services Invocation", then "Exit Boot Services Returned with Success", and nothing behind. EDK II may
- * tell of a failed call without having told of the call. Whatever follows is not of
+ * boot.exit-boot-services: "Exit Boot Services Invocation", then "Exit Boot Services Returned with Success", and
+ * nothing behind. EDK II may tell of a failed call without having told of the call. Whatever follows is not of
  * the firmware: the operating system can extend these registers and write any event into the log.
  */
 export function exitBootServicesFindings(boot: BootLog, outcome: RegisterOutcome | undefined): Finding[] {
@@ -71,8 +71,9 @@ function exitProblem({ event, action }: BootEvent, invoked: boolean, register: n
 }
 
 /**
- * boot.efi-action-order: firmware says "Calling EFI Application from Boot Option" before it starts one, and "Returning from..." before it tries
- * another. Some firmware never does (AMI), some into PCR 5 (Lenovo): what can be told then is only on which side of the separator an image was.
+ * boot.efi-action-order: firmware says "Calling EFI Application from Boot Option" before it starts one, and "Returning
+ * from..." before it tries another. Some firmware never does (AMI), some into PCR 5 (Lenovo): what can be told then is
+ * only on which side of the separator an image was.
  */
 export function actionOrderFindings(boot: BootLog): Finding[] {
   const problems: Problem[] = []
@@ -124,8 +125,9 @@ export function afterHandover(boot: BootLog, entry: BootEvent): boolean {
 }
 
 /**
- * boot.boot-application: what was booted must have been measured. A UEFI firmware measures every image it starts; none in the log means that something
- * was started past it (QEMU before 10 and OVMF start a kernel given with -kernel so, CVE-2025-2296).
+ * boot.boot-application: what was booted must have been measured. A UEFI firmware measures every image it starts; none
+ * in the log means that something was started past it (QEMU before 10 and OVMF start a kernel given with -kernel so,
+ * CVE-2025-2296).
  */
 export function bootApplicationFindings(boot: BootLog): Finding[] {
   const rule = 'boot.boot-application'

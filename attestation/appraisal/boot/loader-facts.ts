@@ -3,7 +3,10 @@ import type { BootEvent } from './boot-log.ts'
 import { digestTexts, type FactSource } from './fact-source.ts'
 import type { BootFacts, CommandLine, DigestTexts, Fact, MeasuredFile, WindowsFact } from './facts.ts'
 
-/** Tags of Linux's EFI stub: it measures content into PCR 9 and logs its name only. Source: Linux 6.9, drivers/firmware/efi/libstub. */
+/**
+ * Tags of Linux's EFI stub: it measures content into PCR 9 and logs its name only. Source: Linux 6.9,
+ * drivers/firmware/efi/libstub.
+ */
 const LINUX_INITRD = 0x8f3b22ec
 const LINUX_COMMAND_LINE = 0x8f3b22ed
 

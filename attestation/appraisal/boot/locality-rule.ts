@@ -7,8 +7,9 @@ import { hasHcrtm, type RegisterOutcome } from './replay-boot.ts'
 const RULE = 'boot.startup-locality'
 
 /**
- * boot.startup-locality: the event says where PCR 0 starts, so it must be of PCR 0, stand before its first extend, occur once, name a locality that
- * TPM2_Startup can come from, and be what PCR 0 replays from. H-CRTM means locality 4, and its event is the first of PCR 0.
+ * boot.startup-locality: the event says where PCR 0 starts, so it must be of PCR 0, stand before its first extend,
+ * occur once, name a locality that TPM2_Startup can come from, and be what PCR 0 replays from. H-CRTM means locality 4,
+ * and its event is the first of PCR 0.
  */
 export function localityFindings(boot: BootLog, pcr0: RegisterOutcome | undefined): Finding[] {
   if (boot.log.registers !== 'pcr') return []

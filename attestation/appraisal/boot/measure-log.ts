@@ -27,7 +27,8 @@ export interface ReadMeasureLog {
 }
 
 /**
- * boot.measure-log: systemd's own log must be readable, and its strings what was measured. Whether it is complete the registers tell.
+ * boot.measure-log: systemd's own log must be readable, and its strings what was measured. Whether it is complete the
+ * registers tell.
  *
  * @param first index of its first record in the whole log
  */
@@ -51,8 +52,8 @@ export function readMeasureLogPiece(piece: MeasureLogPiece | undefined, first: n
 }
 
 /**
- * What was said of the log before and still holds: all of it when nothing of the log came now; of the records before a further piece, what was wrong
- * with them.
+ * What was said of the log before and still holds: all of it when nothing of the log came now; of the records before a
+ * further piece, what was wrong with them.
  */
 export function keptMeasureLogFindings(previous: readonly Finding[], piece: MeasureLogPiece | undefined): Finding[] {
   const said = previous.filter((f) => f.rule === RULE)

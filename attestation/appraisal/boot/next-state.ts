@@ -19,9 +19,9 @@ export interface NextStateInput {
 }
 
 /**
- * The state after a quote: registers that replayed are kept with the values that it proved; one that did not stays where it was. Where an event of
- * some log is not proved, all logs are wanted again from their beginnings: what was proved of them cannot be told from what was put in its place
- * without replaying it.
+ * The state after a quote: registers that replayed are kept with the values that it proved; one that did not stays
+ * where it was. Where an event of some log is not proved, all logs are wanted again from their beginnings: what was
+ * proved of them cannot be told from what was put in its place without replaying it.
  */
 export function nextState(input: NextStateInput): BootState {
   const registers: { [register: number]: RegisterState } = { ...input.previous?.registers }

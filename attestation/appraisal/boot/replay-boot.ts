@@ -34,9 +34,15 @@ export type RegisterOutcome = {
       readonly replay: RegisterReplay
       /** Banks that lack the digest of an event, so that they prove nothing; the others replay. */
       readonly incomplete: readonly HashAlgorithm[]
-      /** Events of the firmware that the quote does not reach, although its log was complete before anything could be quoted. */
+      /**
+       * Events of the firmware that the quote does not reach, although its log was complete before anything could be
+       * quoted.
+       */
       readonly invented: number
-      /** Events of this register, of those in the logs given, that this quote or an earlier one proves: the first so many. */
+      /**
+       * Events of this register, of those in the logs given, that this quote or an earlier one proves: the first so
+       * many.
+       */
       readonly proven: number
       /** What had to be taken for given to make the register replay. */
       readonly assumed?:
@@ -79,8 +85,8 @@ const RESETTABLE_PCRS: ReadonlySet<number> = new Set([16, 23])
 const LAST_PCR = 23
 
 /**
- * Replays every register that is quoted or logged, merged by register: the firmware's events, then those of later logs in the order given.
- * Pure; nothing in it depends on what events say, but for StartupLocality.
+ * Replays every register that is quoted or logged, merged by register: the firmware's events, then those of later logs
+ * in the order given. Pure; nothing in it depends on what events say, but for StartupLocality.
  */
 export function replayBoot(input: ReplayInput): ReadonlyMap<number, RegisterOutcome> {
   const outcomes = new Map<number, RegisterOutcome>()
@@ -123,7 +129,8 @@ function replayOne(
   quoted: BankRegisters,
   events: RegisterEvents,
 ): RegisterOutcome {
-  // a log that comes again is believed no more than before: what an earlier quote proved of it is replayed with the rest
+  // a log that comes again is believed no more than before: what an earlier quote proved of it is replayed with the
+  // rest
   const kept = input.boot === undefined ? input.previous?.registers[register] : undefined
   const all = events.later.length === 0 ? events.firmware : [...events.firmware, ...events.later]
   if (kept === undefined && isLogMissing(input, register)) return { state: 'log-missing', banks: [], unlogged: [] }
@@ -161,7 +168,10 @@ function replayOne(
   return { ...common, state: 'refuted', replay, ...(locality !== undefined && { locality }) }
 }
 
-/** How many events of a later log, sent from its beginning again, lead from the TPM start to the value that was proved before; that they do is replayed. */
+/**
+ * How many events of a later log, sent from its beginning again, lead from the TPM start to the value that was proved
+ * before; that they do is replayed.
+ */
 function sentAgain(
   register: number,
   events: readonly EventDigests[],
@@ -180,8 +190,8 @@ function isLogMissing({ boot, previous }: ReplayInput, register: number): boolea
 }
 
 /**
- * Every bank that has all digests must prove the same events. One that lacks some cannot be replayed (Windows logs its own events in one bank only): it proves
- * nothing and does not speak against the others, and a bank of its own must do.
+ * Every bank that has all digests must prove the same events. One that lacks some cannot be replayed (Windows logs its
+ * own events in one bank only): it proves nothing and does not speak against the others, and a bank of its own must do.
  */
 function agreement({ banks }: RegisterReplay): { proven: number; incomplete: readonly HashAlgorithm[] } | undefined {
   const whole = banks.filter((bank) => bank.missing === undefined)
@@ -200,8 +210,8 @@ function untouched(register: number, quoted: BankRegisters): RegisterOutcome {
 const NO_LOCALITY = [0] as const
 
 /**
- * Banks that the log can speak for. One that it has no digest of at all was not used by the firmware, which is a finding of its own; one that only
- * some events lack stays, and does not replay.
+ * Banks that the log can speak for. One that it has no digest of at all was not used by the firmware, which is a
+ * finding of its own; one that only some events lack stays, and does not replay.
  */
 function splitBanks(
   { boot }: ReplayInput,
@@ -249,7 +259,8 @@ function startValues(
     const refused = STARTUP_LOCALITIES.filter((l) => l !== logged).map(at)
     return { candidates: [at(logged)], refused }
   }
-  // Firmware that measured through H-CRTM started at locality 4 by definition; other firmware may have left the event out.
+  // Firmware that measured through H-CRTM started at locality 4 by definition; other firmware may have left the event
+  // out.
   const order = hasHcrtm(boot) ? ([4, 0, 3] as const) : STARTUP_LOCALITIES
   const candidates = order.map((locality) => ({ ...at(locality), assumed: { kind: 'locality' as const, locality } }))
   return { candidates, refused: [] }
@@ -271,8 +282,8 @@ export function hasHcrtm(boot: BootLog): boolean {
 }
 
 /**
- * The kernel's copy of the log may lack what firmware measured after the loader had asked for the log: the end of boot services, which is in the
- * final events table. The digests are known, so the register itself tells.
+ * The kernel's copy of the log may lack what firmware measured after the loader had asked for the log: the end of boot
+ * services, which is in the final events table. The digests are known, so the register itself tells.
  */
 function replayWithExit(
   start: BankRegisters,

@@ -8,7 +8,10 @@ import type { QuotedRegisters, RegisterOutcome } from './replay-boot.ts'
 /** Registers of the platform's firmware: none of what the rules say of a boot holds without them. */
 export const BOOT_PCRS = [0, 1, 2, 3, 4, 5, 6, 7] as const
 
-/** What a register speaks of, by what firmware measures into it. Source: PC Client Platform Firmware Profile r1.06 §3.3.4. */
+/**
+ * What a register speaks of, by what firmware measures into it. Source: PC Client Platform Firmware Profile r1.06
+ * §3.3.4.
+ */
 const CLAIM_OF_PCR: readonly VectorClaim[] = [
   'hardware',
   'configuration',
@@ -51,7 +54,10 @@ function selectionFinding({ quoted }: ReplayRuleInput): Finding {
   return finding('boot.selection', 'none', 'hardware', message)
 }
 
-/** boot.replay: the events of each register must give the quoted value in every bank; a later log may go on behind it, the firmware's may not. */
+/**
+ * boot.replay: the events of each register must give the quoted value in every bank; a later log may go on behind it,
+ * the firmware's may not.
+ */
 function replayed({ outcomes, quoted }: ReplayRuleInput): Finding[] {
   const findings: Finding[] = []
   const good: number[] = []
@@ -139,7 +145,10 @@ function emptyRegisters({ outcomes, quoted }: ReplayRuleInput): Finding[] {
   return [finding(rule, 'affirming', 'executables', named)]
 }
 
-/** boot.banks: every bank must tell the same events; one that lacks a digest or replays otherwise was forged or left open. */
+/**
+ * boot.banks: every bank must tell the same events; one that lacks a digest or replays otherwise was forged or left
+ * open.
+ */
 function banks({ outcomes }: ReplayRuleInput): Finding[] {
   const rule = 'boot.banks'
   const findings: Finding[] = []

@@ -5,7 +5,10 @@ import { afterHandover, isBootImage } from './handover-rules.ts'
 import { judge, type Problem } from './judge.ts'
 import type { RegisterOutcome } from './replay-boot.ts'
 
-/** EFI_GLOBAL_VARIABLE, EFI_IMAGE_SECURITY_DATABASE_GUID: namespaces of what Secure Boot is made of. UEFI 2.10 §3.3, §32.4.1. */
+/**
+ * EFI_GLOBAL_VARIABLE, EFI_IMAGE_SECURITY_DATABASE_GUID: namespaces of what Secure Boot is made of. UEFI 2.10 §3.3,
+ * §32.4.1.
+ */
 export const GLOBAL_NAMESPACE = '8be4df61-93ca-11d2-aa0d-00e098032b8c'
 export const SECURITY_NAMESPACE = 'd719b2cb-3d3a-4596-a3bc-dad00e67656f'
 /** SHIM_LOCK_GUID: variables of shim, which comes after the separator. */
@@ -21,7 +24,10 @@ export interface SecureBootVariable {
 /** Order in which firmware measures them. Source: PC Client Platform Firmware Profile r1.06 §3.3.4.8. */
 const ORDER: readonly string[] = ['SecureBoot', 'PK', 'KEK', 'db', 'dbx']
 
-/** Variables of this type in the register of Secure Boot, in order; events whose data cannot be read are left to boot.event-data. */
+/**
+ * Variables of this type in the register of Secure Boot, in order; events whose data cannot be read are left to
+ * boot.event-data.
+ */
 export function secureBootVariables(boot: BootLog, type: number): readonly SecureBootVariable[] {
   let all = VARIABLES.get(boot)
   if (all === undefined) {
@@ -55,8 +61,9 @@ export function configVariable(boot: BootLog, namespace: string, name: string): 
 }
 
 /**
- * boot.pcr7-order: SecureBoot, PK, KEK, db, dbx, each once and before the separator; which of their entries allowed an image comes behind it. A
- * second set of variables is how an attacker shows a good configuration to a reader that takes the last one.
+ * boot.pcr7-order: SecureBoot, PK, KEK, db, dbx, each once and before the separator; which of their entries allowed an
+ * image comes behind it. A second set of variables is how an attacker shows a good configuration to a reader that takes
+ * the last one.
  */
 export function pcr7OrderFindings(boot: BootLog): Finding[] {
   const problems: Problem[] = []
@@ -144,8 +151,9 @@ export interface SecureBootVerdict {
 }
 
 /**
- * Secure Boot is on only if everything that makes it up is there and proved: the variable is 01, PK, KEK and db have entries, all of it once and before
- * the separator, every digest of the register is its data's, no debug mode, no audit mode, an image was started and an entry allowed one.
+ * Secure Boot is on only if everything that makes it up is there and proved: the variable is 01, PK, KEK and db have
+ * entries, all of it once and before the separator, every digest of the register is its data's, no debug mode, no audit
+ * mode, an image was started and an entry allowed one.
  *
  * @param outcome of the register of Secure Boot
  */
@@ -201,7 +209,10 @@ function contradiction(boot: BootLog): string | undefined {
   return undefined
 }
 
-/** True for an entry of a list of certificates or hashes; shim measures settings of its own (SbatLevel) under the same type. */
+/**
+ * True for an entry of a list of certificates or hashes; shim measures settings of its own (SbatLevel) under the same
+ * type.
+ */
 export function isAuthority({ data }: SecureBootVariable): boolean {
   return data.value.form === 'authority'
 }
@@ -210,7 +221,10 @@ function isOn(variable: SecureBootVariable | undefined): boolean {
   return variable?.data.value.form === 'switch' && variable.data.value.on
 }
 
-/** boot.secure-boot: affirming only if it is on with every condition; off is a warning; a variable that says more than the rest is a lie. */
+/**
+ * boot.secure-boot: affirming only if it is on with every condition; off is a warning; a variable that says more than
+ * the rest is a lie.
+ */
 export function secureBootFindings(boot: BootLog, verdict: SecureBootVerdict): Finding[] {
   const tier = verdict.contradiction ? 'contraindicated' : verdict.state === 'disabled' ? 'warning' : 'none'
   const problems: Problem[] =

@@ -8,8 +8,9 @@ import { BOOT_PCRS } from './replay-rules.ts'
 const WINDOWS_PCRS: ReadonlySet<number> = new Set([12, 13, 14])
 
 /**
- * boot.separator: told by digest, as the type is not measured. One in each of PCR 0 to 7, of 00000000 or FFFFFFFF; an error separator means that
- * firmware failed to measure; an event typed as separator with another digest, or a separator under another type, was forged.
+ * boot.separator: told by digest, as the type is not measured. One in each of PCR 0 to 7, of 00000000 or FFFFFFFF; an
+ * error separator means that firmware failed to measure; an event typed as separator with another digest, or a
+ * separator under another type, was forged.
  */
 export function separatorFindings(boot: BootLog): Finding[] {
   const problems: Problem[] = []
@@ -58,8 +59,8 @@ function separatorProblem(
 }
 
 /**
- * boot.truncated: firmware separates every one of PCR 0 to 7 before it hands over. A log without one of them ends too early, even if it replays: the
- * boot went on, or the log was cut.
+ * boot.truncated: firmware separates every one of PCR 0 to 7 before it hands over. A log without one of them ends too
+ * early, even if it replays: the boot went on, or the log was cut.
  */
 export function truncationFindings(boot: BootLog): Finding[] {
   const registers = boot.log.registers === 'pcr' ? BOOT_PCRS : [boot.role.secureBoot, boot.role.applications]

@@ -10,13 +10,15 @@ export interface RegisterState {
 }
 
 /**
- * What is kept of the replay of one TPM start, so that the next quote needs only the events that are new. Plain data for JSON, about 100 bytes for
- * each register and bank; void with the next TPM start.
+ * What is kept of the replay of one TPM start, so that the next quote needs only the events that are new. Plain data
+ * for JSON, about 100 bytes for each register and bank; void with the next TPM start.
  */
 export interface BootState {
   readonly version: 1
   readonly registers: { readonly [register: number]: RegisterState }
-  /** Registers that the firmware log extends and no quote has proved: the log is wanted again if one of these is quoted. */
+  /**
+   * Registers that the firmware log extends and no quote has proved: the log is wanted again if one of these is quoted.
+   */
   readonly unproved: readonly number[]
   /** From where each log is wanted: in bytes, and the index of the first event there. */
   readonly wanted: { readonly [source in LogSource]?: LogMark }

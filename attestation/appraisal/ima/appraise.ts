@@ -7,14 +7,17 @@ import type { ImaState } from './state.ts'
 export type ImaAppraisal =
   /** Keep the state. `restBytes` at the end of the piece are ahead of the quote: bring them again with the next one. */
   | { readonly outcome: 'proved'; readonly state: ImaState; readonly restBytes: number }
-  /** The piece ends before the quoted value. With the piece behind it go on from this state, else the list is not the register's. */
+  /**
+   * The piece ends before the quoted value. With the piece behind it go on from this state, else the list is not the
+   * register's.
+   */
   | { readonly outcome: 'open'; readonly state: ImaState }
   /** Nothing of the piece is believed; the state before it stands. */
   | { readonly outcome: 'refuted'; readonly code: string; readonly why: string }
 
 /**
- * Replays a further piece of a binary IMA list and judges its entries in the same pass. A million entries a second where their like was allowed
- * before; no memory for each.
+ * Replays a further piece of a binary IMA list and judges its entries in the same pass. A million entries a second
+ * where their like was allowed before; no memory for each.
  *
  * @param state of the same policy, after the entries before
  * @param bytes the list from `state.replay.offset` on, whole entries

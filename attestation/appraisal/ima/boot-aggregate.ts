@@ -4,7 +4,10 @@ import type { BootAggregate } from './state.ts'
 
 /** What the first entry of a list says of the boot before it. */
 export type BootAggregateCheck =
-  /** It is the hash of these registers, so the list began in this very boot. `last` is 7, or 9 from Linux 5.8 on (but not for SHA-1). */
+  /**
+   * It is the hash of these registers, so the list began in this very boot. `last` is 7, or 9 from Linux 5.8 on (but
+   * not for SHA-1).
+   */
   | { readonly result: 'match'; readonly last: 7 | 9 }
   /** The list began after another boot than the quoted one, or a register was extended after the kernel read it. */
   | { readonly result: 'mismatch'; readonly expected: readonly string[] }
@@ -15,8 +18,8 @@ export type BootAggregateCheck =
 const BANKS: ReadonlySet<string> = new Set<HashAlgorithm>(['sha1', 'sha256', 'sha384', 'sha512'])
 
 /**
- * Compares boot_aggregate with PCR 0 to 7 or 0 to 9 of the bank of its own algorithm. PCR 8 and 9 may be extended by user space later: pass
- * the values that the firmware's log replays to where the quoted ones do not match.
+ * Compares boot_aggregate with PCR 0 to 7 or 0 to 9 of the bank of its own algorithm. PCR 8 and 9 may be extended by
+ * user space later: pass the values that the firmware's log replays to where the quoted ones do not match.
  *
  * @param aggregate of a proved list
  * @param pcr a register's value; undefined where it is not known

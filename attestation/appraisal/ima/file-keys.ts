@@ -19,8 +19,8 @@ const MAX_BYTES = 1 << 20
 const MAX_KEYS = 256
 
 /**
- * Keys in any form that operators keep them in: certificates or public keys, PEM (several, one after another) or DER, or Keylime's keyring
- * JSON (`pubkeys`, `keyids`).
+ * Keys in any form that operators keep them in: certificates or public keys, PEM (several, one after another) or DER,
+ * or Keylime's keyring JSON (`pubkeys`, `keyids`).
  *
  * @throws RangeError for a file beyond 1 MiB or 256 keys
  */
@@ -44,7 +44,8 @@ export function readFileKeys(bytes: Uint8Array): FileKeyBundle {
 }
 
 /**
- * A key from a certificate or a SubjectPublicKeyInfo, DER. The certificate's own signature is not looked at: whoever lists the key vouches for it.
+ * A key from a certificate or a SubjectPublicKeyInfo, DER. The certificate's own signature is not looked at: whoever
+ * lists the key vouches for it.
  * @throws KeyError, EndorsementError
  */
 export function fileKey(der: Uint8Array): NamedFileKey {

@@ -2,7 +2,10 @@ import { concatBytes } from '../../base/index.ts'
 import { digest, type FileHash, type FileKey, verifyDigestSignature } from '../../crypto/index.ts'
 import type { ImaFileDigest } from '../../event-log/index.ts'
 
-/** Types of security.ima and security.evm values that are signatures. Source: Linux security/integrity/integrity.h, evm_ima_xattr_type. */
+/**
+ * Types of security.ima and security.evm values that are signatures. Source: Linux security/integrity/integrity.h,
+ * evm_ima_xattr_type.
+ */
 const XATTR_SIGNATURE = { ima: 3, evmPortable: 5, verity: 6 } as const
 const HEADER_BYTES = 9
 /** RSA-16384; longer ones are none. */

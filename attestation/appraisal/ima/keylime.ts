@@ -17,8 +17,9 @@ const HEX = /^[0-9a-fA-F]{32,128}$/
 const KEYRING_PREFIX = '%keyring:'
 
 /**
- * Reads what Keylime's users have: a runtime policy or an older allowlist in JSON, or a flat allowlist (`digest  path` lines, as sha256sum writes them).
- * Exclude expressions become patterns where they mean the same; the others are named as problems.
+ * Reads what Keylime's users have: a runtime policy or an older allowlist in JSON, or a flat allowlist (`digest path`
+ * lines, as sha256sum writes them). Exclude expressions become patterns where they mean the same; the others are named
+ * as problems.
  *
  * @throws RangeError for a text of more than 256 MiB
  */
@@ -105,8 +106,8 @@ function verificationKeys(value: Value | undefined, notes: Problems): ImaPolicy[
 }
 
 /**
- * A pattern that matches what a Python expression matches, for the expressions that people write: literal text, `.*` and `[^/]*`, anchors. Keylime matches
- * at the beginning and leaves the end open, so without `$` a `**` follows.
+ * A pattern that matches what a Python expression matches, for the expressions that people write: literal text, `.*`
+ * and `[^/]*`, anchors. Keylime matches at the beginning and leaves the end open, so without `$` a `**` follows.
  */
 function globOfExpression(expression: string): string | undefined {
   const open = !expression.endsWith('$') || expression.endsWith('\\$')

@@ -5,8 +5,8 @@ import { type DigestsByName, isAccepted } from './policy.ts'
 const COLON = 0x3a
 
 /**
- * Whether the entry is of a file whose path and digest are listed. What nearly every entry is, found without an object; of any other
- * it says no, and the entry is read in full. Templates `ima-ng` and `ima-sig`.
+ * Whether the entry is of a file whose path and digest are listed. What nearly every entry is, found without an object;
+ * of any other it says no, and the entry is read in full. Templates `ima-ng` and `ima-sig`.
  *
  * @param files digests by path, both binary strings
  */

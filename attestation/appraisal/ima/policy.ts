@@ -4,7 +4,10 @@ import { type KnownImaEntries, knownImaEntries } from '../../event-log/index.ts'
 import type { NamedFileKey } from './file-keys.ts'
 import { type PathGlob, pathGlob } from './glob.ts'
 
-/** What may run on a machine, by the files that IMA measures. Every list may be empty; what nothing here allows is a failure. */
+/**
+ * What may run on a machine, by the files that IMA measures. Every list may be empty; what nothing here allows is a
+ * failure.
+ */
 export interface ImaPolicy {
   /** Accepted digests by path, hex; of an fs-verity digest `verity:` and hex. */
   readonly files: ReadonlyMap<string, readonly string[]>
@@ -20,9 +23,14 @@ export interface ImaPolicy {
   readonly ignoredKeyrings: readonly string[]
   /** Keyrings whose accepted keys may sign files of the same machine in the same boot. */
   readonly learnKeysFrom: readonly string[]
-  /** Other measured buffers (command line, device mapper, state of an LSM): hex digests by pattern of their name, or `any`. */
+  /**
+   * Other measured buffers (command line, device mapper, state of an LSM): hex digests by pattern of their name, or
+   * `any`.
+   */
   readonly buffers: ReadonlyMap<string, readonly string[] | 'any'>
-  /** Files measured while they could be written. The list does not tell a file written before from one written after. */
+  /**
+   * Files measured while they could be written. The list does not tell a file written before from one written after.
+   */
   readonly violations: 'refuse' | 'warn' | 'allow'
 }
 
@@ -39,10 +47,16 @@ export const EMPTY_IMA_POLICY: ImaPolicy = {
   violations: 'refuse',
 }
 
-/** The accepted digest of each name, or where there are several a set: nearly all have one, and a set costs more than the digest. */
+/**
+ * The accepted digest of each name, or where there are several a set: nearly all have one, and a set costs more than
+ * the digest.
+ */
 export type DigestsByName = ReadonlyMap<string, string | ReadonlySet<string>>
 
-/** A policy made ready for lists. Paths and digests are binary strings. It also remembers entries that it allowed, of all machines. */
+/**
+ * A policy made ready for lists. Paths and digests are binary strings. It also remembers entries that it allowed, of
+ * all machines.
+ */
 export interface CompiledImaPolicy {
   readonly policy: ImaPolicy
   readonly files: DigestsByName

@@ -61,7 +61,10 @@ export interface LearnedKey {
   readonly der: string
 }
 
-/** What is proved of one machine's list since it booted: plain data, bounded, to be kept between quotes. Of one policy; another one starts anew. */
+/**
+ * What is proved of one machine's list since it booted: plain data, bounded, to be kept between quotes. Of one policy;
+ * another one starts anew.
+ */
 export interface ImaState {
   readonly replay: ImaReplayState
   readonly counts: ImaCounts

@@ -10,7 +10,10 @@ export interface AaelEvent {
   readonly offset: number
   readonly domain: string
   readonly operation: string
-  /** JSON in its RFC 8785 form where the writer keeps to the format; not checked, because the whole line is what was hashed. */
+  /**
+   * JSON in its RFC 8785 form where the writer keeps to the format; not checked, because the whole line is what was
+   * hashed.
+   */
   readonly content: string
   /** Hash of the line without its line feed: what was extended. */
   readonly digest: Uint8Array
@@ -37,7 +40,8 @@ const MAX_SHOWN = 240
  * Reads an AAEL: `INIT/sha256 HEX`, then a line `DOMAIN OPERATION CONTENT` for each event.
  * Source: confidential-containers guest-components, attestation-agent/docs, "AA event log".
  *
- * @throws EventLogError EVENT_LOG_UNKNOWN_FORMAT, EVENT_LOG_TOO_LONG, EVENT_LOG_BAD_DIGEST, EVENT_LOG_BAD_CONTENT, EVENT_LOG_TRUNCATED
+ * @throws EventLogError EVENT_LOG_UNKNOWN_FORMAT, EVENT_LOG_TOO_LONG, EVENT_LOG_BAD_DIGEST, EVENT_LOG_BAD_CONTENT,
+ * EVENT_LOG_TRUNCATED
  */
 export function readAael(bytes: Uint8Array): AaelLog {
   if (bytes.length > MAX_AAEL_BYTES) {

@@ -16,8 +16,8 @@ export interface CelLog {
 const MAX_RECORDS = 1 << 20
 
 /**
- * A canonical event log in whichever encoding its first byte shows: TLV begins with a record number, type 0; JSON with an object, an
- * array or U+001E; CBOR with an array or a map. The empty log is TLV.
+ * A canonical event log in whichever encoding its first byte shows: TLV begins with a record number, type 0; JSON with
+ * an object, an array or U+001E; CBOR with an array or a map. The empty log is TLV.
  *
  * @param options how the writer departs from CEL 1.0, where it does
  * @throws EventLogError EVENT_LOG_BAD_ORDER when it begins as none of them, or of the encoding's reader

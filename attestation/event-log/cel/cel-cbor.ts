@@ -43,8 +43,8 @@ const LIMITS = { maxBytes: 64 << 20, maxDepth: 8, maxItems: 2 << 20 }
 const INDEX_KINDS = ['pcr', 'nv', 'ccmr'] as const
 
 /**
- * A log as CEL-CBOR: an array of maps whose keys are the types of the TLV encoding, in deterministic CBOR. Data that TLV nests are
- * maps with the nested types as keys; no other public writer exists to agree with.
+ * A log as CEL-CBOR: an array of maps whose keys are the types of the TLV encoding, in deterministic CBOR. Data that
+ * TLV nests are maps with the nested types as keys; no other public writer exists to agree with.
  *
  * @throws EventLogError for content that has not the form of its type
  */

@@ -29,9 +29,9 @@ export interface CelJsonOptions {
 }
 
 /**
- * A CEL-JSON log: one array, one record, records on lines, or an RFC 7464 sequence; with json-c's trailing commas. Names of types
- * and algorithms can be numbers. Records that all lack a number, as systemd's, are numbered from 0; records without digests are read,
- * and nothing can be replayed with them.
+ * A CEL-JSON log: one array, one record, records on lines, or an RFC 7464 sequence; with json-c's trailing commas.
+ * Names of types and algorithms can be numbers. Records that all lack a number, as systemd's, are numbered from 0;
+ * records without digests are read, and nothing can be replayed with them.
  *
  * @throws EventLogError EVENT_LOG_NOT_JSON, EVENT_LOG_TOO_LONG, or of the record, with its place counted from 0
  */

@@ -7,8 +7,9 @@ import { type CelContent, type CelManagement, decodeCelContent } from './typed-c
 const INDEX_NAMES = { pcr: 'pcr', nv: 'nv_index', ccmr: 'ccmr' } as const
 
 /**
- * A record as CEL-JSON (TCG Canonical Event Log Format 1.0, JSON encoding), for people and for other tools. Launch-log content is
- * shown as the JSON it is, so that its RFC 8785 form gives the hashed bytes again; content types without a reader are shown in hex.
+ * A record as CEL-JSON (TCG Canonical Event Log Format 1.0, JSON encoding), for people and for other tools. Launch-log
+ * content is shown as the JSON it is, so that its RFC 8785 form gives the hashed bytes again; content types without a
+ * reader are shown in hex.
  *
  * @throws EventLogError for content that has not the form of its type
  */
@@ -22,7 +23,8 @@ export function toCelJson(record: CelRecord): JsonValue {
 }
 
 /**
- * A log as CEL-JSON in its one form: an array in RFC 8785 form, digests and data in hexadecimal, event types as numbers.
+ * A log as CEL-JSON in its one form: an array in RFC 8785 form, digests and data in hexadecimal, event types as
+ * numbers.
  * @throws EventLogError as toCelJson
  */
 export function encodeCelJson(records: readonly CelRecord[]): Uint8Array {

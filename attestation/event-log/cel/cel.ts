@@ -16,7 +16,10 @@ export const INDEX_TYPES = { pcr: 1, nv: 2, ccmr: 108 } as const
 export const INDEX_MAX = { pcr: 255, nv: 0xffffffff, ccmr: 255 } as const
 const INDEX_BYTES = { pcr: 1, nv: 4, ccmr: 1 } as const
 
-/** CEL content type of Holdfast's records: unassigned in the CEL specification 1.0 and unused by other known writers ('H'). */
+/**
+ * CEL content type of Holdfast's records: unassigned in the CEL specification 1.0 and unused by other known writers
+ * ('H').
+ */
 export const CEL_CONTENT_HOLDFAST = 72
 /** Content types: CEL 1.0, and those in use beside it. */
 export const CEL_CONTENT = {
@@ -47,7 +50,10 @@ export interface CelIndex {
   readonly value: number
 }
 
-/** Digest of one bank. `bank` is absent for an algorithm that is not known here: readable, but nothing can be replayed with it. */
+/**
+ * Digest of one bank. `bank` is absent for an algorithm that is not known here: readable, but nothing can be replayed
+ * with it.
+ */
 export interface CelDigest {
   readonly alg: number
   readonly bank?: HashAlgorithm
@@ -62,7 +68,9 @@ export interface CelRecord {
   readonly contentType: number
   /** The content's value, without its type and length; a view of the bytes that were read. */
   readonly content: Uint8Array
-  /** Present when `content` was built from JSON or CBOR: integers in it may have had another width when it was measured. */
+  /**
+   * Present when `content` was built from JSON or CBOR: integers in it may have had another width when it was measured.
+   */
   readonly rebuilt?: true
 }
 
@@ -73,7 +81,8 @@ export function celBank(alg: number): HashAlgorithm | undefined {
 
 /**
  * One record of the TCG Canonical Event Log, TLV encoding: recnum, index, digests, content, in this order.
- * Source: TCG Canonical Event Log Format 1.0 r0.41 §5; widths of integers vary between encoders and are free on reading.
+ * Source: TCG Canonical Event Log Format 1.0 r0.41 §5; widths of integers vary between encoders and are free on
+ * reading.
  *
  * @param bytes part of a log
  * @param start where in it the record starts

@@ -32,7 +32,8 @@ export function checkContentForm(record: CelRecord, position?: LogPosition): voi
 }
 
 /**
- * @returns the bytes that the digests of this record are taken over; undefined where that depends on more than the record
+ * @returns the bytes that the digests of this record are taken over; undefined where that depends on more than the
+ * record
  * @throws EventLogError when the content has not the form of its type
  */
 function digestedBytes(record: CelRecord, position?: LogPosition): Uint8Array | undefined {
@@ -131,7 +132,8 @@ function digestRule(record: CelRecord, content: CelContent): DigestRule {
 }
 
 /**
- * What IMA hashes: the template data, but for the oldest template a 20-byte hash and the file's name padded to 256 bytes.
+ * What IMA hashes: the template data, but for the oldest template a 20-byte hash and the file's name padded to 256
+ * bytes.
  * Source: Linux security/integrity/ima/ima_template.c, ima_calc_field_array_hash.
  */
 export function imaDigested(name: string, data: Uint8Array): Uint8Array {

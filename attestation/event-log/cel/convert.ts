@@ -36,8 +36,8 @@ export function pcClientCelRecord(recnum: number, event: FirmwareEventFields): C
 }
 
 /**
- * An entry of IMA's list as a record of type `ima_template`, with what the kernel extended in each bank: the template digest in SHA-1,
- * the hash of the same data in the others (Linux 5.8 and later), and all ones for a violation.
+ * An entry of IMA's list as a record of type `ima_template`, with what the kernel extended in each bank: the template
+ * digest in SHA-1, the hash of the same data in the others (Linux 5.8 and later), and all ones for a violation.
  */
 export function imaCelRecord(recnum: number, entry: ImaEntryFields, banks: readonly HashAlgorithm[]): CelRecord {
   const { templateDigest, templateName, templateData } = entry

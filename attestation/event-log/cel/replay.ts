@@ -4,7 +4,10 @@ import { type BankRegisters, extendValue } from '../registers.ts'
 import { type CelRecord, decodeCelRecord } from './cel.ts'
 import { checkContentDigests, checkContentForm } from './content.ts'
 
-/** Where a replay stands: the registers after all records before `offset`. A checkpoint of it saves replaying them again. */
+/**
+ * Where a replay stands: the registers after all records before `offset`. A checkpoint of it saves replaying them
+ * again.
+ */
 export interface ReplayState {
   readonly banks: BankRegisters
   readonly nextRecnum: number
@@ -24,9 +27,9 @@ export function replayStart(banks: BankRegisters): ReplayState {
 }
 
 /**
- * Replays a further piece of a log. Record numbers must go on, every record must be of this register, have a digest in exactly
- * these banks, and digests that are its content's where the type's rule is known. Nothing is believed before a quote shows
- * one of the states.
+ * Replays a further piece of a log. Record numbers must go on, every record must be of this register, have a digest in
+ * exactly these banks, and digests that are its content's where the type's rule is known. Nothing is believed before a
+ * quote shows one of the states.
  *
  * @param state after the records replayed before
  * @param bytes the log from `state.offset` on, whole records

@@ -10,8 +10,8 @@ export interface Tlv {
 }
 
 /**
- * Reads TLV fields as CEL 1.0 has them: type u8, length u32 big-endian, value. A length is compared with its maximum and with
- * what remains before anything is sliced.
+ * Reads TLV fields as CEL 1.0 has them: type u8, length u32 big-endian, value. A length is compared with its maximum
+ * and with what remains before anything is sliced.
  */
 export class TlvReader {
   readonly bytes: Uint8Array

@@ -5,7 +5,9 @@ import { BANK_ORDER } from '../registers.ts'
 import { detectTemplateHash } from './template-digest.ts'
 import { type ImaField, imaTemplateFields, OLD_TEMPLATE } from './templates.ts'
 
-/** One line of `ascii_runtime_measurements`: PCR, template digest, template, and its fields with a space before each. */
+/**
+ * One line of `ascii_runtime_measurements`: PCR, template digest, template, and its fields with a space before each.
+ */
 const LINE = /^ ?([0-9]{1,2}) ([0-9a-f]+) ([!-~]+)(?: (.*))?$/s
 const FIRST_LINE = /^ ?[0-9]{1,2} [0-9a-f]{40}/
 const LINE_FEED = 0x0a
@@ -20,8 +22,8 @@ export interface ImaList {
 }
 
 /**
- * A list in either of its forms. A binary list is given back as it is; an ASCII list is made into the binary one that the kernel would
- * have written, so that it replays.
+ * A list in either of its forms. A binary list is given back as it is; an ASCII list is made into the binary one that
+ * the kernel would have written, so that it replays.
  *
  * @throws EventLogError for a line that is none; a binary list's entries are left to their reader
  */

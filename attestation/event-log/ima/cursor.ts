@@ -2,7 +2,9 @@ import { type HashAlgorithm, hashSize } from '../../crypto/index.ts'
 import { EventLogError, type EventLogErrorCode } from '../errors.ts'
 import { MAX_TEMPLATE_NAME_BYTES } from './templates.ts'
 
-/** Longest template data that is read: measured buffers (policies, key certificates) and signatures have some kilobytes. */
+/**
+ * Longest template data that is read: measured buffers (policies, key certificates) and signatures have some kilobytes.
+ */
 const MAX_TEMPLATE_DATA_BYTES = 1 << 20
 /** PCRs of a PC Client TPM; a list's entries name one. */
 const PCR_COUNT = 24
@@ -12,8 +14,8 @@ const OLD_DIGEST_BYTES = 20
 const I_M_A = [0x69, 0x6d, 0x61] as const
 
 /**
- * One entry of a binary list, as offsets into it. It is moved from entry to entry, so that a scan of a long list makes no object
- * for each: what must outlive the step is copied.
+ * One entry of a binary list, as offsets into it. It is moved from entry to entry, so that a scan of a long list makes
+ * no object for each: what must outlive the step is copied.
  */
 export interface ImaCursor {
   readonly bytes: Uint8Array
@@ -57,8 +59,9 @@ export function imaCursor(bytes: Uint8Array, templateHash: HashAlgorithm, index 
 }
 
 /**
- * Moves on by one entry: `pcr u32, template digest, name length u32, name`, then `data length u32, data`, or for the old template
- * `digest[20], name length u32, name`. Little-endian, as nearly all machines are and as `ima_canonical_fmt` asks of the others.
+ * Moves on by one entry: `pcr u32, template digest, name length u32, name`, then `data length u32, data`, or for the
+ * old template `digest[20], name length u32, name`. Little-endian, as nearly all machines are and as
+ * `ima_canonical_fmt` asks of the others.
  *
  * @returns false at the end of the list
  * @throws EventLogError EVENT_LOG_TRUNCATED, EVENT_LOG_TOO_LONG, EVENT_LOG_BAD_NUMBER, EVENT_LOG_BAD_CONTENT
@@ -96,7 +99,10 @@ export function bad(c: ImaCursor, code: EventLogErrorCode, message: string): Eve
   return new EventLogError(code, message, { position: { offset: c.base + c.at, recnum: c.index } })
 }
 
-/** Whether the logged template digest is all zero, which stands for a violation: what was measured is not known to be what was used. */
+/**
+ * Whether the logged template digest is all zero, which stands for a violation: what was measured is not known to be
+ * what was used.
+ */
 export function isViolation(c: ImaCursor): boolean {
   const { view, digestAt } = c
   for (let i = 0; i < c.digestSize; i += 4) if (view.getInt32(digestAt + i, true) !== 0) return false // sizes are multiples of 4

@@ -17,7 +17,8 @@ export interface ImaEventOptions {
 }
 
 /**
- * A binary list as events, made one by one: for timelines and for people. Verdicts come from a scan (replayIma), not from here.
+ * A binary list as events, made one by one: for timelines and for people. Verdicts come from a scan (replayIma), not
+ * from here.
  * @throws EventLogError for the first entry that is none; those before it were yielded
  */
 export function* imaEvents(bytes: Uint8Array, options: ImaEventOptions): Generator<LogEvent> {

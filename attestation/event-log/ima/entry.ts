@@ -13,7 +13,10 @@ export interface ImaEntry {
   readonly template: string
   readonly templateHash: HashAlgorithm
   readonly templateDigest: Uint8Array
-  /** All-zero template digest: the file was open for writing while it was measured, or was opened for writing afterwards. */
+  /**
+   * All-zero template digest: the file was open for writing while it was measured, or was opened for writing
+   * afterwards.
+   */
   readonly violation: boolean
   readonly fields: readonly ImaFieldValue[]
 }

@@ -11,9 +11,10 @@ const MAX_ENTRY_BYTES = 1024
 const WAYS = 4
 
 /**
- * Entries that were seen and found good before, of any machine, with the digest that one bank is extended with. The same bytes have the same
- * digest and the same verdict, so neither need be found again. Found by the template digest that the list claims, and believed only when every byte from
- * there to the entry's end is the same. Bounded: at most 20 MiB, whatever machines send.
+ * Entries that were seen and found good before, of any machine, with the digest that one bank is extended with. The
+ * same bytes have the same digest and the same verdict, so neither need be found again. Found by the template digest
+ * that the list claims, and believed only when every byte from there to the entry's end is the same. Bounded: at most
+ * 20 MiB, whatever machines send.
  */
 export interface KnownImaEntries {
   readonly bank: HashAlgorithm

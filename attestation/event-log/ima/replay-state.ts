@@ -5,12 +5,14 @@ import { type HashAlgorithm, hashSize } from '../../crypto/index.ts'
 export const IMA_PCR = 10
 
 /**
- * How the kernel makes an entry's digest for a bank: the bank's own hash over the template data (5.8 and later), or the SHA-1 of it with zeros
- * behind (before 5.8, and for a bank whose hash was not loaded when IMA started).
+ * How the kernel makes an entry's digest for a bank: the bank's own hash over the template data (5.8 and later), or the
+ * SHA-1 of it with zeros behind (before 5.8, and for a bank whose hash was not loaded when IMA started).
  */
 export type ImaExtendRule = 'template-data' | 'sha1-padded'
 
-/** A bank's register, lowercase hex, by each rule that may still be this kernel's; a proved entry leaves one of them. */
+/**
+ * A bank's register, lowercase hex, by each rule that may still be this kernel's; a proved entry leaves one of them.
+ */
 export type ImaBankState = { readonly [rule in ImaExtendRule]?: string }
 
 /** Where the replay of a list stands; plain data, small, to be kept between quotes. */
@@ -47,7 +49,10 @@ export function imaReplayStart(banks: readonly HashAlgorithm[], pcr = IMA_PCR): 
   }
 }
 
-/** After a kexec whose kernel began a new list: the register goes on from where it was proved to be, the list from nothing. */
+/**
+ * After a kexec whose kernel began a new list: the register goes on from where it was proved to be, the list from
+ * nothing.
+ */
 export function imaReplayRestart(state: ImaReplayState): ImaReplayState {
   const { pcr, banks } = state
   return { pcr, banks, offset: 0, entries: 0, violations: 0, elsewhere: 0 }

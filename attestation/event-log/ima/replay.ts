@@ -6,7 +6,10 @@ import type { KnownImaEntries } from './known-entries.ts'
 import { bankValue, IMA_RULES, type ImaBankState, type ImaExtendRule, type ImaReplayState } from './replay-state.ts'
 import { detectTemplateHash, hashedBytes, isTemplateDigest, templateMismatch } from './template-digest.ts'
 
-/** Looks at the entries of the replayed register while they are replayed; only a replay that ends `proved` makes what it saw true. */
+/**
+ * Looks at the entries of the replayed register while they are replayed; only a replay that ends `proved` makes what it
+ * saw true.
+ */
 export interface ImaVisitor {
   /** Another walk over the same entries begins: what was seen since the replay began counts no more. */
   readonly restart: () => void
@@ -20,7 +23,10 @@ export interface ImaVisitor {
 }
 
 export interface ImaReplay {
-  /** After the last entry that is proved; when none is the quoted one, after all. Keep it only if `proved`, or to go on with the next piece. */
+  /**
+   * After the last entry that is proved; when none is the quoted one, after all. Keep it only if `proved`, or to go on
+   * with the next piece.
+   */
   readonly state: ImaReplayState
   /** Whether the register is the quoted one after that entry, in every bank. */
   readonly proved: boolean
@@ -31,12 +37,13 @@ export interface ImaReplay {
 }
 
 /**
- * Replays a further piece of a binary IMA list to a quoted register. The list may run ahead of the quote: the replay stops at the entry after which
- * the register is the quoted one. Every template digest must be the one of its data.
+ * Replays a further piece of a binary IMA list to a quoted register. The list may run ahead of the quote: the replay
+ * stops at the entry after which the register is the quoted one. Every template digest must be the one of its data.
  *
  * @param state after the entries before
  * @param bytes the list from `state.offset` on, whole entries
- * @param quoted the register in a verified quote; banks of the state that are not quoted are replayed along, and proved when they are
+ * @param quoted the register in a verified quote; banks of the state that are not quoted are replayed along, and proved
+ * when they are
  * @param options.known entries known to be good; only used together with a visitor, whose marks it keeps
  * @throws EventLogError for the first entry that is none or whose template digest is not its data's
  * @throws RangeError for a bank that the state was not started with, and for none
@@ -107,8 +114,8 @@ interface Walk {
 }
 
 /**
- * Walks by each rule that is still possible, until one comes to the quoted value. The visitor sees the first walk, and another only if that is the
- * one that proves: a list that proves nothing is not judged twice.
+ * Walks by each rule that is still possible, until one comes to the quoted value. The visitor sees the first walk, and
+ * another only if that is the one that proves: a list that proves nothing is not judged twice.
  */
 function replayBank(
   from: From,

@@ -2,7 +2,10 @@ import { bytesText, digestBuffer, digestInto, type HashAlgorithm } from '../../c
 import { EventLogError } from '../errors.ts'
 import { bad, type ImaCursor, imaCursor, isViolation, nextEntry } from './cursor.ts'
 
-/** Hashes that a list's template digests may be of, the usual first: SHA-1, or another in `binary_runtime_measurements_sha256` and so on. */
+/**
+ * Hashes that a list's template digests may be of, the usual first: SHA-1, or another in
+ * `binary_runtime_measurements_sha256` and so on.
+ */
 const LIST_HASHES: readonly HashAlgorithm[] = ['sha1', 'sha256', 'sha384', 'sha512']
 
 /** The old template is hashed as its 20 byte digest and its name in a field of 256 bytes. */
@@ -19,7 +22,10 @@ export function hashedBytes(c: ImaCursor): Uint8Array {
   return oldScratch
 }
 
-/** Whether the template digest in the list is the one of the entry's data. A violation's is zero and says nothing of them. */
+/**
+ * Whether the template digest in the list is the one of the entry's data. A violation's is zero and says nothing of
+ * them.
+ */
 export function isTemplateDigest(c: ImaCursor, hashed: Uint8Array): boolean {
   digestInto(c.templateHash, hashed, checkScratch, 0)
   for (let i = 0; i < c.digestSize; i++) if (checkScratch[i] !== c.bytes[c.digestAt + i]) return false
@@ -31,8 +37,9 @@ export function templateMismatch(c: ImaCursor): EventLogError {
 }
 
 /**
- * The hash of a list's template digests. The list does not say it, so each is tried on the first entry: its digest must be that of the
- * data, or zero for a violation. Where none is, the first that gives an entry at all, so that its reader can say what is wrong.
+ * The hash of a list's template digests. The list does not say it, so each is tried on the first entry: its digest must
+ * be that of the data, or zero for a violation. Where none is, the first that gives an entry at all, so that its reader
+ * can say what is wrong.
  *
  * @param bytes the start of a list, with the first entry whole
  * @throws EventLogError of the usual reading (SHA-1) where no hash gives an entry

@@ -19,7 +19,9 @@ const IMA_FIELDS = [
 ] as const
 export type ImaField = (typeof IMA_FIELDS)[number]
 
-/** The oldest template: no length of its data, no lengths of its fields but the name's, and a hash of a fixed 276 bytes. */
+/**
+ * The oldest template: no length of its data, no lengths of its fields but the name's, and a hash of a fixed 276 bytes.
+ */
 export const OLD_TEMPLATE = 'ima'
 
 /** Longest template name in a list. All fields once have 101 characters; the kernel itself reads back at most 80. */
@@ -41,7 +43,8 @@ const TEMPLATES: ReadonlyMap<string, readonly ImaField[]> = new Map<string, read
 const KNOWN_FIELDS: ReadonlySet<string> = new Set(IMA_FIELDS)
 
 /**
- * Fields of a template, by its name or, for a custom one, by the field list that stands in the name's place (`d-ng|n-ng|sig`).
+ * Fields of a template, by its name or, for a custom one, by the field list that stands in the name's place
+ * (`d-ng|n-ng|sig`).
  * Source: Linux Documentation/security/IMA-templates.rst.
  *
  * @returns undefined for a template or field that is not known here

@@ -4,8 +4,8 @@ import { imaCursor, nextEntry } from './cursor.ts'
 import { detectTemplateHash } from './template-digest.ts'
 
 /**
- * The entries that are whole in a piece of a list that was cut anywhere. Only the cut is looked for: where anything else is wrong the piece is given
- * as it is, for its reader to say what.
+ * The entries that are whole in a piece of a list that was cut anywhere. Only the cut is looked for: where anything
+ * else is wrong the piece is given as it is, for its reader to say what.
  *
  * @param templateHash of the list, where entries before it have told
  */

@@ -53,7 +53,10 @@ export interface PodRecord {
   readonly images: readonly string[]
 }
 
-/** The decision to start. `ticket` is the ticket's random id, not its digest: the ticket names the register after this record. */
+/**
+ * The decision to start. `ticket` is the ticket's random id, not its digest: the ticket names the register after this
+ * record.
+ */
 export interface LaunchRecord {
   readonly record: 'launch'
   readonly uuid: string
@@ -82,7 +85,9 @@ export interface ExitedRecord {
   readonly reason: 'exited' | 'killed' | 'not-started'
 }
 
-/** Log and register did not add up at recovery. `found` is what the register held, `expected` what the log replays to. */
+/**
+ * Log and register did not add up at recovery. `found` is what the register held, `expected` what the log replays to.
+ */
 export interface BreakRecord {
   readonly record: 'break'
   readonly reason: string

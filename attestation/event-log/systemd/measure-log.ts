@@ -34,7 +34,8 @@ export interface MeasureLogRecord {
   /** CLOCK_BOOTTIME, microseconds. */
   readonly timestampUs?: bigint
   /**
-   * `string`: every digest is the hash of `string`. `secret`: there is no string; the digests are keyed with a secret such as a volume key.
+   * `string`: every digest is the hash of `string`. `secret`: there is no string; the digests are keyed with a secret
+   * such as a volume key.
    * `other`: there is a string, and a digest is not its hash.
    */
   readonly measured: 'string' | 'secret' | 'other'
@@ -42,7 +43,10 @@ export interface MeasureLogRecord {
 
 export interface MeasureLog {
   readonly records: readonly MeasureLogRecord[]
-  /** Bytes at the end that are no whole record: systemd was cut off while it wrote, after it had extended the register or before. */
+  /**
+   * Bytes at the end that are no whole record: systemd was cut off while it wrote, after it had extended the register
+   * or before.
+   */
   readonly unfinishedBytes: number
 }
 
@@ -59,10 +63,12 @@ const NAMES: ReadonlySet<string> = new Set(BANK_ORDER)
 type Position = { readonly offset: number; readonly recnum: number }
 
 /**
- * systemd's log of its own measurements: /run/log/systemd/tpm2-measure.log, an RFC 7464 sequence of JSON texts (U+001E, JSON, line feed). Read,
- * not believed. An unfinished record at the end is left out and counted; anywhere else it is an error.
+ * systemd's log of its own measurements: /run/log/systemd/tpm2-measure.log, an RFC 7464 sequence of JSON texts (U+001E,
+ * JSON, line feed). Read, not believed. An unfinished record at the end is left out and counted; anywhere else it is an
+ * error.
  *
- * @throws EventLogError EVENT_LOG_UNKNOWN_FORMAT, EVENT_LOG_TOO_LONG, EVENT_LOG_BAD_CONTENT, EVENT_LOG_BAD_DIGEST, EVENT_LOG_DUPLICATE_DIGEST
+ * @throws EventLogError EVENT_LOG_UNKNOWN_FORMAT, EVENT_LOG_TOO_LONG, EVENT_LOG_BAD_CONTENT, EVENT_LOG_BAD_DIGEST,
+ * EVENT_LOG_DUPLICATE_DIGEST
  */
 export function readMeasureLog(bytes: Uint8Array): MeasureLog {
   if (bytes.length > MAX_MEASURE_LOG_BYTES) {

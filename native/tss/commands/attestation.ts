@@ -28,7 +28,8 @@ function attestation(got: CallResult, name: string): Attestation {
 /**
  * TPM2_Quote with the key's own scheme, for a key with an empty authorization value.
  *
- * @param key with its TPMT_PUBLIC, of which its Name is computed here: Esys_TR_GetName sets OpenSSL up for it, half a millisecond
+ * @param key with its TPMT_PUBLIC, of which its Name is computed here: Esys_TR_GetName sets OpenSSL up for it, half a
+ * millisecond
  */
 export async function quote(
   c: TpmConnection,
@@ -112,7 +113,9 @@ export async function getSessionAuditDigest(
   return attestation(got, 'auditInfo')
 }
 
-/** TPM2_NV_Certify of the whole index. `auths` are for the signing key and for `reader`, the index itself or the owner. */
+/**
+ * TPM2_NV_Certify of the whole index. `auths` are for the signing key and for `reader`, the index itself or the owner.
+ */
 export async function nvCertify(
   c: TpmConnection,
   key: EsysTr,
@@ -127,7 +130,10 @@ export async function nvCertify(
   return attestation(got, 'certifyInfo')
 }
 
-/** TPMT_TK_HASHCHECK that claims nothing: for unrestricted keys, or digests of data that does not begin like an attestation. */
+/**
+ * TPMT_TK_HASHCHECK that claims nothing: for unrestricted keys, or digests of data that does not begin like an
+ * attestation.
+ */
 const NO_TICKET = Uint8Array.of(0x80, 0x24, 0x40, 0x00, 0x00, 0x07, 0x00, 0x00)
 
 /** TPM2_Sign of a digest by an unrestricted key. @returns TPMT_SIGNATURE */

@@ -33,7 +33,9 @@ function encodeSensitive({ userAuth = new Uint8Array(0), data = new Uint8Array(0
   return new WireWriter().sized((w) => w.tpm2b(userAuth).tpm2b(data)).finish()
 }
 
-/** TPM2_CreatePrimary. The same template in the same hierarchy gives the same key until the hierarchy's seed changes. */
+/**
+ * TPM2_CreatePrimary. The same template in the same hierarchy gives the same key until the hierarchy's seed changes.
+ */
 export async function createPrimary(
   c: TpmConnection,
   hierarchy: EsysTr,

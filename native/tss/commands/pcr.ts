@@ -26,8 +26,8 @@ const NOT_AUTHORIZED = TPMA_SESSION.audit // a session that authorizes nothing a
 const MAX_SNAPSHOTS = 16
 
 /**
- * TPM2_PCR_Read until all registers are had: one command gives eight at most. A change in between (pcrUpdateCounter) starts
- * it again, so that the values belong together.
+ * TPM2_PCR_Read until all registers are had: one command gives eight at most. A change in between (pcrUpdateCounter)
+ * starts it again, so that the values belong together.
  *
  * @returns in the order of the selection: its banks, their registers ascending
  * @throws TssError TSS_BAD_VALUE for a register that is not allocated, TSS_BUSY when the registers never stay still
@@ -100,7 +100,9 @@ export async function extendPcr(c: TpmConnection, pcr: PcrIndex, digests: readon
   })
 }
 
-/** TPM2_PCR_Event: the TPM hashes the data. @returns digests of every implemented hash known here, allocated bank or not */
+/**
+ * TPM2_PCR_Event: the TPM hashes the data. @returns digests of every implemented hash known here, allocated bank or not
+ */
 export async function eventPcr(
   c: TpmConnection,
   pcr: PcrIndex,

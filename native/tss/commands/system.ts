@@ -162,9 +162,9 @@ export async function getPcrAllocation(c: TpmConnection): Promise<PcrAllocation>
 }
 
 /**
- * Flushes transient objects and sessions that an earlier process left behind: a context that ends flushes nothing, and a TPM
- * has three slots of each. Does nothing unless this program is the TPM's only user, since a resource manager keeps
- * programs apart by itself. On the raw device saved sessions are left alone: they may be the kernel's.
+ * Flushes transient objects and sessions that an earlier process left behind: a context that ends flushes nothing, and
+ * a TPM has three slots of each. Does nothing unless this program is the TPM's only user, since a resource manager
+ * keeps programs apart by itself. On the raw device saved sessions are left alone: they may be the kernel's.
  *
  * @returns how many were flushed
  */

@@ -1,6 +1,6 @@
 /**
- * The devices an app may use: what the supervisor puts into /dev and nothing else. Making nodes is allowed for these because
- * the supervisor makes them inside the pod's cgroup; apps hold no CAP_MKNOD.
+ * The devices an app may use: what the supervisor puts into /dev and nothing else. Making nodes is allowed for these
+ * because the supervisor makes them inside the pod's cgroup; apps hold no CAP_MKNOD.
  */
 const ALLOWED_DEVICES: readonly { readonly major: number; readonly minor?: number; readonly what: string }[] = [
   { major: 1, minor: 3, what: 'null' },
@@ -30,8 +30,8 @@ const EXIT = 0x95
 const BPF_DEVCG_DEV_CHAR = 2
 
 /**
- * The same rules as an eBPF program of type CGROUP_DEVICE for v2, which has no devices controller. Its context is struct
- * bpf_cgroup_dev_ctx: access and type in one word, major, minor; it gives 1 to allow.
+ * The same rules as an eBPF program of type CGROUP_DEVICE for v2, which has no devices controller. Its context is
+ * struct bpf_cgroup_dev_ctx: access and type in one word, major, minor; it gives 1 to allow.
  */
 export function devicePolicyProgram(): Uint8Array {
   const program: (readonly [code: number, dst: number, src: number, offset: number, imm: number])[] = [

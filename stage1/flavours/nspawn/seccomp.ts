@@ -1,7 +1,7 @@
 /**
- * The default seccomp filter of an app as classic BPF (Linux, Documentation/userspace-api/seccomp_filter.rst): everything is
- * allowed but what lets an app reach beyond its pod or into little-tested corners of the kernel. Refused calls fail with
- * EPERM, so that programs which only try them go on.
+ * The default seccomp filter of an app as classic BPF (Linux, Documentation/userspace-api/seccomp_filter.rst):
+ * everything is allowed but what lets an app reach beyond its pod or into little-tested corners of the kernel. Refused
+ * calls fail with EPERM, so that programs which only try them go on.
  */
 
 /** Machines a filter can be made for, by process.arch's names. */
@@ -28,7 +28,9 @@ const AUDIT_ARCH = { x64: 0xc000003e, arm64: 0xc00000b7 } as const
 /** x86-64 calls with this bit come from the x32 ABI, whose numbers mean other calls. */
 const X32_BIT = 0x40000000
 
-/** [x86-64, AArch64] numbers of the calls that are refused whatever their arguments; undefined where a machine has none. */
+/**
+ * [x86-64, AArch64] numbers of the calls that are refused whatever their arguments; undefined where a machine has none.
+ */
 const REFUSED: Readonly<Record<string, readonly [number | undefined, number | undefined]>> = {
   // mounts and namespaces
   mount: [165, 40],
@@ -95,7 +97,10 @@ const IOCTL = { x64: 16, arm64: 29 } as const
 const SOCKET = { x64: 41, arm64: 198 } as const
 const PERSONALITY = { x64: 135, arm64: 92 } as const
 
-/** CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}; CLONE_NEWTIME shares its bit with the exit signal of clone, so only for unshare. */
+/**
+ * CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}; CLONE_NEWTIME shares its bit with the exit signal of clone, so only for
+ * unshare.
+ */
 const NEW_NAMESPACES = 0x7e020000
 const CLONE_NEWTIME = 0x80
 const TIOCSTI = 0x5412

@@ -13,9 +13,9 @@ export interface SupervisorSettings {
 }
 
 /**
- * Arguments of systemd-nspawn. User, capabilities, seccomp, limits and working directory are not its business here: init sets
- * them for each app. The options with `no` and `off` keep it from writing into the measured tree and from speaking to the
- * host's systemd; the kill signal lets the pod end in order.
+ * Arguments of systemd-nspawn. User, capabilities, seccomp, limits and working directory are not its business here:
+ * init sets them for each app. The options with `no` and `off` keep it from writing into the measured tree and from
+ * speaking to the host's systemd; the kill signal lets the pod end in order.
  */
 export function supervisorArguments(s: SupervisorSettings): string[] {
   return [
@@ -39,8 +39,8 @@ export function supervisorArguments(s: SupervisorSettings): string[] {
 }
 
 /**
- * Its environment. Its own seccomp filter would take 45 ms to compile and reach every app alike; init loads one for each app
- * that was compiled before.
+ * Its environment. Its own seccomp filter would take 45 ms to compile and reach every app alike; init loads one for
+ * each app that was compiled before.
  */
 export const SUPERVISOR_ENVIRONMENT: readonly string[] = [
   'SYSTEMD_SECCOMP=0',

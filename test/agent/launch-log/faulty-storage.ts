@@ -14,8 +14,8 @@ interface Contents {
 }
 
 /**
- * Disk and TPM steps of one agent, counted. The agent can be stopped before any step, after it, or in the middle of a write; then
- * `survive` gives the disk that the next agent finds.
+ * Disk and TPM steps of one agent, counted. The agent can be stopped before any step, after it, or in the middle of a
+ * write; then `survive` gives the disk that the next agent finds.
  */
 export class Steps {
   /** Number of the step, counted from 0, and how much of it is still done. */
@@ -44,7 +44,10 @@ export class Steps {
 export class FaultyDisk {
   readonly #files = new Map<string, Contents>()
 
-  /** The disk as the next agent finds it: after kill -9 with everything written, after a crash of the machine with what was synced. */
+  /**
+   * The disk as the next agent finds it: after kill -9 with everything written, after a crash of the machine with what
+   * was synced.
+   */
   survive(what: 'process crash' | 'machine crash'): FaultyDisk {
     const next = new FaultyDisk()
     for (const [name, file] of this.#files) {

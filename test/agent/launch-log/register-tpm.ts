@@ -4,7 +4,10 @@ import { digest, type HashAlgorithm, hashSize } from '../../../attestation/crypt
 import type { Digest, PcrValue } from '../../../attestation/tpm2/index.ts'
 import { Steps } from './faulty-storage.ts'
 
-/** One register of a TPM, which outlives the agents that use it, and may be stopped between command and answer as disks may. */
+/**
+ * One register of a TPM, which outlives the agents that use it, and may be stopped between command and answer as disks
+ * may.
+ */
 export class RegisterTpm {
   readonly banks: readonly HashAlgorithm[]
   start = { resetCount: 3, restartCount: 1 }

@@ -226,7 +226,8 @@ describe('a platform certificate', () => {
         const bytes = whole.slice()
         bytes[at] = (bytes[at] ?? 0) ^ flip
         const result = verifyPlatform(bytes, subject, [], trust)
-        // outside of the signed part an encoding may differ (the OID of the algorithm has no second spelling, a length has)
+        // outside of the signed part an encoding may differ (the OID of the algorithm has no second spelling, a length
+        // has)
         assert.ok(result.kind === 'refused' || at < 4 || at > whole.length - 90)
       }),
       { numRuns: fuzzRuns(1000) },

@@ -174,8 +174,8 @@ inBothWays('holdfast run under real systemd-nspawn (agent and verifier stand in)
       assert.equal(run.stdout, '0\n0\n')
     })
 
-    // Before its privileges are dropped the process that becomes the app could follow each of these out of its root; the lock's
-    // descriptor even leads to the pod's directory on the host.
+    // Before its privileges are dropped the process that becomes the app could follow each of these out of its root;
+    // the lock's descriptor even leads to the pod's directory on the host.
     for (const cwd of [
       '/proc/1/root/s1/status',
       '/proc/1/root/made',

@@ -14,8 +14,8 @@ function numberedBlocks(count: number): Buffer {
   return data
 }
 
-// Root hashes as `veritysetup format --hash=sha256 --salt=- --data-block-size=4096 --hash-block-size=4096` of cryptsetup 2.6.1
-// printed them for numberedBlocks(count).
+// Root hashes as `veritysetup format --hash=sha256 --salt=- --data-block-size=4096 --hash-block-size=4096` of
+// cryptsetup 2.6.1 printed them for numberedBlocks(count).
 const vectors = [
   { count: 1, root: 'ad7facb2586fc6e966c004d7d1d16b024f5805ff7cb47c7a85dabd8b48892ca7' },
   { count: 2, root: 'f92ee626c329ac6003c22a70a104bf89d8d1a326ff913e648a44698b9ed65195' },

@@ -65,7 +65,10 @@ const CUT = 'boot.truncated contraindicated'
 const NO_IMAGE = 'boot.boot-application contraindicated'
 const MAKERS_TYPE = 'boot.event-type warning'
 
-/** Every fault that a real log may have: none of an honest machine's is contraindicated, but for what is cut, or SHA-1 alone. */
+/**
+ * Every fault that a real log may have: none of an honest machine's is contraindicated, but for what is cut, or SHA-1
+ * alone.
+ */
 const FAULTS: Readonly<Record<string, readonly string[]>> = {
   'google/rhel8-uefi.bin': [],
   'google/cos-85-amd-sev.bin': [],

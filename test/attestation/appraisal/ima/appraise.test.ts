@@ -281,7 +281,8 @@ describe('appraiseIma', () => {
     })
 
     it('does not make an old entry of a new one with 276 bytes of data', () => {
-      // digest bytes 8 and on become the path of the old template: an attacker can look for content that begins them with an excluded directory
+      // digest bytes 8 and on become the path of the old template: an attacker can look for content that begins them
+      // with an excluded directory
       const honest: ImaEntrySpec = {
         fields: [
           digestField('sha256', concatBytes(new Uint8Array(8), utf8('/tmp/'), new Uint8Array(19).fill(0x41))),

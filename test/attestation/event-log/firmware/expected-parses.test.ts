@@ -41,7 +41,10 @@ function unquotedLine(text: string): string {
   })
 }
 
-/** Device path text of libefivar and of UEFI 2.10 in one form: numbers decimal, `File(…)` and `FvVol(…)` as UEFI has them. */
+/**
+ * Device path text of libefivar and of UEFI 2.10 in one form: numbers decimal, `File(…)` and `FvVol(…)` as UEFI has
+ * them.
+ */
 function pathText(text: string): string {
   return text
     .replace(/File\((\\[^)]*)\)/g, '$1')

@@ -136,7 +136,8 @@ describe('IMA vectors', () => {
   it("ima: another revision's known registers are not proved", function () {
     const set = externalVectors('ima')
     if (set === undefined) return skipWithoutVectors(this, 'ima')
-    // imakvtpcr10.txt is of another revision of imatest.log: no selection of these 17 entries, in order, gives its SHA-1 register
+    // imakvtpcr10.txt is of another revision of imatest.log: no selection of these 17 entries, in order, gives its
+    // SHA-1 register
     const [, sha256 = ''] = set.text('imakvtpcr10.txt').trim().split('\n')
     const quoted = { sha256: fromHex(sha256.replace(/^.*:/, '').replaceAll(' ', '')) }
     assert.equal(replayIma(imaReplayStart(['sha256']), set.read('imatest.log'), quoted).proved, false)

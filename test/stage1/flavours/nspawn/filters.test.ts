@@ -13,7 +13,10 @@ const ALLOW = 0x7fff0000
 const EPERM = 0x00050001
 const ENOSYS = 0x00050026
 
-/** Runs a classic BPF program over struct seccomp_data; an instruction that the filter has no business using fails the test. */
+/**
+ * Runs a classic BPF program over struct seccomp_data; an instruction that the filter has no business using fails the
+ * test.
+ */
 function runFilter(program: Uint8Array, arch: number, nr: number, args: readonly number[] = []): number {
   const data = new DataView(new ArrayBuffer(64))
   data.setUint32(0, nr, true)
