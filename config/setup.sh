@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Brings a Debian machine to the point where `npm run demo`, `npm test` and `npm run bench` work: Debian packages, npm packages, build.
-# Idempotent: when nothing is to be done it does nothing and is quick. Usage: config/setup.sh [--quiet] [--bench] [--tpm-roots]
+# Brings a Debian machine to the point where `npm run demo`, `npm test` and `npm run bench` work: Debian packages, npm
+# packages, build.
+# Idempotent: when nothing is to be done it does nothing and is quick.
+# Usage: config/setup.sh [--quiet] [--bench] [--tpm-roots]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
