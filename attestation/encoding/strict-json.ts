@@ -23,14 +23,7 @@ const SPACE_CODE = 0x20
  * @throws EncodingError ENCODING_TOO_LONG, ENCODING_TOO_COMPLEX, ENCODING_NOT_JSON, ENCODING_DUPLICATE_KEY
  */
 export function parseJson(bytes: Uint8Array, options: JsonOptions): Value {
-  const [value, ...more] = parseJsonTexts(bytes, options)
-  if (value === undefined || more.length > 0) {
-    throw new EncodingError(
-      'ENCODING_NOT_JSON',
-      value === undefined ? 'no JSON value' : 'another value after the first',
-    )
-  }
-  return value
+  return jsonReader(bytes, options).text()
 }
 
 /**
@@ -38,6 +31,10 @@ export function parseJson(bytes: Uint8Array, options: JsonOptions): Value {
  * @throws EncodingError as parseJson
  */
 export function parseJsonTexts(bytes: Uint8Array, options: JsonOptions): Value[] {
+  return jsonReader(bytes, options).texts()
+}
+
+function jsonReader(bytes: Uint8Array, options: JsonOptions): JsonReader {
   if (bytes.length > options.maxBytes) {
     throw new EncodingError('ENCODING_TOO_LONG', `${bytes.length} bytes, at most ${options.maxBytes} are read`)
   }
@@ -47,7 +44,7 @@ export function parseJsonTexts(bytes: Uint8Array, options: JsonOptions): Value[]
   } catch (cause) {
     throw new EncodingError('ENCODING_NOT_JSON', 'not UTF-8', { cause })
   }
-  return new JsonReader(text, options).texts()
+  return new JsonReader(text, options)
 }
 
 class JsonReader {
@@ -59,6 +56,14 @@ class JsonReader {
   constructor(text: string, options: JsonOptions) {
     this.#text = text
     this.#options = options
+  }
+
+  text(): Value {
+    this.#space()
+    const value = this.#value(0)
+    this.#space()
+    if (this.#at < this.#text.length) throw this.#error('another value after the first')
+    return value
   }
 
   texts(): Value[] {

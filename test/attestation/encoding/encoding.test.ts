@@ -60,6 +60,7 @@ describe('strict JSON', () => {
     ['a number of 50 digits', '1'.repeat(50), 'ENCODING_NOT_JSON'],
     ['nothing', '  ', 'ENCODING_NOT_JSON'],
     ['two values', '1 2', 'ENCODING_NOT_JSON'],
+    ['a record separator, which belongs to sequences', '\u001e1', 'ENCODING_NOT_JSON'],
     ['a byte order mark', '\ufeff1', 'ENCODING_NOT_JSON'],
     ['nine arrays in one another', `${'['.repeat(10)}${']'.repeat(10)}`, 'ENCODING_TOO_COMPLEX'],
     ['600 values', `[${'1,'.repeat(600)}1]`, 'ENCODING_TOO_COMPLEX'],
