@@ -35,7 +35,7 @@ describe('a node that is judged for as long as it runs, while processes and keys
     const list = receivers.map(({ url }) => `  - {url: "${url}", secretFile: ${secretFile}}\n`)
     machine = await MachineNode.start(
       { 'workers.yaml': POLICY },
-      { verifierSettings: `attestation: {periodSeconds: 1, silentAfterSeconds: 6}\nwebhooks:\n${list.join('')}` },
+      { verifierSettings: `attestation: {periodSeconds: 1, silentAfterSeconds: 60}\nwebhooks:\n${list.join('')}` },
     )
     await machine.stands('trusted')
   })
@@ -45,6 +45,15 @@ describe('a node that is judged for as long as it runs, while processes and keys
     dir.remove()
   })
 
+  /** Another setting, for which the verifier is started again. */
+  async function setVerifier(setting: string, other: string): Promise<void> {
+    const { d } = machine
+    writeFileSync(d.verifierConfig, readFileSync(d.verifierConfig, 'utf8').replace(setting, other))
+    await d.verifier.stop()
+    await d.startVerifier()
+    await d.waitForUplink('connected')
+  }
+
   it('is never called failed or stale for processes that end and come back', async () => {
     const { d } = machine
     const events = machine.events().length
@@ -52,11 +61,9 @@ describe('a node that is judged for as long as it runs, while processes and keys
       await d.agent.stop(signal)
       await d.startAgent()
       await d.waitForUplink('connected')
-      await machine.rounds(1)
       await d.verifier.stop(signal)
       await d.startVerifier()
       await d.waitForUplink('connected')
-      await machine.rounds(1)
     }
     await d.verifier.stop('SIGKILL')
     await d.agent.stop('SIGKILL')
@@ -68,13 +75,29 @@ describe('a node that is judged for as long as it runs, while processes and keys
     await assertUsable(machine.node)
   })
 
+  it('goes on after TPM2_Clear and a reboot with a warning, and is trusted then', async () => {
+    const { d } = machine
+    const before = machine.seen()
+    const events = machine.events().length
+    await d.tpm.tool('tpm2_clear', '-c', 'p')
+    assert.equal(await d.agent.ended(), 1, 'the agent has to be started with the new key')
+    assert.match(d.agent.logTail(), /AGENT_KEY_LOST/)
+    await machine.reboot()
+    const after = await machine.stands('trusted', () => machine.events().length === events + 2)
+    assert.deepEqual(machine.events().slice(events), ['trusted warning', 'warning trusted'])
+    assert.notEqual(after.akName, before.akName)
+    assert.equal(after.admission, 'admitted')
+    await assertUsable(machine.node)
+  })
+
   it('is stale when it has been silent, and trusted again when it speaks', async () => {
     const { d } = machine
+    await setVerifier('silentAfterSeconds: 60', 'silentAfterSeconds: 3')
     process.kill(d.agent.pid, 'SIGSTOP')
     try {
       const stale = await machine.stands('stale')
       assert.equal(stale.standingReasons[0]?.rule, 'node.silent')
-      assert.match(stale.standingReasons[0]?.message ?? '', /no evidence for 6 s/)
+      assert.match(stale.standingReasons[0]?.message ?? '', /no evidence for 3 s/)
       assert.ok(Date.parse(stale.standingSince) > Date.parse(stale.updatedAt) - 1000)
     } finally {
       process.kill(d.agent.pid, 'SIGCONT')
@@ -115,28 +138,10 @@ describe('a node that is judged for as long as it runs, while processes and keys
     })
   })
 
-  it('goes on after TPM2_Clear and a reboot with a warning, and is trusted then', async () => {
-    const { d } = machine
-    const before = await machine.seen()
-    const events = machine.events().length
-    await d.tpm.tool('tpm2_clear', '-c', 'p')
-    assert.equal(await d.agent.ended(), 1, 'the agent has to be started with the new key')
-    assert.match(d.agent.logTail(), /AGENT_KEY_LOST/)
-    await machine.reboot()
-    const after = await machine.stands('trusted', (seen) => seen.akName !== before.akName)
-    assert.equal(after.admission, 'admitted')
-    assert.deepEqual(machine.events().slice(events), ['trusted warning', 'warning trusted'])
-    await assertUsable(machine.node)
-  })
-
   it('waits for an operator after TPM2_Clear where it is told to, saying what helps', async () => {
     const { d } = machine
-    const { nodeId } = await machine.seen()
-    const settings = readFileSync(d.verifierConfig, 'utf8')
-    writeFileSync(d.verifierConfig, settings.replace('enrolment:\n', 'enrolment:\n  akReplacement: operator\n'))
-    await d.verifier.stop()
-    await d.startVerifier()
-    await d.waitForUplink('connected')
+    const { nodeId } = machine.seen()
+    await setVerifier('enrolment:\n', 'enrolment:\n  akReplacement: operator\n')
     await d.agent.stop()
     await d.tpm.tool('tpm2_clear', '-c', 'p')
     await machine.reboot()

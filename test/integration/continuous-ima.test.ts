@@ -48,7 +48,7 @@ describe('a node that is judged by the files that it runs, for as long as it run
   it('is trusted with a long list, which came in pieces and was never a failure', async () => {
     await machine.stands('trusted')
     assert.deepEqual(machine.events(), ['pending trusted'])
-    assert.match(await replayed(), /^20001 entries/)
+    await machine.d.verifier.waitUntil('the list', async () => /^20001 entries/.test(await replayed()) || undefined)
     await assertUsable(machine.node)
     const size = encodeList(files(0, MANY)).length
     assert.ok(size > 2 << 20, `${size} bytes`)

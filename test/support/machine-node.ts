@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { toHex } from '../../attestation/base/index.ts'
+import { codeOf, toHex } from '../../attestation/base/index.ts'
 import { digest } from '../../attestation/crypto/index.ts'
 import { EV } from '../../attestation/event-log/index.ts'
 import { honestBoot } from './boot.ts'
@@ -12,16 +12,21 @@ import type { Ran } from './holdfast.ts'
 import { encodeList, type ImaEntrySpec, templateData } from './ima-log.ts'
 import type { Swtpm } from './swtpm.ts'
 import { tempDir } from './temp-dir.ts'
-import { prepareNode, type SeenNode, type WholeNode } from './whole-path.ts'
+import { prepareNode, type WholeNode } from './whole-path.ts'
 
-/** What the operator's commands say of how a node stands. */
-export interface SeenStanding extends SeenNode {
+/** How the verifier's store says that the node stands. */
+export interface SeenStanding {
+  readonly nodeId: string
+  readonly admission: string
+  readonly akName: string
   readonly standing: string
   readonly standingSince: string
   readonly standingReasons: readonly { readonly rule: string; readonly message: string }[]
-  readonly akName: string
   readonly updatedAt: string
 }
+
+const SEEN = `select node_id as nodeId, admission, ak_name as akName, standing, standing_since as standingSince,
+  standing_reasons as reasons, updated_at as updatedAt from nodes`
 
 /** A pod that runs until somebody ends it. */
 export interface LongPod {
@@ -45,7 +50,6 @@ export class MachineNode {
   readonly #firmware: { events: readonly WrittenEvent[] }
   readonly #removed: () => void
   readonly #pods: LongPod[] = []
-  #nodeId = ''
 
   private constructor(parts: {
     readonly node: WholeNode
@@ -93,7 +97,6 @@ export class MachineNode {
       await began(machine)
       await node.d.startVerifier()
       await node.d.enrol()
-      machine.#nodeId = (await node.d.status()).nodeId
       return machine
     } catch (err) {
       await machine.stop()
@@ -148,11 +151,12 @@ export class MachineNode {
     return readFileSync(this.d.verifier.logFile, 'utf8').split('policies and roots taken over').length - 1
   }
 
-  /** What an operator sees of the node, also while the agent answers nobody. */
-  async seen(): Promise<SeenStanding> {
-    return JSON.parse(
-      await this.d.expect('nodes', 'show', this.#nodeId, '--format=json', '--config', this.d.verifierConfig),
-    )
+  /** Read from the store, for it is asked often; there is one node. */
+  seen(): SeenStanding {
+    const [row] = this.query<Omit<SeenStanding, 'standingReasons'> & { readonly reasons: string }>(SEEN)
+    if (row === undefined) throw new Error('the verifier knows no node')
+    const { reasons, ...seen } = row
+    return { ...seen, standingReasons: JSON.parse(reasons) }
   }
 
   /** Waits until the node stands so, or so and as `is` says. */
@@ -160,7 +164,7 @@ export class MachineNode {
     let last: SeenStanding | undefined
     try {
       return await this.d.verifier.waitUntil(`standing ${standing}`, async () => {
-        last = await this.seen()
+        last = this.seen()
         return last.standing === standing && is(last) ? last : undefined
       })
     } catch (err) {
@@ -174,7 +178,7 @@ export class MachineNode {
     let at = ''
     let left = count + 1
     await this.d.verifier.waitUntil(`${count} rounds of evidence`, async () => {
-      const { updatedAt, standing } = await this.seen()
+      const { updatedAt, standing } = this.seen()
       seen.add(standing)
       if (updatedAt !== at) left--
       at = updatedAt
@@ -222,7 +226,7 @@ export class MachineNode {
   }
 
   async stop(): Promise<void> {
-    for (const pod of this.#pods) for (const pid of pod.processes()) process.kill(pid, 'SIGKILL')
+    for (const pod of this.#pods) for (const pid of pod.processes()) kill(pid)
     await Promise.all(this.#pods.map((pod) => pod.ended))
     await this.relay.stop()
     await this.d.stop()
@@ -234,6 +238,14 @@ async function extend(tpm: Swtpm, events: readonly WrittenEvent[]): Promise<void
   const measured = events.filter((e) => e.type !== EV.NO_ACTION)
   const specs = measured.map((e) => `${e.register}:sha256=${toHex(digest('sha256', e.measured ?? e.data))}`)
   await tpm.tool('tpm2_pcrextend', ...specs)
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (err) {
+    if (codeOf(err) !== 'ESRCH') throw err
+  }
 }
 
 function podProcesses(pod: string): number[] {

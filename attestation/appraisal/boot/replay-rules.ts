@@ -99,7 +99,10 @@ function refuted(pcr: number, outcome: Outcome<'refuted'>, quoted: BankRegisters
   const failing = replay.banks.find((bank) => bank.proven === undefined) ?? replay.banks.at(-1)
   const bank = failing?.bank ?? 'sha256'
   const value = quoted[bank]
-  const message = `PCR ${pcr}: the ${replay.events} events of the logs do not give the quoted ${bank} value; something was measured that no log tells of, or an event was changed, removed or added`
+  const message =
+    replay.events === 0
+      ? `PCR ${pcr}: the quoted ${bank} value has changed or was never explained: something was measured that no log tells of`
+      : `PCR ${pcr}: the ${replay.events} events of the logs do not give the quoted ${bank} value; something was measured that no log tells of, or an event was changed, removed or added`
   return finding('boot.replay', 'contraindicated', claim, message, {
     ...(value !== undefined && { expected: `${bank} ${toHex(value)}` }),
     ...(failing !== undefined && { seen: `${bank} ${toHex(failing.end)}` }),
