@@ -90,6 +90,6 @@ describe('the commands of the agent', () => {
 
   it('print nothing of a log that a terminal would act upon', () => {
     const content = { record: 'image', name: '\u001b[2Jevil\n0  agent', id: 'sha256-1' }
-    assert.equal(logTable([{ recnum: 3, content }]), '3  image   name=?[2Jevil?0  agent id=sha256-1\n')
+    assert.equal(logTable([{ recnum: 3, content }]), '3  image   name=\\x1b[2Jevil\\x0a0  agent id=sha256-1\n')
   })
 })
