@@ -201,6 +201,20 @@ describe('a node that is judged by its boot for as long as it runs', () => {
     await machine.stands('trusted')
   })
 
+  it('goes on with a warning after a power cut that put the clock of its TPM back', async () => {
+    const events = machine.events().length
+    const { d } = machine
+    await d.agent.stop('SIGKILL')
+    await d.tpm.powerCycle()
+    await d.measureFirmware()
+    const safe = async () => /safe: yes/.test(await d.tpm.tool('tpm2_readclock')) || undefined
+    await d.verifier.waitUntil('a clock that the TPM calls safe', safe)
+    await d.startAgent()
+    await machine.stands('trusted', () => machine.events().length === events + 2)
+    assert.deepEqual(machine.events().slice(events), ['trusted warning', 'warning trusted'])
+    await assertUsable(machine.node)
+  })
+
   it('goes on after the TPM was restarted under it, as from hibernation', async () => {
     const events = machine.events().length
     await machine.d.agent.stop()

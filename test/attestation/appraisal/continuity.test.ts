@@ -47,7 +47,8 @@ describe('continuity', () => {
     ['counters at zero, as after TPM2_Clear', clock(5, 2, 100), clock(0, 0, 1), 'rollback', 'contraindicated'],
     ['a lower counter with an unsafe clock', clock(5, 2, 100), clock(4, 0, 1, false), 'rollback', 'contraindicated'],
     ['a safe clock that went back in one TPM start', clock(5, 0, 100), clock(5, 0, 99), 'rollback', 'contraindicated'],
-    ['a safe clock that went back over a reset', clock(5, 0, 100), clock(6, 0, 99), 'rollback', 'contraindicated'],
+    ['a safe clock that went back over a reset', clock(5, 0, 100), clock(6, 0, 99), 'tpm-reset', 'warning'],
+    ['a safe clock that went back over a restart', clock(5, 0, 100), clock(5, 1, 99), 'rollback', 'contraindicated'],
     ['a safe clock below an unsafe one', clock(5, 0, 100, false), clock(5, 0, 99), 'rollback', 'contraindicated'],
   ]
   for (const [name, previous, now, kind, expected] of cases) {
