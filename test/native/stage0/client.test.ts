@@ -146,17 +146,17 @@ describe('build/holdfast run, with a server that the test plays', () => {
   it('believes root alone', async () => {
     const path = join(directory.path, 'nobody.sock')
     const text = `
-import socket
+import os, socket
 s = socket.socket(socket.AF_UNIX)
 s.bind('${path}')
 s.listen()
-print('up', flush=True)
+os.write(1, b'up') # in one piece, whatever the buffering of print
 c, _ = s.accept()
 try:
   c.send(bytes(${JSON.stringify([...HELLO])}))
 except BrokenPipeError:
   pass
-print(len(c.recv(1)), flush=True)`
+os.write(1, b'%d' % len(c.recv(1)))`
     chmodSync(directory.path, 0o777)
     const nobody = spawn('setpriv', ['--reuid=65534', '--clear-groups', '/usr/bin/python3', '-c', text])
     await serve(HELLO)
