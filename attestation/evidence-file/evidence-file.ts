@@ -71,12 +71,7 @@ export function encodeEvidenceFile(file: EvidenceFile): Uint8Array {
  * logs.
  */
 export function looksLikeEvidenceFile(bytes: Uint8Array): boolean {
-  return (
-    bytes.length > 3 &&
-    ((bytes[0] ?? 0) & 0xe0) === 0xa0 &&
-    bytes[1] === 0x61 &&
-    (bytes[2] === 0x74 || bytes[2] === 0x76)
-  )
+  return bytes.length > 3 && ((bytes[0] ?? 0) & 0xe0) === 0xa0 && bytes[1] === 0x61 && bytes[2] === 0x74
 }
 
 /** @throws EvidenceFileError */

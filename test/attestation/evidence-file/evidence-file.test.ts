@@ -36,7 +36,15 @@ describe('an evidence file', () => {
 
   it('is told from raw logs by its first bytes', () => {
     assert.equal(looksLikeEvidenceFile(encoded), true)
-    for (const other of [[], [0], [0, 0, 0, 0, 3, 0, 0, 0], [0x1e, 0x7b], [0x5b, 0x7b], [0xa1, 0x01, 0x02]]) {
+    for (const other of [
+      [],
+      [0],
+      [0, 0, 0, 0, 3, 0, 0, 0],
+      [0x1e, 0x7b],
+      [0x5b, 0x7b],
+      [0xa1, 0x01, 0x02],
+      [0xa2, 0x61, 0x76, 0x01],
+    ]) {
       assert.equal(looksLikeEvidenceFile(Uint8Array.from(other)), false)
     }
   })
