@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, closeSync, openSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
