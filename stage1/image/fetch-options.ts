@@ -1,4 +1,5 @@
 import type { Relaxation } from './image.ts'
+import type { CheckProvenance } from './provenance.ts'
 
 /** How far a fetch has come. */
 export type FetchProgress =
@@ -26,6 +27,8 @@ export interface FetchOptions {
   readonly scratchDir?: string
   /** Where the password file may be besides $REGISTRY_AUTH_FILE and $HOME/.docker/config.json. */
   readonly environment?: Readonly<Record<string, string | undefined>>
+  /** Without it nobody is asked: the record says so, and `holdfast run` asks its policy in any case. */
+  readonly checkProvenance?: CheckProvenance
   readonly onProgress?: (progress: FetchProgress) => void
   readonly signal?: AbortSignal
 }

@@ -3,11 +3,27 @@ import type { ImageId, ImageManifest, TreeDigest } from '../manifest/index.ts'
 /** Checks that were relaxed, by the names of `--insecure-options`. Measured with every launch. */
 export type Relaxation = 'http' | 'tls' | 'image'
 
-/** Who signed an image, with which key, and when that was checked. */
+/**
+ * Who signed an image, with which key, and when that was checked; what a policy is held against again at every launch.
+ */
 export interface Signer {
+  /** An OpenPGP key of the trust store or a policy, a bare public key, or a certificate that names its holder. */
+  readonly kind: 'openpgp' | 'public-key' | 'certificate'
+  /** For people: user ID, file of the key, or subject. */
   readonly name: string
+  /**
+   * Measured. `openpgp:<fingerprint>` in upper-case hex, `sha256:<hex>` of the SubjectPublicKeyInfo, or
+   * `<issuer> <subject>` of a certificate.
+   */
   readonly key: string
+  /** RFC 3339, UTC. */
   readonly checkedAt: string
+  /** The image reference that was signed, where the signature names one. */
+  readonly reference?: string
+  /** Of a certificate: `sha256:<hex>` of what its chain and log entry were verified with. */
+  readonly trustRoot?: string
+  /** Of an in-toto statement: what it states about the image. */
+  readonly predicateType?: string
 }
 
 /** How a name came to stand for an image: one for each name, written when it is fetched. */
@@ -21,8 +37,15 @@ export interface ImageOrigin {
   readonly fetchedAt: string
   /** Sorted. */
   readonly relaxed: readonly Relaxation[]
-  /** Empty for an image nobody signed: whether that may be launched is the verifier's policy. */
+  /** Empty for an image nobody signed: whether that may be launched is for the policies of node and verifier to say. */
   readonly signers: readonly Signer[]
+  /** The policy that let the image in; absent where none was asked. */
+  readonly policy?: {
+    /** Hex SHA-256 of the policy. */
+    readonly sha256: string
+    /** Its scope that was used, as `docker registry.example/app`. */
+    readonly scope: string
+  }
 }
 
 /** What an image is: the same bytes on every machine that fetched and rendered it. */

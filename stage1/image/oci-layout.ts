@@ -32,9 +32,7 @@ export function openOciLayout(directory: string, ref: string | undefined): Image
         if (version !== '1.0.0') r.complain('$.imageLayoutVersion', "must be '1.0.0'")
         r.finish()
       })
-      const index = parseOciDocument(read(directory, 'index.json', LIMITS.manifestBytes), INDEX_TYPES[0])
-      if (index.kind !== 'index') throw new TypeError('parsed as an index')
-      const chosen = choose(index.manifests, ref, directory)
+      const chosen = choose(readIndex(directory), ref, directory)
       return { bytes: blob(directory, chosen), mediaType: chosen.mediaType, digest: chosen.digest }
     },
     document: async (descriptor) => blob(directory, descriptor),
@@ -46,9 +44,23 @@ export function openOciLayout(directory: string, ref: string | undefined): Image
         throw sourceError(cause, descriptor.digest)
       }
     },
+    tagged: async (tag) => {
+      const index = readIndex(directory)
+      const named = index.filter((m) => m.annotations.get(REF_NAME) === tag)
+      const [only, ...others] = named
+      if (only === undefined || others.length > 0) return undefined
+      return { bytes: blob(directory, only), mediaType: only.mediaType }
+    },
+    referrers: async () => undefined, // a layout has no such list; the fallback tag is looked up as any other
     relaxed: () => [],
     close: () => {},
   }
+}
+
+function readIndex(directory: string): readonly Descriptor[] {
+  const index = parseOciDocument(read(directory, 'index.json', LIMITS.manifestBytes), INDEX_TYPES[0])
+  if (index.kind !== 'index') throw new TypeError('parsed as an index')
+  return index.manifests
 }
 
 function choose(manifests: readonly Descriptor[], ref: string | undefined, directory: string): Descriptor {

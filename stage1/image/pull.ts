@@ -19,13 +19,14 @@ import {
   parseOciDocument,
 } from './oci.ts'
 import { openOciLayout } from './oci-layout.ts'
+import type { CheckedDocument, Provenance } from './provenance.ts'
 import { manifestFromBlob, readRecord, writeOrigin, writeRecord } from './records.ts'
 import { type ImageReference, parseReference } from './reference.ts'
 import { openRegistry } from './registry.ts'
 import { renderTree } from './render.ts'
 import type { ImageSource } from './source.ts'
 import { type ImageStore, makeWorkDirectory, readBlob, removeStaleWork } from './store.ts'
-import { type Layer, unpackLayers } from './unpack.ts'
+import { type Layer, unpackLayers, verifiedBlob } from './unpack.ts'
 import { openVerifiedTree } from './verify.ts'
 
 /** See fetchImage, which loads this. */
@@ -42,7 +43,8 @@ export async function pullImage(store: ImageStore, text: string, options: FetchO
       manifestDigest: pulled.manifestDigest,
       fetchedAt: new Date().toISOString(),
       relaxed: [...new Set(pulled.relaxed)].sort(),
-      signers: [],
+      signers: pulled.provenance?.signers ?? [],
+      ...(pulled.provenance && { policy: pulled.provenance.policy }),
     }
     writeOrigin(store, origin)
     return { ...pulled.record, origin }
@@ -55,6 +57,7 @@ interface Pulled {
   readonly record: ImageRecord
   readonly manifestDigest: string
   readonly relaxed: readonly Relaxation[]
+  readonly provenance?: Provenance
 }
 
 async function pull(
@@ -72,12 +75,12 @@ async function pull(
         `'${reference.name}' says not where to fetch from; write docker://HOST/NAME:TAG, oci:/PATH:REF or /PATH/FILE.aci`,
       )
     case 'aci-file':
-      return { ...(await pullAci(store, reference.file, work, options)), relaxed: asked }
+      return { ...(await pullAci(store, reference, work, options)), relaxed: asked }
     case 'oci-layout':
     case 'registry': {
       const source = openSource(reference, options)
       try {
-        const pulled = await pullOci(store, source, work, options)
+        const pulled = await pullOci(store, reference.name, source, work, options)
         return { ...pulled, relaxed: [...asked, ...source.relaxed()] }
       } finally {
         source.close()
@@ -109,11 +112,15 @@ function openSource(
 
 async function pullOci(
   store: ImageStore,
+  name: string,
   source: ImageSource,
   work: string,
   options: FetchOptions,
 ): Promise<Omit<Pulled, 'relaxed'>> {
-  const { manifest, digest: manifestDigest, bytes } = await resolveManifest(source)
+  const { manifest, documents } = await resolveManifest(source)
+  const { digest: manifestDigest, bytes } = documents[documents.length - 1] ?? documents[0]
+  // before anything of the image is stored or unpacked
+  const provenance = await options.checkProvenance?.({ kind: 'oci', name, documents, source })
   await storeBlob(store, { digest: manifestDigest, sizeBytes: bytes.length }, pieces(bytes), work)
   await fetchBlob(store, source, manifest.config, work, options)
   const config = asManifestError(() => parseOciImageConfig(readBlob(store, manifest.config.digest, LIMITS.configBytes)))
@@ -136,12 +143,16 @@ async function pullOci(
       options.onProgress?.({ step: 'render' })
       return renderTree(store, root, work, summary.appliedXattrs > 0)
     }))
-  return { record: recordOf(store, 'oci', id, manifest.config.digest, rendered), manifestDigest }
+  return {
+    record: recordOf(store, 'oci', id, manifest.config.digest, rendered),
+    manifestDigest,
+    ...(provenance && { provenance }),
+  }
 }
 
 async function pullAci(
   store: ImageStore,
-  file: string,
+  { name, file }: Extract<ImageReference, { kind: 'aci-file' }>,
   work: string,
   options: FetchOptions,
 ): Promise<Omit<Pulled, 'relaxed'>> {
@@ -153,11 +164,17 @@ async function pullAci(
       ...(options.signal && { signal: options.signal }),
     })
     const manifestDigest = sha256(aci.manifest)
-    asManifestError(() => manifestFromBlob('aci', aci.id, aci.manifest))
+    const { name: manifestName } = asManifestError(() => manifestFromBlob('aci', aci.id, aci.manifest))
+    const archive = () => verifiedBlob(store, blob.digest, blob.sizeBytes, options.signal)
+    const provenance = await options.checkProvenance?.({ kind: 'aci', name, manifestName, archive, file })
     await storeBlob(store, { digest: manifestDigest, sizeBytes: aci.manifest.length }, pieces(aci.manifest), work)
     options.onProgress?.({ step: 'render' })
     const rendered = await renderTree(store, root, work, aci.appliedXattrs > 0)
-    return { record: recordOf(store, 'aci', aci.id, manifestDigest, rendered), manifestDigest }
+    return {
+      record: recordOf(store, 'aci', aci.id, manifestDigest, rendered),
+      manifestDigest,
+      ...(provenance && { provenance }),
+    }
   })
 }
 
@@ -185,19 +202,21 @@ function recordOf(
   }
 }
 
-/** Follows indexes to the manifest for this machine, checking each digest and size on the way. */
-async function resolveManifest(
-  source: ImageSource,
-): Promise<{ manifest: Extract<OciDocument, { kind: 'manifest' }>; digest: string; bytes: Buffer }> {
+/** Follows indexes to the manifest for this machine, checking each digest and size on the way; it is the last one. */
+async function resolveManifest(source: ImageSource): Promise<{
+  manifest: Extract<OciDocument, { kind: 'manifest' }>
+  documents: readonly [CheckedDocument, ...CheckedDocument[]]
+}> {
   const root = await source.root()
   let { bytes, mediaType } = root
   let digest = sha256(bytes)
   if (root.digest !== undefined && root.digest !== digest) {
     throw new ImageError('IMAGE_DIGEST_MISMATCH', `the manifest is ${digest}, ${root.digest} was asked for`)
   }
+  const documents: [CheckedDocument, ...CheckedDocument[]] = [{ digest, bytes }]
   for (let depth = 0; ; depth++) {
     const document = parseOciDocument(bytes, mediaType)
-    if (document.kind === 'manifest') return { manifest: document, digest, bytes }
+    if (document.kind === 'manifest') return { manifest: document, documents }
     if (depth === LIMITS.indexDepth) {
       throw new ImageError('IMAGE_TOO_LARGE', `indexes are nested more than ${LIMITS.indexDepth} deep`)
     }
@@ -219,6 +238,7 @@ async function resolveManifest(
     }
     if (digest !== chosen.digest)
       throw new ImageError('IMAGE_DIGEST_MISMATCH', `${digest} came instead of ${chosen.digest}`)
+    documents.push({ digest, bytes })
   }
 }
 
@@ -283,6 +303,6 @@ function sha256(bytes: Buffer): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 }
 
-async function* pieces(bytes: Buffer): AsyncGenerator<Buffer> {
-  yield bytes
+async function* pieces(bytes: Uint8Array): AsyncGenerator<Buffer> {
+  yield Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 }

@@ -110,16 +110,23 @@ function readOriginFile(store: ImageStore, fileName: string): ImageOrigin | unde
   return checkingRecord(relative, () => {
     const r = new ShapeReader(relative)
     const o = r.object(parseJson(bytes, relative), '$')
-    r.onlyKnown(o, '$', ['name', 'imageId', 'manifestDigest', 'fetchedAt', 'relaxed', 'signers'])
+    r.onlyKnown(o, '$', ['name', 'imageId', 'manifestDigest', 'fetchedAt', 'relaxed', 'signers', 'policy'])
     const id = r.checked(() => imageId(r.string(o['imageId'], '$.imageId')), '$.imageId')
     const fetchedAt = r.string(o['fetchedAt'], '$.fetchedAt')
     if (Number.isNaN(Date.parse(fetchedAt))) r.complain('$.fetchedAt', 'is not a time')
+    const policy = r.optionalObject(o['policy'], '$.policy')
     const origin = {
       name: r.string(o['name'], '$.name'),
       manifestDigest: readSha256(r, o['manifestDigest'], '$.manifestDigest'),
       fetchedAt,
       relaxed: r.strings(o['relaxed'], '$.relaxed', 8).flatMap((v, i) => readRelaxation(r, v, `$.relaxed[${i}]`)),
       signers: r.list(o['signers'], '$.signers', 64).map((v, i) => readSigner(r, v, `$.signers[${i}]`)),
+      ...(policy && {
+        policy: {
+          sha256: readHex(r, policy['sha256'], '$.policy.sha256'),
+          scope: r.string(policy['scope'], '$.policy.scope'),
+        },
+      }),
     }
     r.finish()
     if (id === undefined) throw new TypeError('finish() lets no bad ID pass')
@@ -135,11 +142,29 @@ function readRelaxation(r: ShapeReader, value: string, at: string): Relaxation[]
 
 function readSigner(r: ShapeReader, value: unknown, at: string): Signer {
   const o = r.object(value, at)
+  r.onlyKnown(o, at, ['kind', 'name', 'key', 'checkedAt', 'reference', 'trustRoot', 'predicateType'])
+  const kind = SIGNER_KINDS.find((k) => k === o['kind'])
+  if (kind === undefined) r.complain(`${at}.kind`, `must be ${SIGNER_KINDS.join(', ')}`)
+  const reference = r.optionalString(o['reference'], `${at}.reference`)
+  const trustRoot = r.optionalString(o['trustRoot'], `${at}.trustRoot`)
+  const predicateType = r.optionalString(o['predicateType'], `${at}.predicateType`)
   return {
+    kind: kind ?? 'openpgp', // finish() throws where there was none
     name: r.string(o['name'], `${at}.name`),
     key: r.string(o['key'], `${at}.key`),
     checkedAt: r.string(o['checkedAt'], `${at}.checkedAt`),
+    ...(reference !== undefined && { reference }),
+    ...(trustRoot !== undefined && { trustRoot }),
+    ...(predicateType !== undefined && { predicateType }),
   }
+}
+
+const SIGNER_KINDS = ['openpgp', 'public-key', 'certificate'] as const
+
+function readHex(r: ShapeReader, value: unknown, at: string): string {
+  const text = r.string(value, at)
+  if (!/^[0-9a-f]{64}$/.test(text)) r.complain(at, 'must be 64 hex digits')
+  return text
 }
 
 function readSha256(r: ShapeReader, value: unknown, at: string): string {

@@ -58,6 +58,20 @@ class RegistrySource implements ImageSource {
     return readBody(answer, Math.min(descriptor.sizeBytes + 1, LIMITS.manifestBytes))
   }
 
+  async tagged(tag: string): Promise<{ bytes: Buffer; mediaType: string } | undefined> {
+    const answer = await this.#getOrNothing(`manifests/${tag}`, ACCEPT)
+    return answer && { bytes: await readBody(answer, LIMITS.manifestBytes), mediaType: contentType(answer) }
+  }
+
+  async referrers(digest: string): Promise<Buffer | undefined> {
+    const answer = await this.#getOrNothing(`referrers/${digest}`, INDEX_TYPES[0])
+    if (answer === undefined) return undefined
+    // a registry without the list may answer something else than 404, as older ones do
+    if (contentType(answer) === INDEX_TYPES[0]) return readBody(answer, LIMITS.manifestBytes)
+    answer.body.destroy()
+    return undefined
+  }
+
   async *blob(descriptor: Descriptor): AsyncGenerator<Buffer> {
     yield* streamBody(await this.#get(`blobs/${descriptor.digest}`, '*/*'))
   }
@@ -87,6 +101,16 @@ class RegistrySource implements ImageSource {
     if (answer.status === 200) return answer
     answer.body.destroy()
     throw this.#statusError(answer, what)
+  }
+
+  /** As #get, for what need not be there. */
+  async #getOrNothing(what: string, accept: string): Promise<HttpAnswer | undefined> {
+    try {
+      return await this.#get(what, accept)
+    } catch (err) {
+      if (err instanceof ImageError && err.code === 'IMAGE_NOT_FOUND') return undefined
+      throw err
+    }
   }
 
   async #follow(start: URL, accept: string): Promise<HttpAnswer> {

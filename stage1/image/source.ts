@@ -9,6 +9,13 @@ export interface ImageSource {
   document(descriptor: Descriptor): Promise<Buffer>
   /** The bytes of a blob from its start. */
   blob(descriptor: Descriptor): AsyncIterable<Buffer>
+  /** The document of a tag in the same place, for signatures; undefined where there is none. */
+  tagged(tag: string): Promise<{ readonly bytes: Buffer; readonly mediaType: string } | undefined>
+  /**
+   * The index of documents whose subject is this digest (distribution-spec v1.1, "Listing Referrers"), without the
+   * fallback tag; undefined where the source has no such list.
+   */
+  referrers(digest: string): Promise<Buffer | undefined>
   /** Checks that had to be relaxed to get here. */
   relaxed(): readonly Relaxation[]
   close(): void
