@@ -1,4 +1,10 @@
-import { ManifestError, manifestIsolators, type PodManifest, parsePodManifest } from '../../stage1/manifest/index.ts'
+import {
+  ManifestError,
+  manifestIsolators,
+  manifestVolumes,
+  type PodManifest,
+  parsePodManifest,
+} from '../../stage1/manifest/index.ts'
 import { canonicalJson, toHex, utf8 } from '../base/index.ts'
 import { digest } from '../crypto/index.ts'
 import type { LaunchRequest, TicketSubject } from '../protocol/index.ts'
@@ -112,8 +118,8 @@ function manifestMisfit({ pod, images, isolators, volumes }: LaunchRequest): str
   if (canonicalJson(manifestIsolators(manifest)) !== canonicalJson(isolators)) {
     return 'the request names other isolators than the manifest'
   }
-  const names = (of: readonly { readonly name: string }[]): string => of.map((v) => v.name).join()
-  return names(manifest.volumes) === names(volumes) ? undefined : 'the request names other volumes than the manifest'
+  const same = canonicalJson(manifestVolumes(manifest)) === canonicalJson(volumes)
+  return same ? undefined : 'the request names other volumes than the manifest'
 }
 
 function podFinding({ request, bytes }: RequestInput, { log }: BootProof): Finding {

@@ -77,7 +77,7 @@ async function prepare(o: RunOptions, context: RunContext): Promise<AuthorisedLa
       programLength: programLength(store, image),
     })),
     images.map(() => o),
-    o.hostname ?? `pod-${uuid.slice(0, 8)}`,
+    { hostname: o.hostname ?? `pod-${uuid.slice(0, 8)}` },
   )
   return authoriseLaunch({
     dir: o.dir,

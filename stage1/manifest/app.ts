@@ -31,17 +31,30 @@ export interface App {
   /** Name or number as text. */
   readonly user: string
   readonly group?: string
+  /** Numbers that are added to the groups of the image's /etc/group. */
+  readonly supplementaryGIDs: readonly number[]
   readonly environment: readonly EnvironmentVariable[]
   /** Absolute path in the app's root. */
   readonly workingDirectory: string
   readonly mountPoints: readonly MountPoint[]
   readonly isolators: readonly Isolator[]
+  /** What users say of it; nothing here goes by it. */
+  readonly userAnnotations: TextMap
+  readonly userLabels: TextMap
 }
+
+/** Texts by name, as users give them. */
+export type TextMap = Readonly<Record<string, string>>
 
 const MAX_ARGUMENTS = 4096
 const MAX_VARIABLES = 4096
 const MAX_ITEMS = 256
-const APP_MEMBERS = ['exec', 'user', 'group', 'environment', 'workingDirectory', 'mountPoints', 'isolators']
+/** setgroups(2) takes 32 bits, and the last of them means "leave it as it is" elsewhere. */
+const LAST_GID = 0xfffffffe
+const APP_MEMBERS = [
+  ...['exec', 'user', 'group', 'supplementaryGIDs', 'environment', 'workingDirectory', 'mountPoints', 'isolators'],
+  ...['userAnnotations', 'userLabels'],
+]
 
 /** Reads an `app` section. `strict` notes unknown members too: pod manifests are ours, image manifests may be newer. */
 export function readApp(r: ShapeReader, value: unknown, path: string, strict: boolean): App {
@@ -57,13 +70,31 @@ export function readApp(r: ShapeReader, value: unknown, path: string, strict: bo
     exec: r.strings(o['exec'], `${path}.exec`, MAX_ARGUMENTS),
     user,
     ...(group === undefined ? {} : { group }),
+    supplementaryGIDs: r
+      .list(o['supplementaryGIDs'], `${path}.supplementaryGIDs`, MAX_ITEMS)
+      .flatMap((v, i) => readGid(r, v, `${path}.supplementaryGIDs[${i}]`)),
     environment: r
       .list(o['environment'], `${path}.environment`, MAX_VARIABLES)
       .map((v, i) => readVariable(r, v, `${path}.environment[${i}]`)),
     workingDirectory,
     mountPoints: readMountPoints(r, o['mountPoints'], `${path}.mountPoints`),
     isolators: readIsolators(r, o['isolators'], `${path}.isolators`),
+    userAnnotations: readTextMap(r, o['userAnnotations'], `${path}.userAnnotations`),
+    userLabels: readTextMap(r, o['userLabels'], `${path}.userLabels`),
   }
+}
+
+function readGid(r: ShapeReader, value: unknown, path: string): number[] {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= LAST_GID) return [value]
+  r.complain(path, `must be a whole number from 0 to ${LAST_GID}`)
+  return []
+}
+
+/** Reads userAnnotations or userLabels. */
+export function readTextMap(r: ShapeReader, value: unknown, path: string): TextMap {
+  const entries = Object.entries(r.optionalObject(value, path) ?? {})
+  if (entries.length > MAX_ITEMS) r.complain(path, `has ${entries.length} members, at most ${MAX_ITEMS} are allowed`)
+  return Object.fromEntries(entries.slice(0, MAX_ITEMS).map(([k, v]) => [k, r.string(v, `${path}.${k}`)]))
 }
 
 function readVariable(r: ShapeReader, value: unknown, path: string): EnvironmentVariable {

@@ -1,5 +1,5 @@
 export { type AcIdentifier, type AcName, acIdentifier, acIdentifierFrom, acName, acNameFrom } from './ac-name.ts'
-export type { App, EnvironmentVariable, Isolator, MountPoint } from './app.ts'
+export type { App, EnvironmentVariable, Isolator, MountPoint, TextMap } from './app.ts'
 export { ManifestError, type ManifestErrorCode } from './errors.ts'
 export { type ImageId, imageId } from './image-id.ts'
 export {
@@ -11,7 +11,9 @@ export {
 } from './image-manifest.ts'
 export { appFromOciConfig, imageManifestFromOci, type OciImageConfig, parseOciImageConfig } from './oci-config.ts'
 export {
+  type Mount,
   manifestIsolators,
+  manifestVolumes,
   type PodApp,
   type PodManifest,
   parsePodManifest,

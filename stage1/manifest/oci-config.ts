@@ -70,10 +70,13 @@ export function appFromOciConfig(config: OciImageConfig): App {
     exec: [...config.entrypoint, ...config.cmd],
     user: user || '0',
     ...(group ? { group } : user ? {} : { group: '0' }),
+    supplementaryGIDs: [],
     environment: hasPath ? config.environment : [{ name: 'PATH', value: DEFAULT_PATH }, ...config.environment],
     workingDirectory: config.workingDirectory.startsWith('/') ? config.workingDirectory : `/${config.workingDirectory}`,
     mountPoints: [],
     isolators: [],
+    userAnnotations: {},
+    userLabels: {},
   }
 }
 

@@ -1,6 +1,6 @@
 import { canonicalJson, fromUtf8, toHex, utf8 } from '../../attestation/base/index.ts'
 import { type AcIdentifier, type AcName, acIdentifier, acName } from './ac-name.ts'
-import { type App, type Isolator, readApp, readIsolators, requireAbsolute } from './app.ts'
+import { type App, type Isolator, readApp, readIsolators, readTextMap, requireAbsolute, type TextMap } from './app.ts'
 import { ManifestError } from './errors.ts'
 import { type ImageId, imageId } from './image-id.ts'
 import { type NameValue, readAcVersion, readPairs } from './image-manifest.ts'
@@ -17,6 +17,18 @@ export interface PodApp {
   readonly image: { readonly id: ImageId; readonly name: AcIdentifier }
   /** The image's app section with everything the user set merged in: what is written here is what runs. */
   readonly app: App
+  readonly readOnlyRootFS: boolean
+  /** Where volumes are mounted in the app's root, beside and before what its mount points say. */
+  readonly mounts: readonly Mount[]
+  /** The pod's word on this app; an image's annotation of the same name gives way. */
+  readonly annotations: readonly NameValue[]
+}
+
+/** A volume of the pod at a place of an app's root. */
+export interface Mount {
+  readonly volume: AcName
+  /** Absolute path in the app's root. */
+  readonly path: string
 }
 
 /** App Container specification v0.8.11, "Pod Manifest Schema": what Holdfast uses of it. */
@@ -27,6 +39,8 @@ export interface PodManifest {
   readonly volumes: readonly Volume[]
   readonly isolators: readonly Isolator[]
   readonly annotations: readonly NameValue[]
+  readonly userAnnotations: TextMap
+  readonly userLabels: TextMap
 }
 
 /** Limits and grants of all apps, then of the pod: values as RFC 8785 text, for a launch request and its policies. */
@@ -37,9 +51,25 @@ export function manifestIsolators(manifest: PodManifest): { readonly name: strin
   }))
 }
 
+/** Volumes of the pod for a launch request and its policies: `source` is a path of the host. */
+export function manifestVolumes(
+  manifest: PodManifest,
+): { readonly name: string; readonly kind: string; readonly source?: string; readonly readOnly: boolean }[] {
+  return manifest.volumes.map((v) =>
+    v.kind === 'empty'
+      ? { name: v.name, kind: v.kind, readOnly: false }
+      : { name: v.name, kind: v.kind, source: v.source, readOnly: v.readOnly },
+  )
+}
+
 const MAX_APPS = 64
 const MAX_VOLUMES = 256
-const POD_MEMBERS = ['acKind', 'acVersion', 'apps', 'volumes', 'isolators', 'annotations']
+const MAX_MOUNTS = 256
+const POD_MEMBERS = [
+  ...['acKind', 'acVersion', 'apps', 'volumes', 'isolators', 'annotations'],
+  ...['userAnnotations', 'userLabels'],
+]
+const POD_APP_MEMBERS = ['name', 'image', 'app', 'readOnlyRootFS', 'mounts', 'annotations']
 
 /** RFC 8785 bytes of a pod manifest: what is written to the pod directory, and, redacted, what is measured. */
 export function podManifestBytes(manifest: PodManifest): Uint8Array {
@@ -82,13 +112,16 @@ export function readPodManifest(value: unknown): PodManifest {
   refuseTwice(r, volumes, '$.volumes')
   const isolators = readIsolators(r, o['isolators'], '$.isolators')
   const annotations = readPairs(r, o['annotations'], '$.annotations')
+  const userAnnotations = readTextMap(r, o['userAnnotations'], '$.userAnnotations')
+  const userLabels = readTextMap(r, o['userLabels'], '$.userLabels')
+  refuseUnknownVolumes(r, apps, volumes)
   r.finish()
-  return { acKind: 'PodManifest', acVersion, apps, volumes, isolators, annotations }
+  return { acKind: 'PodManifest', acVersion, apps, volumes, isolators, annotations, userAnnotations, userLabels }
 }
 
 function readPodApp(r: ShapeReader, value: unknown, path: string): PodApp[] {
   const o = r.object(value, path)
-  r.onlyKnown(o, path, ['name', 'image', 'app'])
+  r.onlyKnown(o, path, POD_APP_MEMBERS)
   const image = r.object(o['image'], `${path}.image`)
   r.onlyKnown(image, `${path}.image`, ['id', 'name'])
   const name = r.checked(() => acName(r.string(o['name'], `${path}.name`)), `${path}.name`)
@@ -96,7 +129,32 @@ function readPodApp(r: ShapeReader, value: unknown, path: string): PodApp[] {
   const imageName = r.checked(() => acIdentifier(r.string(image['name'], `${path}.image.name`)), `${path}.image.name`)
   const app = readApp(r, o['app'], `${path}.app`, true)
   if (app.exec.length === 0) r.complain(`${path}.app.exec`, 'is empty: there is nothing to run')
-  return name && id && imageName ? [{ name, image: { id, name: imageName }, app }] : []
+  const readOnlyRootFS =
+    o['readOnlyRootFS'] === undefined ? false : r.boolean(o['readOnlyRootFS'], `${path}.readOnlyRootFS`)
+  const mounts = r
+    .list(o['mounts'], `${path}.mounts`, MAX_MOUNTS)
+    .flatMap((v, i) => readMount(r, v, `${path}.mounts[${i}]`))
+  const annotations = readPairs(r, o['annotations'], `${path}.annotations`)
+  if (name === undefined || id === undefined || imageName === undefined) return []
+  return [{ name, image: { id, name: imageName }, app, readOnlyRootFS, mounts, annotations }]
+}
+
+function readMount(r: ShapeReader, value: unknown, path: string): Mount[] {
+  const o = r.object(value, path)
+  r.onlyKnown(o, path, ['volume', 'path'])
+  const volume = r.checked(() => acName(r.string(o['volume'], `${path}.volume`)), `${path}.volume`)
+  const target = r.string(o['path'], `${path}.path`)
+  requireAbsolute(r, target, `${path}.path`)
+  return volume === undefined ? [] : [{ volume, path: target }]
+}
+
+function refuseUnknownVolumes(r: ShapeReader, apps: readonly PodApp[], volumes: readonly Volume[]): void {
+  const known = new Set(volumes.map((v) => v.name))
+  for (const [i, { mounts }] of apps.entries()) {
+    for (const [j, { volume }] of mounts.entries()) {
+      if (!known.has(volume)) r.complain(`$.apps[${i}].mounts[${j}].volume`, `the pod has no volume '${volume}'`)
+    }
+  }
 }
 
 function readVolume(r: ShapeReader, value: unknown, path: string): Volume[] {

@@ -10,6 +10,7 @@ import { CodedError } from '../../attestation/base/index.ts'
  * - POD_FILE_BAD: a file of a pod's directory is not what stage0 writes.
  *
  * Plans:
+ * - POD_NAME_TAKEN: two apps of a pod have one name.
  * - POD_UNSUPPORTED: the manifest asks for something this version does not carry out; it is refused, not left out.
  * - POD_ISOLATOR_BAD: an isolator's value has the wrong form.
  * - POD_STAGE1_UNSUPPORTED: the stage1 image is none, or of another interface version or flavour.
@@ -31,6 +32,7 @@ export type PodErrorCode =
   | 'POD_BUSY'
   | 'POD_DIRECTORY_FAILED'
   | 'POD_FILE_BAD'
+  | 'POD_NAME_TAKEN'
   | 'POD_UNSUPPORTED'
   | 'POD_ISOLATOR_BAD'
   | 'POD_STAGE1_UNSUPPORTED'

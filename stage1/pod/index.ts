@@ -16,7 +16,7 @@ export {
   type Pod,
   podParent,
 } from './pod-directory.ts'
-export { type AppOverrides, buildPodManifest, type PodImage } from './pod-manifest.ts'
+export { type AppOverrides, buildPodManifest, type PodImage, type PodOverrides } from './pod-manifest.ts'
 export { type AppStatus, type PodStatus, readPodStatus, waitForPod } from './pod-status.ts'
 export { removePod } from './remove.ts'
 export { type Stage1Interface, stage1Interface } from './stage1-interface.ts'

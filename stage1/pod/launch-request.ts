@@ -2,7 +2,13 @@ import { toHex } from '../../attestation/base/index.ts'
 import { digest, hmac } from '../../attestation/crypto/index.ts'
 import type { PodLaunch } from '../../attestation/protocol/index.ts'
 import type { StoredImage } from '../image/index.ts'
-import { manifestIsolators, type PodManifest, podManifestBytes, redactManifest } from '../manifest/index.ts'
+import {
+  manifestIsolators,
+  manifestVolumes,
+  type PodManifest,
+  podManifestBytes,
+  redactManifest,
+} from '../manifest/index.ts'
 import type { Network } from './plan.ts'
 import type { Stage1Interface } from './stage1-interface.ts'
 import type { PodUuid } from './uuid.ts'
@@ -59,7 +65,7 @@ export function buildPodLaunch(f: LaunchFacts): PodLaunch {
       relaxed: [...image.origin.relaxed],
     })),
     network: f.network,
-    volumes: [],
+    volumes: manifestVolumes(f.manifest),
     isolators: manifestIsolators(f.manifest),
     relaxed: [...f.relaxed].sort(),
   }

@@ -7,7 +7,12 @@ import {
   type EnvironmentVariable,
   type ImageId,
   type Isolator,
+  type Mount,
+  type NameValue,
+  type PodApp,
   type PodManifest,
+  type TextMap,
+  type Volume,
 } from '../manifest/index.ts'
 import { PodError } from './errors.ts'
 
@@ -27,16 +32,34 @@ export interface PodImage {
 
 /** What the user set for an app; absent members leave the image's own. */
 export interface AppOverrides {
+  /** Instead of one made from the image's name. */
+  readonly name?: AcName
   /** Replaces the program, and with it the arguments that the image gives it. */
   readonly exec?: string
   /** Come after the program. */
   readonly args?: readonly string[]
-  readonly environment: readonly EnvironmentVariable[]
+  readonly environment?: readonly EnvironmentVariable[]
   readonly user?: string
   readonly group?: string
+  readonly supplementaryGIDs?: readonly number[]
   readonly workingDirectory?: string
+  readonly readOnlyRootFS?: boolean
   /** Each replaces the image's isolator of the same name. */
-  readonly isolators: readonly Isolator[]
+  readonly isolators?: readonly Isolator[]
+  readonly mounts?: readonly Mount[]
+  readonly annotations?: readonly NameValue[]
+  readonly userAnnotations?: TextMap
+  readonly userLabels?: TextMap
+}
+
+/** What the user set for the pod and for all of its apps. */
+export interface PodOverrides {
+  readonly hostname: string
+  readonly volumes?: readonly Volume[]
+  /** In every app. */
+  readonly mounts?: readonly Mount[]
+  /** In every app; its own come after them. */
+  readonly environment?: readonly EnvironmentVariable[]
 }
 
 /** Name of the annotation with the pod's host name. */
@@ -46,41 +69,77 @@ export const HOSTNAME_ANNOTATION = 'holdfast/hostname'
  * The pod manifest that is stored, measured and run: images' app sections with everything the user set merged in.
  *
  * @param overrides one for each image, in the same order
- * @throws PodError POD_UNSUPPORTED for an image that cannot be run
+ * @throws PodError POD_UNSUPPORTED for an image that cannot be run, POD_NAME_TAKEN for two apps of one name
  */
 export function buildPodManifest(
   images: readonly PodImage[],
   overrides: readonly AppOverrides[],
-  hostname: string,
+  pod: PodOverrides,
 ): PodManifest {
   const taken = new Set<string>()
+  for (const { name } of overrides) {
+    if (name === undefined) continue
+    if (taken.has(name)) throw new PodError('POD_NAME_TAKEN', `two apps of the pod are to be named ${name}`)
+    taken.add(name)
+  }
+  const apps = images.map((image, i): PodApp => {
+    const o = overrides[i] ?? {}
+    const name = o.name ?? freeName(acNameFrom(image.reference), taken)
+    return {
+      name,
+      image: { id: image.id, name: acIdentifierFrom(image.reference.replace(/^[a-z0-9+.-]+:\/*/, '')) },
+      app: mergeApp(name, image, { ...o, environment: [...(pod.environment ?? []), ...(o.environment ?? [])] }),
+      readOnlyRootFS: o.readOnlyRootFS ?? false,
+      mounts: [...(o.mounts ?? []), ...(pod.mounts ?? []).filter((m) => !o.mounts?.some((own) => own.path === m.path))],
+      annotations: o.annotations ?? [],
+    }
+  })
   return {
     acKind: 'PodManifest',
     acVersion: AC_VERSION,
-    apps: images.map((image, i) => {
-      const name = freeName(acNameFrom(image.reference), taken)
-      return {
-        name,
-        image: { id: image.id, name: acIdentifierFrom(image.reference.replace(/^[a-z0-9+.-]+:\/*/, '')) },
-        app: mergeApp(name, image, overrides[i] ?? { environment: [], isolators: [] }),
-      }
-    }),
-    volumes: [],
+    ...withVolumesForAll(apps, pod.volumes ?? []),
     isolators: [],
-    annotations: [{ name: HOSTNAME_ANNOTATION, value: hostname }],
+    annotations: [{ name: HOSTNAME_ANNOTATION, value: pod.hostname }],
+    userAnnotations: {},
+    userLabels: {},
   }
 }
 
+/**
+ * An image's mount point takes the pod's volume of its name, where nothing else is mounted there; where the pod has
+ * none it gets an empty one of its own, so that an app finds what its image promised and shares it with nobody.
+ */
+function withVolumesForAll(apps: readonly PodApp[], volumes: readonly Volume[]): Pick<PodManifest, 'apps' | 'volumes'> {
+  const all = [...volumes]
+  const mounted = apps.map((a): PodApp => {
+    const more = a.app.mountPoints
+      .filter((point) => !a.mounts.some((mount) => mount.path === point.path))
+      .map((point): Mount => {
+        if (volumes.some((v) => v.name === point.name)) return { volume: point.name, path: point.path }
+        const volume = freeName(acNameFrom(`${a.name}-${point.name}`), new Set(all.map((v) => v.name)))
+        all.push({ name: volume, kind: 'empty' })
+        return { volume, path: point.path }
+      })
+    return { ...a, mounts: [...a.mounts, ...more] }
+  })
+  return { apps: mounted, volumes: all }
+}
+
+const NO_APP: App = {
+  exec: [],
+  user: '0',
+  group: '0',
+  supplementaryGIDs: [],
+  environment: [],
+  workingDirectory: '/',
+  mountPoints: [],
+  isolators: [],
+  userAnnotations: {},
+  userLabels: {},
+}
+
 function mergeApp(name: AcName, image: PodImage, o: AppOverrides): App {
-  const own: App = image.app ?? {
-    exec: [],
-    user: '0',
-    group: '0',
-    environment: [],
-    workingDirectory: '/',
-    mountPoints: [],
-    isolators: [],
-  }
+  const own = image.app ?? NO_APP
   const exec = mergeExec(image, own.exec, o)
   if (exec.length === 0) {
     throw new PodError('POD_UNSUPPORTED', `image ${image.reference} names no program to run`, {
@@ -90,14 +149,18 @@ function mergeApp(name: AcName, image: PodImage, o: AppOverrides): App {
   const { group: ownGroup, ...rest } = own
   // a user given without a group runs with that user's own, not with the group of the image's user
   const group = o.group ?? (o.user === undefined ? ownGroup : undefined)
+  const isolators = o.isolators ?? []
   return {
     ...rest,
     exec,
     ...(o.user === undefined ? {} : { user: o.user }),
     ...(group === undefined ? {} : { group }),
+    ...(o.supplementaryGIDs === undefined ? {} : { supplementaryGIDs: o.supplementaryGIDs }),
     ...(o.workingDirectory === undefined ? {} : { workingDirectory: o.workingDirectory }),
-    environment: mergeEnvironment(own.environment, [...o.environment, { name: 'AC_APP_NAME', value: name }]),
-    isolators: [...own.isolators.filter((a) => !o.isolators.some((b) => a.name === b.name)), ...o.isolators],
+    environment: mergeEnvironment(own.environment, [...(o.environment ?? []), { name: 'AC_APP_NAME', value: name }]),
+    isolators: [...own.isolators.filter((a) => !isolators.some((b) => a.name === b.name)), ...isolators],
+    userAnnotations: { ...own.userAnnotations, ...o.userAnnotations },
+    userLabels: { ...own.userLabels, ...o.userLabels },
   }
 }
 

@@ -205,6 +205,7 @@ describe('pod manifests', () => {
           exec: ['/bin/x', 'ünï'],
           user: '0',
           group: '0',
+          supplementaryGIDs: [7],
           environment: [
             { name: 'A', value: 'secret' },
             { name: 'B', value: 'secret' },
@@ -212,7 +213,12 @@ describe('pod manifests', () => {
           workingDirectory: '/',
           mountPoints: [{ name: acName('data'), path: '/data', readOnly: true }],
           isolators: [{ name: 'resource/memory', value: { limit: '64M' } }],
+          userAnnotations: { note: 'mine' },
+          userLabels: {},
         },
+        readOnlyRootFS: true,
+        mounts: [{ volume: acName('tmp'), path: '/scratch' }],
+        annotations: [{ name: 'c', value: 'd' }],
       },
     ],
     volumes: [
@@ -221,6 +227,8 @@ describe('pod manifests', () => {
     ],
     isolators: [],
     annotations: [{ name: 'a', value: 'b' }],
+    userAnnotations: {},
+    userLabels: { team: 'x' },
   }
 
   it('come back from their canonical bytes as they were', () => {

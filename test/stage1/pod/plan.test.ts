@@ -25,10 +25,13 @@ const uuid = podUuid('5c1d0000-0000-4000-8000-000000000001')
 const app: App = {
   exec: ['/bin/web', '--port', '80'],
   user: 'web',
+  supplementaryGIDs: [],
   environment: [{ name: 'PATH', value: '/bin' }],
   workingDirectory: '/srv',
   mountPoints: [],
   isolators: [],
+  userAnnotations: {},
+  userLabels: {},
 }
 const image = {
   id: imageId(`sha256-${'a'.repeat(64)}`),
@@ -47,7 +50,9 @@ const settings: PlanSettings = {
   seccomp: true,
 }
 const manifestWith = (isolators: App['isolators']) =>
-  buildPodManifest([{ ...image, app: { ...app, isolators } }], [{ environment: [], isolators: [] }], 'web-1')
+  buildPodManifest([{ ...image, app: { ...app, isolators } }], [{ environment: [], isolators: [] }], {
+    hostname: 'web-1',
+  })
 const items = (plan: PlanFiles, name: string): string[] =>
   fromUtf8(plan.get(name) ?? assert.fail(name))
     .split('\0')
@@ -65,7 +70,7 @@ describe('stage1/pod manifest', () => {
           isolators: [],
         },
       ],
-      'h',
+      { hostname: 'h' },
     ).apps
     assert.equal(built?.name, 'web')
     assert.equal(built?.image.name, 'reg.example/team/web-1')
@@ -79,8 +84,10 @@ describe('stage1/pod manifest', () => {
 
   it('does not run another user with the group of the image’s user', () => {
     const withGroup = { ...image, app: { ...app, group: 'www' } }
-    const [kept] = buildPodManifest([withGroup], [{ environment: [], isolators: [] }], 'h').apps
-    const [changed] = buildPodManifest([withGroup], [{ environment: [], isolators: [], user: '7' }], 'h').apps
+    const [kept] = buildPodManifest([withGroup], [{ environment: [], isolators: [] }], { hostname: 'h' }).apps
+    const [changed] = buildPodManifest([withGroup], [{ environment: [], isolators: [], user: '7' }], {
+      hostname: 'h',
+    }).apps
     assert.equal(kept?.app.group, 'www')
     assert.equal(changed?.app.group, undefined)
   })
@@ -88,14 +95,14 @@ describe('stage1/pod manifest', () => {
   it('gives two apps of one image different names', () => {
     const none = { environment: [], isolators: [] }
     assert.deepEqual(
-      buildPodManifest([image, image, image], [none, none, none], 'h').apps.map((a) => a.name),
+      buildPodManifest([image, image, image], [none, none, none], { hostname: 'h' }).apps.map((a) => a.name),
       ['web', 'web-2', 'web-3'],
     )
   })
 
   it('refuses an image that names no program with POD_UNSUPPORTED', () => {
     const { app: _, ...files } = image
-    assert.throws(() => buildPodManifest([files], [{ environment: [], isolators: [] }], 'h'), {
+    assert.throws(() => buildPodManifest([files], [{ environment: [], isolators: [] }], { hostname: 'h' }), {
       code: 'POD_UNSUPPORTED',
     })
   })
@@ -190,7 +197,7 @@ describe('stage1/pod plan', () => {
   }
 
   it('refuses a NUL in any text, and a machine without a filter', () => {
-    const bad = buildPodManifest([image], [{ args: ['a\0b'], environment: [], isolators: [] }], 'h')
+    const bad = buildPodManifest([image], [{ args: ['a\0b'], environment: [], isolators: [] }], { hostname: 'h' })
     assert.throws(() => planPod(bad, settings), { code: 'POD_UNSUPPORTED' })
     assert.throws(() => planPod(manifestWith([]), { ...settings, arch: 'riscv64' }), { code: 'POD_UNSUPPORTED' })
   })
