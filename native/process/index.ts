@@ -2,6 +2,7 @@ export { flock, type LockKind, setFdInheritable, tryFlock, unlock, waitForFlock 
 export { ProcessError, type ProcessErrorCode } from './errors.ts'
 export { execve } from './execve.ts'
 export { type LibcAdapter, loadCalls, loadLibc } from './libc.ts'
+export { lookForInput } from './poll.ts'
 export {
   descriptorOf,
   MAX_SENT_DESCRIPTORS,

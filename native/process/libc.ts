@@ -16,6 +16,8 @@ export interface Libc {
   execve(path: string, argv: readonly string[], env: readonly string[]): CallResult
   /** `message` begins with a struct msghdr, whose pointers address() made. */
   sendmsg(fd: number, message: Buffer, flags: number): CallResult
+  /** `descriptors` holds one struct pollfd. */
+  poll(descriptors: Buffer, timeoutMs: number): CallResult
   /** `length` is a socklen_t, in and out. */
   getsockopt(fd: number, level: number, option: number, value: Buffer, length: Buffer): CallResult
   /** Where the bytes of a buffer are, as long as something refers to it. */
@@ -92,6 +94,7 @@ function loadKoffi(): Libc {
   const execve = self.func('int execve(const char *, const char **, const char **)')
   const sendmsg = self.func('long sendmsg(int, void *, int)')
   const getsockopt = self.func('int getsockopt(int, int, int, void *, void *)')
+  const poll = self.func('int poll(void *, unsigned long, int)')
   const result = (value: number): CallResult => ({ value, errno: value < 0 ? koffi.errno() || EIO : 0 })
   return {
     fcntl: (fd, command, argument) => result(fcntl(fd, command, argument)),
@@ -102,6 +105,7 @@ function loadKoffi(): Libc {
       }),
     execve: (path, argv, env) => result(execve(path, [...argv, null], [...env, null])),
     sendmsg: (fd, message, flags) => result(sendmsg(fd, message, flags)),
+    poll: (descriptors, timeoutMs) => result(poll(descriptors, 1, timeoutMs)),
     getsockopt: (fd, level, option, value, length) => result(getsockopt(fd, level, option, value, length)),
     address: (buffer) => BigInt(koffi.address(buffer)),
   }
@@ -125,10 +129,11 @@ function loadFfiNapi(): Libc {
     flock: ['int', ['int', 'int']],
     execve: ['int', ['pointer', 'pointer', 'pointer']],
     sendmsg: ['long', ['int', 'pointer', 'int']],
+    poll: ['int', ['pointer', 'ulong', 'int']],
     getsockopt: ['int', ['int', 'int', 'int', 'pointer', 'pointer']],
   })
-  const { fcntl, flock, execve, sendmsg, getsockopt } = self
-  if (!fcntl || !flock || !execve || !sendmsg || !getsockopt) throw new TypeError('ffi-napi found no libc')
+  const { fcntl, flock, execve, sendmsg, poll, getsockopt } = self
+  if (!fcntl || !flock || !execve || !sendmsg || !poll || !getsockopt) throw new TypeError('ffi-napi found no libc')
   const result = (value: number): CallResult => ({ value, errno: value < 0 ? ffi.errno() || EIO : 0 })
   return {
     fcntl: (fd, command, argument) => result(fcntl(fd, command, argument)),
@@ -150,6 +155,7 @@ function loadFfiNapi(): Libc {
       return result(execve(Buffer.from(`${path}\0`), args, vars))
     },
     sendmsg: (fd, message, flags) => result(sendmsg(fd, message, flags)),
+    poll: (descriptors, timeoutMs) => result(poll(descriptors, 1, timeoutMs)),
     getsockopt: (fd, level, option, value, length) => result(getsockopt(fd, level, option, value, length)),
     address: (buffer) => BigInt(ref.address(buffer)),
   }

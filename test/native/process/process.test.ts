@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -9,6 +9,7 @@ import {
   flock,
   type LibcAdapter,
   loadLibc,
+  lookForInput,
   setFdInheritable,
   tryFlock,
   unlock,
@@ -53,6 +54,22 @@ describe('native/process', () => {
         assert.deepEqual(libc.flock(fd, 2 | 4), { value: 0, errno: 0 })
         assert.deepEqual(libc.flock(open(), 2 | 4), { value: -1, errno: 11 }) // EAGAIN
         assert.deepEqual(libc.execve('/nonexistent', ['x'], []), { value: -1, errno: 2 })
+      })
+
+      it('looks whether there is something to read', () => {
+        const fifo = join(directory, `fifo-${adapter}`)
+        assert.equal(spawnSync('mkfifo', [fifo]).status, 0)
+        const fd = openSync(fifo, 'r+')
+        fds.push(fd)
+        const descriptor = Buffer.alloc(8)
+        descriptor.writeInt32LE(fd, 0)
+        descriptor.writeInt16LE(1, 4) // POLLIN
+        const libc = loadLibc(adapter)
+        assert.deepEqual(libc.poll(descriptor, 0), { value: 0, errno: 0 })
+        lookForInput(fd, 0.1)
+        writeSync(fd, 'x')
+        assert.deepEqual(libc.poll(descriptor, 0), { value: 1, errno: 0 })
+        lookForInput(fd, Number.POSITIVE_INFINITY)
       })
 
       it('waits on another thread', async () => {
