@@ -2,6 +2,13 @@ export { aesCfbDecrypt, aesCfbEncrypt } from './aes-cfb.ts'
 export { type CertificateSignatureScheme, verifyCertificateSignature } from './certificate-signature.ts'
 export { type FileHash, type FileKey, importFileKey, verifyDigestSignature } from './digest-signature.ts'
 export { type EcPoint, ecdhEphemeral, ecdhStatic, ecPoint } from './ecdh.ts'
+export {
+  type Ed25519PublicKey,
+  ed25519PublicKeyOf,
+  importEd25519PublicKey,
+  signEd25519,
+  verifyEd25519,
+} from './ed25519.ts'
 export { type ExtendChain, extendChain } from './extend-chain.ts'
 export { digest, type HashAlgorithm, hashSize, hmac } from './hash.ts'
 export { bytesText, type DigestBuffer, digestBuffer, digestInto, digestText } from './one-shot.ts'
