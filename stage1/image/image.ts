@@ -12,7 +12,7 @@ export interface Signer {
   /** For people: user ID, file of the key, or subject. */
   readonly name: string
   /**
-   * Measured. `openpgp:<fingerprint>` in upper-case hex, `sha256:<hex>` of the SubjectPublicKeyInfo, or
+   * Measured. `openpgp:<fingerprint>` of the primary key in hex, `sha256:<hex>` of the SubjectPublicKeyInfo, or
    * `<issuer> <subject>` of a certificate.
    */
   readonly key: string
@@ -20,8 +20,8 @@ export interface Signer {
   readonly checkedAt: string
   /** The image reference that was signed, where the signature names one. */
   readonly reference?: string
-  /** Of a certificate: `sha256:<hex>` of what its chain and log entry were verified with. */
-  readonly trustRoot?: string
+  /** `sha256:<hex>` of each certificate and log key of a policy that was relied on beside the key itself. */
+  readonly anchors?: readonly string[]
   /** Of an in-toto statement: what it states about the image. */
   readonly predicateType?: string
 }

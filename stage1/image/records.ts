@@ -142,11 +142,11 @@ function readRelaxation(r: ShapeReader, value: string, at: string): Relaxation[]
 
 function readSigner(r: ShapeReader, value: unknown, at: string): Signer {
   const o = r.object(value, at)
-  r.onlyKnown(o, at, ['kind', 'name', 'key', 'checkedAt', 'reference', 'trustRoot', 'predicateType'])
+  r.onlyKnown(o, at, ['kind', 'name', 'key', 'checkedAt', 'reference', 'anchors', 'predicateType'])
   const kind = SIGNER_KINDS.find((k) => k === o['kind'])
   if (kind === undefined) r.complain(`${at}.kind`, `must be ${SIGNER_KINDS.join(', ')}`)
   const reference = r.optionalString(o['reference'], `${at}.reference`)
-  const trustRoot = r.optionalString(o['trustRoot'], `${at}.trustRoot`)
+  const anchors = r.strings(o['anchors'], `${at}.anchors`, 16)
   const predicateType = r.optionalString(o['predicateType'], `${at}.predicateType`)
   return {
     kind: kind ?? 'openpgp', // finish() throws where there was none
@@ -154,7 +154,7 @@ function readSigner(r: ShapeReader, value: unknown, at: string): Signer {
     key: r.string(o['key'], `${at}.key`),
     checkedAt: r.string(o['checkedAt'], `${at}.checkedAt`),
     ...(reference !== undefined && { reference }),
-    ...(trustRoot !== undefined && { trustRoot }),
+    ...(o['anchors'] !== undefined && { anchors }),
     ...(predicateType !== undefined && { predicateType }),
   }
 }
