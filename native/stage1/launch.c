@@ -3,21 +3,20 @@
 #include "cgroups.h"
 #include "fail.h"
 #include "mounts.h"
+#include "name_files.h"
+#include "network.h"
 #include "plan.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,27 +49,6 @@ static void reset_signals(void)
 		signal(number, SIG_DFL); /* SIGKILL, SIGSTOP and libc's own refuse, which is as good */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* A network namespace with nothing in it but loopback. Unnamed, so it is gone with its last process. */
-static void enter_empty_network(void)
-{
-	struct ifreq request;
-	int fd;
-
-	if (unshare(CLONE_NEWNET) < 0)
-		fail_errno("network namespace");
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		fail_errno("socket");
-	memset(&request, 0, sizeof request);
-	strcpy(request.ifr_name, "lo");
-	if (ioctl(fd, SIOCGIFFLAGS, &request) < 0)
-		fail_errno("flags of lo");
-	request.ifr_flags |= IFF_UP;
-	if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
-		fail_errno("bringing lo up");
-	close(fd);
 }
 
 static void make_directory(const char *path)
@@ -121,7 +99,7 @@ static void mount_stage1(int tree)
  * No nosuid here: set-user-ID programs of the image work within the app's bounding set, unless no-new-privileges is
  * planned.
  */
-static void mount_app(const char *name, size_t position, int tree)
+static void mount_app(int plan, const char *name, size_t position, int tree)
 {
 	char lower[64], upper[256], work[256], target[256];
 
@@ -133,6 +111,7 @@ static void mount_app(const char *name, size_t position, int tree)
 	make_directory(target);
 	mount_erofs(tree, lower);
 	mount_overlay(lower, upper, work, target);
+	name_files_install(plan, target);
 }
 
 /* init's children reach their cgroups through these; the controllers themselves are read-only in the pod. */
@@ -215,7 +194,6 @@ int launch_main(int argc, char **argv)
 {
 	int plan, lock, supervisor, stage1;
 	struct plan_list apps;
-	const char *network;
 
 	fail_as("launch", EXIT_HOLDFAST);
 	if (argc < 6)
@@ -234,15 +212,12 @@ int launch_main(int argc, char **argv)
 	if (fchdir(plan) < 0 || chdir("..") < 0)
 		fail_errno("pod directory");
 
-	network = plan_read_text(plan, "network");
-	if (strcmp(network, "none") != 0 && strcmp(network, "host") != 0)
-		fail("network is \"%s\", wanted none or host", network);
-
+	network_enter(plan_read_text(plan, "network")); /* first: a namespace by its path on the host */
 	private_mount_namespace();
 	hide_supervisor_runtime();
 	mount_stage1(stage1);
 	for (size_t i = 0; i < apps.count; i++)
-		mount_app(apps.item[i], i, inherited(argv[5 + i], "app tree"));
+		mount_app(plan, apps.item[i], i, inherited(argv[5 + i], "app tree"));
 
 	cgroups_make(plan_read_list(plan, "cgroups"));
 	cgroups_set(plan_read_list(plan, "cgroup-settings"));
@@ -252,8 +227,6 @@ int launch_main(int argc, char **argv)
 		cgroups_attach_device_policy(at.item[at.count - 1], plan_read_bytes(plan, "device-policy", 1 << 16));
 	cgroups_join(plan_read_list(plan, "cgroups.join"));
 
-	if (strcmp(network, "none") == 0)
-		enter_empty_network();
 	become_supervisor(plan, lock, supervisor);
 	return EXIT_HOLDFAST;
 }

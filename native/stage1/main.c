@@ -1,5 +1,6 @@
 #include "fail.h"
 #include "init.h"
+#include "janitor.h"
 #include "launch.h"
 #include "unpack.h"
 
@@ -18,10 +19,15 @@ int main(int argc, char **argv)
 		return init_main(argc - 1, argv + 1);
 	if (strcmp(mode, "unpack") == 0)
 		return unpack_main(argc - 1, argv + 1);
+	if (strcmp(mode, "network") == 0)
+		return janitor_main(argc - 1, argv + 1);
+	if (strcmp(mode, "network-undo") == 0)
+		return undo_main(argc - 1, argv + 1);
 	if (strcmp(mode, "--version") == 0) {
 		printf("holdfast-stage1 interface %d\n", INTERFACE_VERSION);
 		return 0;
 	}
-	fprintf(stderr, "usage: holdfast-stage1 launch PLAN LOCK SUPERVISOR STAGE1 TREE... | init | unpack ROOT | --version\n");
+	fprintf(stderr, "usage: holdfast-stage1 launch PLAN LOCK SUPERVISOR STAGE1 TREE... | init | unpack ROOT | network POD | "
+			"network-undo POD | --version\n");
 	return EXIT_HOLDFAST;
 }

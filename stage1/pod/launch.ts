@@ -136,7 +136,7 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     checkPodFiles(pod, o.manifest, redactionKey)
     inDirectory(o.dir, () => {
       writeLaunchRecord(pod, launch, answer, mode)
-      writePlan(pod, plan)
+      writePlan(pod, new Map([...plan, ['resolv.conf', NOTHING], ['hosts', NOTHING]]))
     })
     return {
       program: launcher.fd,
@@ -168,6 +168,8 @@ export async function loadLaunchCode(): Promise<void> {
 }
 
 const STAGE1_PROGRAM = 'holdfast-stage1'
+/** An empty plan file: what the image has stays. */
+const NOTHING = new Uint8Array(0)
 
 function openTree(o: LaunchOptions, image: StoredImage, opened: number[]): VerifiedTree {
   const tree = openVerifiedTree(
