@@ -15,6 +15,12 @@ export interface MountPoint {
   readonly readOnly: boolean
 }
 
+/** A program of the app's root that is run, as the app would be, before it starts or after it has ended. */
+export interface EventHandler {
+  readonly name: 'pre-start' | 'post-stop'
+  readonly exec: readonly string[]
+}
+
 /** A limit or a grant; the value is checked by whoever carries it out. */
 export interface Isolator {
   readonly name: string
@@ -28,7 +34,9 @@ export interface Isolator {
  */
 export interface App {
   readonly exec: readonly string[]
-  /** Name or number as text. */
+  /** At most one of each name; absent where there are none. */
+  readonly eventHandlers?: readonly EventHandler[]
+  /** Name or number as text, or the absolute path of a file of the image, whose owner it is then. */
   readonly user: string
   readonly group?: string
   /** Numbers that are added to the groups of the image's /etc/group. */
@@ -50,10 +58,10 @@ const MAX_ARGUMENTS = 4096
 const MAX_VARIABLES = 4096
 const MAX_ITEMS = 256
 /** setgroups(2) takes 32 bits, and the last of them means "leave it as it is" elsewhere. */
-const LAST_GID = 0xfffffffe
+const LAST_ID = 0xfffffffe
 const APP_MEMBERS = [
   ...['exec', 'user', 'group', 'supplementaryGIDs', 'environment', 'workingDirectory', 'mountPoints', 'isolators'],
-  ...['userAnnotations', 'userLabels'],
+  ...['eventHandlers', 'userAnnotations', 'userLabels'],
 ]
 
 /** Reads an `app` section. `strict` notes unknown members too: pod manifests are ours, image manifests may be newer. */
@@ -68,11 +76,14 @@ export function readApp(r: ShapeReader, value: unknown, path: string, strict: bo
   if (group === '') r.complain(`${path}.group`, 'is empty')
   return {
     exec: r.strings(o['exec'], `${path}.exec`, MAX_ARGUMENTS),
+    ...(o['eventHandlers'] === undefined
+      ? {}
+      : { eventHandlers: readEventHandlers(r, o['eventHandlers'], `${path}.eventHandlers`) }),
     user,
     ...(group === undefined ? {} : { group }),
     supplementaryGIDs: r
       .list(o['supplementaryGIDs'], `${path}.supplementaryGIDs`, MAX_ITEMS)
-      .flatMap((v, i) => readGid(r, v, `${path}.supplementaryGIDs[${i}]`)),
+      .flatMap((v, i) => readId(r, v, `${path}.supplementaryGIDs[${i}]`)),
     environment: r
       .list(o['environment'], `${path}.environment`, MAX_VARIABLES)
       .map((v, i) => readVariable(r, v, `${path}.environment[${i}]`)),
@@ -84,9 +95,10 @@ export function readApp(r: ShapeReader, value: unknown, path: string, strict: bo
   }
 }
 
-function readGid(r: ShapeReader, value: unknown, path: string): number[] {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= LAST_GID) return [value]
-  r.complain(path, `must be a whole number from 0 to ${LAST_GID}`)
+/** Number of a user or group, as a list of one; an empty list after a complaint. */
+export function readId(r: ShapeReader, value: unknown, path: string): number[] {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= LAST_ID) return [value]
+  r.complain(path, `must be a whole number from 0 to ${LAST_ID}`)
   return []
 }
 
@@ -95,6 +107,20 @@ export function readTextMap(r: ShapeReader, value: unknown, path: string): TextM
   const entries = Object.entries(r.optionalObject(value, path) ?? {})
   if (entries.length > MAX_ITEMS) r.complain(path, `has ${entries.length} members, at most ${MAX_ITEMS} are allowed`)
   return Object.fromEntries(entries.slice(0, MAX_ITEMS).map(([k, v]) => [k, r.string(v, `${path}.${k}`)]))
+}
+
+function readEventHandlers(r: ShapeReader, value: unknown, path: string): EventHandler[] {
+  const handlers = r.list(value, path, MAX_ITEMS).flatMap((v, i): EventHandler[] => {
+    const o = r.object(v, `${path}[${i}]`)
+    const name = o['name']
+    const exec = r.strings(o['exec'], `${path}[${i}].exec`, MAX_ARGUMENTS)
+    if (exec.length === 0) r.complain(`${path}[${i}].exec`, 'is empty: there is nothing to run')
+    if (name === 'pre-start' || name === 'post-stop') return [{ name, exec }]
+    r.complain(`${path}[${i}].name`, "must be 'pre-start' or 'post-stop'")
+    return []
+  })
+  if (new Set(handlers.map((h) => h.name)).size < handlers.length) r.complain(path, 'names an event twice')
+  return handlers
 }
 
 function readVariable(r: ShapeReader, value: unknown, path: string): EnvironmentVariable {

@@ -1,6 +1,15 @@
 import { canonicalJson, fromUtf8, toHex, utf8 } from '../../attestation/base/index.ts'
 import { type AcIdentifier, type AcName, acIdentifier, acName } from './ac-name.ts'
-import { type App, type Isolator, readApp, readIsolators, readTextMap, requireAbsolute, type TextMap } from './app.ts'
+import {
+  type App,
+  type Isolator,
+  readApp,
+  readId,
+  readIsolators,
+  readTextMap,
+  requireAbsolute,
+  type TextMap,
+} from './app.ts'
 import { ManifestError } from './errors.ts'
 import { type ImageId, imageId } from './image-id.ts'
 import { type NameValue, readAcVersion, readPairs } from './image-manifest.ts'
@@ -8,8 +17,23 @@ import { parseJson, ShapeReader } from './reader.ts'
 
 /** Directory or file for apps to share; `empty` is made for the pod and goes with it. */
 export type Volume =
-  | { readonly name: AcName; readonly kind: 'empty' }
-  | { readonly name: AcName; readonly kind: 'host'; readonly source: string; readonly readOnly: boolean }
+  | {
+      readonly name: AcName
+      readonly kind: 'empty'
+      /** Octal permission bits as text; 0755 unless given. */
+      readonly mode?: string
+      /** Owner; 0 unless given. */
+      readonly uid?: number
+      readonly gid?: number
+    }
+  | {
+      readonly name: AcName
+      readonly kind: 'host'
+      readonly source: string
+      readonly readOnly: boolean
+      /** Whether what is mounted below the source comes with it; it does unless this is false. */
+      readonly recursive?: boolean
+    }
 
 /** One member of the pod: an image, under a name unique in the pod, and how it is run here. */
 export interface PodApp {
@@ -161,15 +185,21 @@ function readVolume(r: ShapeReader, value: unknown, path: string): Volume[] {
   const o = r.object(value, path)
   const name = r.checked(() => acName(r.string(o['name'], `${path}.name`)), `${path}.name`)
   if (o['kind'] === 'empty') {
-    r.onlyKnown(o, path, ['name', 'kind'])
-    return name ? [{ name, kind: 'empty' }] : []
+    r.onlyKnown(o, path, ['name', 'kind', 'mode', 'uid', 'gid'])
+    const mode = r.optionalString(o['mode'], `${path}.mode`)
+    if (mode !== undefined && !/^[0-7]{3,4}$/.test(mode)) r.complain(`${path}.mode`, 'must be octal, such as 0755')
+    const [uid] = o['uid'] === undefined ? [] : readId(r, o['uid'], `${path}.uid`)
+    const [gid] = o['gid'] === undefined ? [] : readId(r, o['gid'], `${path}.gid`)
+    const owner = { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) }
+    return name ? [{ name, kind: 'empty', ...(mode === undefined ? {} : { mode }), ...owner }] : []
   }
   if (o['kind'] !== 'host') r.complain(`${path}.kind`, "must be 'host' or 'empty'")
-  r.onlyKnown(o, path, ['name', 'kind', 'source', 'readOnly'])
+  r.onlyKnown(o, path, ['name', 'kind', 'source', 'readOnly', 'recursive'])
   const source = r.string(o['source'], `${path}.source`)
   requireAbsolute(r, source, `${path}.source`)
   const readOnly = o['readOnly'] === undefined ? false : r.boolean(o['readOnly'], `${path}.readOnly`)
-  return name ? [{ name, kind: 'host', source, readOnly }] : []
+  const recursive = o['recursive'] === undefined ? undefined : r.boolean(o['recursive'], `${path}.recursive`)
+  return name ? [{ name, kind: 'host', source, readOnly, ...(recursive === undefined ? {} : { recursive }) }] : []
 }
 
 function refuseTwice(r: ShapeReader, items: readonly { readonly name: string }[], path: string): void {
