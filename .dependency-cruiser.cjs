@@ -1,6 +1,6 @@
 // Which folder may import which: imports run one way, and the pure folders stay pure (no I/O, no process, no native code).
 const PURE =
-  '^(attestation/(base|encoding|settings|tpm2|event-log|endorsement|results|reference-values|appraisal|appraisal-policy|machine|evidence-file|evidence-report|protocol|transparency-log)|stage1/manifest)/'
+  '^(attestation/(base|encoding|settings|tpm2|event-log|endorsement|results|reference-values|appraisal|appraisal-policy|machine|evidence-file|evidence-report|protocol|sigstore|transparency-log)|stage1/manifest)/'
 module.exports = {
   forbidden: [
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },

@@ -24,6 +24,7 @@ export {
   type ValidityPolicy,
 } from './chain.ts'
 export { decodeRevocationList, isRevocationList, MAX_CRL_BYTES, MAX_CRL_ENTRIES, type RevocationList } from './crl.ts'
+export { contextTag, contextTagPrimitive, DerReader, oidText, TAG } from './der.ts'
 export { describe } from './describe.ts'
 export type { DistinguishedName, NameAttribute } from './distinguished-name.ts'
 export {
