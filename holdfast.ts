@@ -61,6 +61,24 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     run: async (_name, args) => (await import('./stage1/cli/run.ts')).runCommand([...args]),
     completable: async () => ({ commands: new Map(), options: (await import('./stage1/cli/run.ts')).RUN_OPTION_NAMES }),
   },
+  prepare: {
+    area: 'Pods and images',
+    summary: 'Make a pod ready to be launched; nothing is measured yet',
+    run: async (_name, args) => (await import('./stage1/cli/prepare.ts')).prepareCommand([...args]),
+    completable: async () => ({
+      commands: new Map(),
+      options: (await import('./stage1/cli/prepare.ts')).PREPARE_OPTION_NAMES,
+    }),
+  },
+  'run-prepared': {
+    area: 'Pods and images',
+    summary: 'Verify a prepared pod again, then launch it as run does',
+    run: async (_name, args) => (await import('./stage1/cli/run-prepared.ts')).runPreparedCommand([...args]),
+    completable: async () => ({
+      commands: new Map(),
+      options: (await import('./stage1/cli/run-prepared.ts')).RUN_PREPARED_OPTION_NAMES,
+    }),
+  },
   fetch: {
     area: 'Pods and images',
     summary: 'Bring images into the store, every blob checked by digest',

@@ -17,6 +17,8 @@ export interface RunContext {
     name: string,
     options: Pick<FetchOptions, 'stage1Program' | 'relax'>,
   ) => Promise<StoredImage>
+  /** The caller's own, for `--inherit-env`. */
+  readonly environment: () => Readonly<Record<string, string | undefined>>
   /** Aborted when the caller is gone. */
   readonly signal?: AbortSignal
 }

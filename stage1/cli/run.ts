@@ -1,28 +1,11 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { codeOf } from '../../attestation/base/index.ts'
-import {
-  fetchImage,
-  findImage,
-  type ImageStore,
-  openImageStore,
-  parseReference,
-  type StoredImage,
-} from '../image/index.ts'
-import {
-  type AuthorisedLaunch,
-  authoriseLaunch,
-  becomePod,
-  buildPodManifest,
-  newPodUuid,
-  PodError,
-  programLength,
-  readTicketKeys,
-} from '../pod/index.ts'
-import { type Installation, installation } from './installation.ts'
+import { fetchImage } from '../image/index.ts'
+import { type AuthorisedLaunch, authoriseLaunch, becomePod, type LaunchOptions, readTicketKeys } from '../pod/index.ts'
+import type { PodLaunchOptions } from './launch-options.ts'
+import { requestPod } from './pod-request.ts'
 import type { RunContext } from './run-context.ts'
-import { parseRunOptions, RUN_HELP, RUN_OPTION_NAMES, type RunOptions } from './run-options.ts'
-import { resolveStage1 } from './stage1-image.ts'
+import { parseRunOptions, RUN_OPTION_NAMES, runHelp } from './run-options.ts'
 
 export { RUN_OPTION_NAMES }
 
@@ -36,15 +19,21 @@ export const STAGE0_UMASK = 0o022
  * would take as long to load as all of this. Does not return after a launch.
  */
 export async function runCommand(argv: readonly string[]): Promise<void> {
+  const launch = await prepareRun(argv, ownContext())
+  if (launch !== undefined) becomePod(launch)
+}
+
+/** The context of this very process, whose mask becomes stage0's own. */
+export function ownContext(): RunContext {
   const cwd = process.cwd()
-  const launch = await prepareRun(argv, {
+  return {
     cwd,
     umask: process.umask(STAGE0_UMASK),
+    environment: () => process.env,
     writeOutput: (text) => fs.writeSync(1, text),
     writeError: (text) => fs.writeSync(2, text),
     fetch: (store, name, options) => fetchImage(store, name, { cwd, environment: process.env, ...options }),
-  })
-  if (launch !== undefined) becomePod(launch)
+  }
 }
 
 /**
@@ -54,84 +43,34 @@ export async function runCommand(argv: readonly string[]): Promise<void> {
  * @throws UsageError, PodError, ImageError, ManifestError: nothing was started
  */
 export async function prepareRun(argv: readonly string[], context: RunContext): Promise<AuthorisedLaunch | undefined> {
-  const options = parseRunOptions(argv)
-  if (options !== 'help') return prepare(atDirectory(options, context.cwd), context)
-  context.writeOutput(RUN_HELP)
-  return undefined
-}
-
-async function prepare(o: RunOptions, context: RunContext): Promise<AuthorisedLaunch> {
-  if (process.geteuid?.() !== 0)
-    throw new PodError('POD_UNSUPPORTED', 'pods are started by root', { hint: 'Use sudo.' })
-  const uuid = newPodUuid()
-  if (o.uuidFile !== undefined) writeForCaller(o.uuidFile, uuid, context.umask) // first, so that a clean-up can always name the pod
-  const installed = installation()
-  const store = openImageStore(o.dir)
-  const images: StoredImage[] = []
-  for (const name of o.images) images.push(await resolveImage(store, name, installed, o, context))
-  const manifest = buildPodManifest(
-    images.map((image) => ({
-      id: image.id,
-      reference: image.origin.name,
-      ...(image.manifest.app === undefined ? {} : { app: image.manifest.app }),
-      programLength: programLength(store, image),
-    })),
-    images.map(() => o),
-    { hostname: o.hostname ?? `pod-${uuid.slice(0, 8)}` },
-  )
+  const o = parseRunOptions(argv)
+  if (o === 'help') {
+    context.writeOutput(runHelp())
+    return undefined
+  }
+  const { installed, ...pod } = await requestPod(o, context)
+  const { stage1Program } = installed
   return authoriseLaunch({
-    dir: o.dir,
-    uuid,
-    store,
-    stage1: await resolveStage1(store, o.stage1, installed, context),
-    images,
-    manifest,
-    network: o.network,
-    stage1Program: installed.stage1Program,
-    agentSocket: o.agent,
-    ticketKeys: () => readTicketKeys(o.trust),
+    ...pod,
+    ...launchSettings('run', o, context),
+    dir: path.resolve(context.cwd, o.dir),
+    stage1Program,
     relaxed: o.relaxed,
-    onMode: (mode) =>
-      context.writeError(
-        `holdfast run: warning: the agent does not enforce (mode ${mode}): started without a ticket\n`,
-      ),
-    ...(context.signal === undefined ? {} : { signal: context.signal }),
   })
 }
 
-/** Paths of options as the caller meant them. Names of images keep their form, which says what they are. */
-function atDirectory(o: RunOptions, cwd: string): RunOptions {
+/** What the options of a launch say to it, for `run` and `run-prepared`. */
+export function launchSettings(
+  command: string,
+  o: PodLaunchOptions,
+  { cwd, writeError, signal }: RunContext,
+): Pick<LaunchOptions, 'network' | 'agentSocket' | 'ticketKeys' | 'onMode' | 'signal'> {
   return {
-    ...o,
-    dir: path.resolve(cwd, o.dir),
-    agent: path.resolve(cwd, o.agent),
-    trust: path.resolve(cwd, o.trust),
-    ...(o.uuidFile === undefined ? {} : { uuidFile: path.resolve(cwd, o.uuidFile) }),
+    network: o.network,
+    agentSocket: path.resolve(cwd, o.agent),
+    ticketKeys: () => readTicketKeys(path.resolve(cwd, o.trust)),
+    onMode: (mode) =>
+      writeError(`holdfast ${command}: warning: the agent does not enforce (mode ${mode}): started without a ticket\n`),
+    ...(signal === undefined ? {} : { signal }),
   }
-}
-
-/** The mask is the process's, but nothing else runs before it is put back. */
-function writeForCaller(file: string, text: string, umask: number): void {
-  const own = process.umask(umask)
-  try {
-    fs.writeFileSync(file, text)
-  } finally {
-    process.umask(own)
-  }
-}
-
-async function resolveImage(
-  store: ImageStore,
-  name: string,
-  { stage1Program }: Installation,
-  o: RunOptions,
-  context: RunContext,
-): Promise<StoredImage> {
-  try {
-    return findImage(store, name, context.cwd)
-  } catch (err) {
-    if (codeOf(err) !== 'IMAGE_NOT_FOUND' || parseReference(name, context.cwd).kind === 'stored') throw err
-  }
-  const relax = o.relaxed.filter((r) => r === 'http' || r === 'tls' || r === 'image')
-  return context.fetch(store, name, { stage1Program, relax })
 }

@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { codeOf, EXIT_HOLDFAST_FAILED, failureText, utf8 } from '../../attestation/base/index.ts'
 import { descriptorOf, MAX_SENT_DESCRIPTORS, peerCredentials, sendDescriptors } from '../../native/process/index.ts'
 import { type AuthorisedLaunch, loadLaunchCode } from '../pod/index.ts'
+import { wordsBesideArguments } from './option-table.ts'
 import { prepareRun } from './run.ts'
 import { Stage0Connection } from './stage0-connection.ts'
 import { viewOf } from './stage0-peer.ts'
@@ -103,13 +104,15 @@ export class Stage0Server {
 
   async #run(connection: Stage0Connection, { args, cwd, umask }: RunRequest): Promise<void> {
     const start = performance.now()
-    const end = args.indexOf('--')
-    if ((end < 0 ? args.length : end) > MAX_ARGUMENTS) throw new ColdStart('so many images')
+    if (args.length > MAX_ARGUMENTS && wordsBesideArguments(args) > MAX_ARGUMENTS) throw new ColdStart('so many images')
     const launch = await prepareRun(args, {
       cwd,
       umask,
       writeOutput: (text) => connection.writeText('output', text),
       writeError: (text) => connection.writeText('error', text),
+      environment: () => {
+        throw new ColdStart("the caller's environment is asked for, which is never sent")
+      },
       fetch: (_store, name) => Promise.reject(new ColdStart(`${name} is to be fetched`)),
       signal: connection.gone,
     })

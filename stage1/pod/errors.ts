@@ -53,3 +53,8 @@ export class PodError extends CodedError<PodErrorCode> {
     this.hint = options?.hint
   }
 }
+
+/** An isolator whose value has the wrong form. */
+export function badIsolator(name: string, message: string): PodError {
+  return new PodError('POD_ISOLATOR_BAD', `isolator ${name}: ${message}`)
+}

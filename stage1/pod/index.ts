@@ -1,5 +1,6 @@
 export { type AgentAnswer, DEFAULT_AGENT_SOCKET, requestLaunch } from './agent-client.ts'
 export type { LaunchMode } from './answer-check.ts'
+export { type AssembledPod, assemblePod } from './assemble.ts'
 export { type CgroupMounts, cgroupMounts } from './cgroup-layout.ts'
 export { PodError, type PodErrorCode } from './errors.ts'
 export { programLength } from './image-program.ts'
@@ -16,8 +17,15 @@ export {
   type Pod,
   podParent,
 } from './pod-directory.ts'
-export { type AppOverrides, buildPodManifest, type PodImage, type PodOverrides } from './pod-manifest.ts'
+export {
+  type AppOverrides,
+  buildPodManifest,
+  completePodManifest,
+  type PodImage,
+  type PodOverrides,
+} from './pod-manifest.ts'
 export { type AppStatus, type PodStatus, readPodStatus, waitForPod } from './pod-status.ts'
+export { finishPrepare, type TakenPod, takePrepared } from './prepared.ts'
 export { removePod } from './remove.ts'
 export { type Stage1Interface, stage1Interface } from './stage1-interface.ts'
 export { isRemovable, POD_DIRECTORIES, type PodDirectoryName, type PodState, podState } from './state.ts'

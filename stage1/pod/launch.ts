@@ -1,28 +1,21 @@
-import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
-import { canonicalJson, equalBytes, utf8 } from '../../attestation/base/index.ts'
+import { canonicalJson, codeOf, messageOf, utf8 } from '../../attestation/base/index.ts'
 import type { PodLaunch, TrustedTicketKeys } from '../../attestation/protocol/index.ts'
 import { execve, loadCalls } from '../../native/process/index.ts'
 import { SUPERVISOR } from '../flavours/nspawn/index.ts'
 import { type ImageStore, openVerifiedTree, type StoredImage, type VerifiedTree } from '../image/index.ts'
-import { type PodManifest, podManifestBytes } from '../manifest/index.ts'
+import type { PodManifest } from '../manifest/index.ts'
 import { type AgentAnswer, requestLaunch } from './agent-client.ts'
 import type { LaunchMode } from './answer-check.ts'
+import { type AssembledPod, assemblePod, checkPodFiles, launchChanged } from './assemble.ts'
 import { readCgroupMounts } from './cgroups.ts'
 import { PodError } from './errors.ts'
 import { type HostProgram, hashProgram, openHostProgram } from './host-programs.ts'
 import { buildPodLaunch, type Verification } from './launch-request.ts'
 import { type Network, type PlanFiles, planPod } from './plan.ts'
-import {
-  createPod,
-  inDirectory,
-  type LockedPod,
-  movePod,
-  movePodMeanwhile,
-  podParent,
-  readPodFile,
-} from './pod-directory.ts'
+import { inDirectory, type LockedPod, movePod, movePodMeanwhile, podParent } from './pod-directory.ts'
+import { REFUSED_FILE } from './pod-status.ts'
 import { stage1Interface } from './stage1-interface.ts'
 import type { PodUuid } from './uuid.ts'
 
@@ -36,6 +29,8 @@ export interface LaunchOptions {
   /** One for each app of the manifest, in its order. */
   readonly images: readonly StoredImage[]
   readonly manifest: PodManifest
+  /** Taken from `prepared`; absent for a pod that is made for this launch. */
+  readonly prepared?: AssembledPod
   readonly network: Network
   /** Path of the static `holdfast-stage1`. */
   readonly stage1Program: string
@@ -70,13 +65,14 @@ export interface AuthorisedLaunch {
 }
 
 /**
- * Has a launch measured and authorised and checks again what was measured. What it gives is to be executed now.
+ * Has a launch measured and authorised and checks again what was measured. What it gives is to be executed now. There
+ * is no other way to a running pod: `run` and `run-prepared` both end here.
  *
  * @throws PodError, ImageError, ManifestError: nothing was started, nothing is left open, and the pod is in
- * `exited-garbage`
+ * `exited-garbage`, or still prepared where nobody was asked
  */
 export async function authoriseLaunch(o: LaunchOptions): Promise<AuthorisedLaunch> {
-  const opened: number[] = []
+  const opened: number[] = o.prepared === undefined ? [] : [o.prepared.pod.fd]
   const close = (): void => {
     for (const fd of opened.splice(0)) fs.closeSync(fd)
   }
@@ -95,7 +91,6 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
   const programs = stage1.hostPrograms.map((name) => openProgram(name, o.stage1Program, opened))
   const supervisor = programNamed(programs, SUPERVISOR)
   const launcher = programNamed(programs, STAGE1_PROGRAM)
-  const redactionKey = new Uint8Array(randomBytes(32))
   // planned before anything is asked for: what cannot be carried out is not measured either
   const plan = planPod(o.manifest, {
     uuid: o.uuid,
@@ -111,20 +106,21 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     image,
     verification: verifications[i] ?? 'full-file',
   })
-  const launch = buildPodLaunch({
-    uuid: o.uuid,
-    manifest: o.manifest,
-    redactionKey,
-    stage1: verified(o.stage1, 0),
-    stage1Interface: stage1,
-    hostPrograms: programs,
-    images: o.images.map((image, i) => verified(image, i + 1)),
-    network: o.network,
-    relaxed: o.relaxed,
-  })
-
-  const { moved: pod, lasting } = preparePod(o, redactionKey, opened)
+  const assembled = o.prepared ?? assemblePod(o.dir, o.uuid, o.manifest)
+  if (o.prepared === undefined) opened.push(assembled.pod.fd)
+  const { moved: pod, lasting } = movePodMeanwhile(o.dir, assembled.pod, 'run') // where the agent finds it
   try {
+    const launch = buildPodLaunch({
+      uuid: o.uuid,
+      manifest: o.manifest,
+      redactionKey: assembled.redactionKey,
+      stage1: verified(o.stage1, 0),
+      stage1Interface: stage1,
+      hostPrograms: programs,
+      images: o.images.map((image, i) => verified(image, i + 1)),
+      network: o.network,
+      relaxed: o.relaxed,
+    })
     const answered = requestLaunch(o.agentSocket, launch, pod.path, o.signal)
     // while the agent works, the rest of the code is loaded and the disk does its part
     const [answer, { checkAnswer }] = await Promise.all([answered, import('./answer-check.ts'), lasting])
@@ -133,7 +129,7 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     // the descriptors that are mounted are ones whose content was checked after the agent's answer
     const treeFds = [o.stage1, ...o.images].map((image) => openTree(o, image, opened).fd)
     checkPrograms(programs)
-    checkPodFiles(pod, o.manifest, redactionKey)
+    checkPodFiles(assembled, pod.path)
     inDirectory(o.dir, () => {
       writeLaunchRecord(pod, launch, answer, mode)
       writePlan(pod, new Map([...plan, ['resolv.conf', NOTHING], ['hosts', NOTHING]]))
@@ -143,10 +139,12 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
       argv: [STAGE1_PROGRAM, 'launch', path.join(pod.path, 'plan')],
       fds: [pod.fd, supervisor.fd, ...treeFds],
       close,
-      abandon: () => abandonPod(o.dir, pod),
+      abandon: () => abandonPod(o.dir, pod, undefined),
     }
   } catch (err) {
-    abandonPod(o.dir, pod)
+    // nothing was measured: a prepared pod can be launched when there is an agent
+    if (o.prepared !== undefined && codeOf(err) === 'AGENT_MISSING') movePod(o.dir, pod, 'prepared')
+    else abandonPod(o.dir, pod, err)
     throw err
   }
 }
@@ -187,31 +185,19 @@ function openProgram(name: string, stage1Program: string, opened: number[]): Hos
   return program
 }
 
-/** Made in `embryo` under its lock and moved to `run` whole, where the agent finds it. */
-function preparePod(o: LaunchOptions, redactionKey: Uint8Array, opened: number[]): ReturnType<typeof movePodMeanwhile> {
-  const pod = createPod(o.dir, o.uuid)
-  opened.push(pod.fd)
-  return inDirectory(o.dir, () => {
-    for (const name of ['plan', 'stage1', 'apps', 'status', 'log'])
-      fs.mkdirSync(path.join(pod.path, name), { mode: 0o750 })
-    for (const app of o.manifest.apps) {
-      fs.mkdirSync(path.join(pod.path, 'plan/apps', app.name), { recursive: true, mode: 0o750 })
-      // overlayfs takes the mode of the app's root directory from here
-      fs.mkdirSync(path.join(pod.path, 'apps', app.name, 'upper'), { recursive: true, mode: 0o755 })
-      fs.mkdirSync(path.join(pod.path, 'apps', app.name, 'work'), { mode: 0o755 })
-    }
-    fs.writeFileSync(path.join(pod.path, 'redaction-key'), redactionKey, { mode: 0o600 })
-    fs.writeFileSync(path.join(pod.path, 'pod'), podManifestBytes(o.manifest), { mode: 0o600 })
-    return movePodMeanwhile(o.dir, pod, 'run')
-  })
-}
-
 /**
- * Where even this fails, the pod stays in `run` without a lock, which is `exited`; why it was not started matters more.
+ * Leaves word of why it was not started, for `holdfast status`. Where even this fails, the pod stays in `run` without a
+ * lock, which is `exited`; why it was not started matters more.
  */
-function abandonPod(dir: string, pod: LockedPod): void {
+function abandonPod(dir: string, pod: LockedPod, why: unknown): void {
   try {
-    inDirectory(dir, () => movePod(dir, pod, 'exited-garbage'))
+    inDirectory(dir, () => {
+      if (why !== undefined) {
+        const refused = { at: new Date().toISOString(), code: codeOf(why) ?? 'INTERNAL', message: messageOf(why) }
+        fs.writeFileSync(path.join(pod.path, REFUSED_FILE), JSON.stringify(refused), { mode: 0o600 })
+      }
+      movePod(dir, pod, 'exited-garbage')
+    })
   } catch (err) {
     if (!(err instanceof PodError)) throw err
   }
@@ -219,24 +205,8 @@ function abandonPod(dir: string, pod: LockedPod): void {
 
 function checkPrograms(programs: readonly HostProgram[]): void {
   for (const { name, path: file, fd, sha256 } of programs) {
-    if (hashProgram(fd, file) !== sha256) throw changed(`${name} (${file})`)
+    if (hashProgram(fd, file) !== sha256) throw launchChanged(`${name} (${file})`)
   }
-}
-
-function checkPodFiles(pod: LockedPod, manifest: PodManifest, redactionKey: Uint8Array): void {
-  for (const [name, wanted] of [
-    ['pod', podManifestBytes(manifest)],
-    ['redaction-key', redactionKey],
-  ] as const) {
-    const found = readPodFile(pod.path, name)
-    if (found === undefined || !equalBytes(found, wanted)) throw changed(path.join(pod.path, name))
-  }
-}
-
-function changed(what: string): PodError {
-  return new PodError('LAUNCH_CHANGED', `${what} was changed after it was measured`, {
-    hint: 'Nothing was started. Find out who writes to it, then launch again.',
-  })
 }
 
 /** The values of the environment are not in it: it holds the redacted manifest only. */

@@ -44,7 +44,7 @@ export interface AppOverrides {
   readonly supplementaryGIDs?: readonly number[]
   readonly workingDirectory?: string
   readonly readOnlyRootFS?: boolean
-  /** Each replaces the image's isolator of the same name. */
+  /** Each replaces the image's isolator of the same name, or about the same set. */
   readonly isolators?: readonly Isolator[]
   readonly mounts?: readonly Mount[]
   readonly annotations?: readonly NameValue[]
@@ -106,6 +106,20 @@ export function buildPodManifest(
 }
 
 /**
+ * A manifest that a user wrote, with what every pod has: volumes for all mount points, AC_APP_NAME, a host name.
+ */
+export function completePodManifest(manifest: PodManifest, hostname: string): PodManifest {
+  const named = manifest.apps.map((a) => ({
+    ...a,
+    app: { ...a.app, environment: mergeEnvironment(a.app.environment, [{ name: 'AC_APP_NAME', value: a.name }]) },
+  }))
+  const annotations = manifest.annotations.some((a) => a.name === HOSTNAME_ANNOTATION)
+    ? manifest.annotations
+    : [...manifest.annotations, { name: HOSTNAME_ANNOTATION, value: hostname }]
+  return { ...manifest, ...withVolumesForAll(named, manifest.volumes), annotations }
+}
+
+/**
  * An image's mount point takes the pod's volume of its name, where nothing else is mounted there; where the pod has
  * none it gets an empty one of its own, so that an app finds what its image promised and shares it with nobody.
  */
@@ -158,10 +172,15 @@ function mergeApp(name: AcName, image: PodImage, o: AppOverrides): App {
     ...(o.supplementaryGIDs === undefined ? {} : { supplementaryGIDs: o.supplementaryGIDs }),
     ...(o.workingDirectory === undefined ? {} : { workingDirectory: o.workingDirectory }),
     environment: mergeEnvironment(own.environment, [...(o.environment ?? []), { name: 'AC_APP_NAME', value: name }]),
-    isolators: [...own.isolators.filter((a) => !isolators.some((b) => a.name === b.name)), ...isolators],
+    isolators: [...own.isolators.filter((a) => !isolators.some((b) => subjectOf(a) === subjectOf(b))), ...isolators],
     userAnnotations: { ...own.userAnnotations, ...o.userAnnotations },
     userLabels: { ...own.userLabels, ...o.userLabels },
   }
+}
+
+/** What an isolator is about: a set that is retained and one that is removed would contradict each other. */
+function subjectOf({ name }: Isolator): string {
+  return name.replace(/-(retain|remove)-set$/, '')
 }
 
 function mergeExec(image: PodImage, own: readonly string[], o: AppOverrides): readonly string[] {

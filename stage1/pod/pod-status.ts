@@ -5,6 +5,9 @@ import { waitForFlock } from '../../native/process/index.ts'
 import { type PodManifest, parsePodManifest } from '../manifest/index.ts'
 import { inDirectory, openPod, type Pod, readPodFile } from './pod-directory.ts'
 
+/** Why a pod was not started: JSON with `at`, `code` and `message`. */
+export const REFUSED_FILE = 'refused.json'
+
 /** An app of a pod and how it ended. */
 export interface AppStatus {
   readonly name: string

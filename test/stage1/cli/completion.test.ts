@@ -34,6 +34,6 @@ describe('completion', () => {
   })
   it('knows the options of run', async () => {
     const { stdout } = await run(process.execPath, [HOLDFAST, '__complete', 'run', '--set'])
-    assert.equal(stdout, '--set-env\n')
+    assert.equal(stdout, '--set-env\n--set-env-file\n')
   })
 })

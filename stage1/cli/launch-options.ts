@@ -1,0 +1,47 @@
+import { UsageError } from '../../attestation/base/index.ts'
+import { DEFAULT_AGENT_SOCKET, DEFAULT_TRUST_FILE, type Network } from '../pod/index.ts'
+import type { OptionSpec, OptionValues } from './option-table.ts'
+import { DEFAULT_STAGE0_SOCKET } from './stage0-protocol.ts'
+
+/** How a pod is launched, as `run` and `run-prepared` are asked for it. */
+export interface PodLaunchOptions {
+  readonly network: Network
+  readonly agent: string
+  readonly trust: string
+}
+
+/** Options of `run` and `run-prepared`. */
+export const LAUNCH_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'net',
+    value: 'none|host',
+    of: 'pod',
+    help: ["none (default): only loopback; host: the host's interfaces"],
+  },
+  { name: 'agent', value: 'SOCKET', of: 'command', help: [`the node agent (default ${DEFAULT_AGENT_SOCKET})`] },
+  {
+    name: 'trust',
+    value: 'FILE',
+    of: 'command',
+    help: [`the verifier's trust.json, whose keys sign tickets (default ${DEFAULT_TRUST_FILE})`],
+  },
+]
+
+/** `run` alone: native/stage0 has used it by the time that this code runs. */
+export const STAGE0_OPTION: OptionSpec = {
+  name: 'stage0',
+  value: 'SOCKET|none',
+  of: 'command',
+  help: [`the stage0 server, which makes launches faster and is not needed (default ${DEFAULT_STAGE0_SOCKET})`],
+}
+
+/** @throws UsageError */
+export function readLaunchOptions(o: OptionValues): PodLaunchOptions {
+  const network = o.last('net') ?? 'none'
+  if (network !== 'none' && network !== 'host') throw new UsageError(`--net ${network}: there are none and host`)
+  return {
+    network,
+    agent: o.last('agent') ?? DEFAULT_AGENT_SOCKET,
+    trust: o.last('trust') ?? DEFAULT_TRUST_FILE,
+  }
+}

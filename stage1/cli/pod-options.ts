@@ -1,0 +1,118 @@
+import { UsageError } from '../../attestation/base/index.ts'
+import type { Mount, Volume } from '../manifest/index.ts'
+import { type AppOptions, readAppOptions } from './app-options.ts'
+import { type EnvironmentOptions, POD_ENVIRONMENT_OPTIONS, podEnvironment } from './environment-options.ts'
+import { DEFAULT_DIR } from './installation.ts'
+import type { OptionSpec, PodWords } from './option-table.ts'
+import { parseMount, parseVolume, VOLUME_OPTION } from './volume-options.ts'
+
+/** What a pod is to be made of, as `run` and `prepare` are asked for it. */
+export interface PodOptions {
+  readonly dir: string
+  /** Empty with `podManifest`. */
+  readonly apps: readonly AppOptions[]
+  /** File of a pod manifest, as typed. */
+  readonly podManifest?: string
+  readonly environment: EnvironmentOptions
+  readonly volumes: readonly Volume[]
+  readonly mounts: readonly Mount[]
+  readonly hostname?: string
+  readonly uuidFile?: string
+  readonly stage1: string
+  readonly relaxed: readonly string[]
+}
+
+export const DIR_OPTION: OptionSpec = {
+  name: 'dir',
+  value: 'DIRECTORY',
+  of: 'command',
+  help: [`images and pods (default ${DEFAULT_DIR})`],
+}
+
+/** Options of `run` and `prepare` about the pod. */
+export const POD_OPTIONS: readonly OptionSpec[] = [
+  VOLUME_OPTION,
+  ...POD_ENVIRONMENT_OPTIONS,
+  { name: 'hostname', value: 'NAME', of: 'pod', help: ['default: pod- and the beginning of the UUID'] },
+  {
+    name: 'pod-manifest',
+    value: 'FILE',
+    of: 'pod',
+    help: ['a pod manifest (JSON, App Container specification) instead of images and their options'],
+  },
+  { name: 'uuid-file-save', value: 'FILE', of: 'pod', help: ["write the pod's UUID there before anything else"] },
+  {
+    name: 'stage1',
+    value: 'nspawn|IMAGE',
+    of: 'pod',
+    help: ['what isolates the pod: the stage1 of this installation (default), an .aci, or an image of the store'],
+  },
+  {
+    name: 'insecure-options',
+    value: 'LIST',
+    of: 'pod',
+    help: [
+      'relax checks, separated by commas; they are measured and policies see them. seccomp: no system call filter;',
+      'http, tls: for fetching; image: fetch an image without the signature that is asked for',
+    ],
+  },
+]
+
+/** Names of `--insecure-options`; the last three are for fetching. */
+const RELAXATIONS = ['seccomp', 'http', 'tls', 'image']
+
+/** @throws UsageError, and PodError POD_ISOLATOR_BAD for a limit of the wrong form */
+export function readPodOptions({ options: o, images }: PodWords): PodOptions {
+  const relaxed = (o.last('insecure-options') ?? '').split(',').filter((name) => name !== '')
+  const unknown = relaxed.find((name) => !RELAXATIONS.includes(name))
+  if (unknown !== undefined) throw new UsageError(`--insecure-options ${unknown}: there are ${RELAXATIONS.join(', ')}`)
+  const [hostname, uuidFile, podManifest] = [o.last('hostname'), o.last('uuid-file-save'), o.last('pod-manifest')]
+  const options: PodOptions = {
+    dir: o.last('dir') ?? DEFAULT_DIR,
+    apps: images.map(readAppOptions),
+    environment: podEnvironment(o),
+    volumes: o.all('volume').map(parseVolume),
+    mounts: o.all('mount').map(parseMount),
+    stage1: o.last('stage1') ?? 'nspawn',
+    relaxed,
+    ...(hostname === undefined ? {} : { hostname: checkHostname(hostname) }),
+    ...(uuidFile === undefined ? {} : { uuidFile }),
+    ...(podManifest === undefined ? {} : { podManifest }),
+  }
+  checkVolumes(options)
+  if (podManifest === undefined) {
+    if (images.length === 0) throw new UsageError('no image given')
+    return options
+  }
+  const contradicts = ['volume', 'mount', 'set-env', 'set-env-file', 'inherit-env'].find((name) =>
+    o.names().includes(name),
+  )
+  if (images.length > 0 || contradicts !== undefined) {
+    const what = images.length > 0 ? 'images' : `--${contradicts}`
+    throw new UsageError(`--pod-manifest says all of the pod: give no ${what} beside it`)
+  }
+  return options
+}
+
+/** Every volume is there once, and mounts name none that is not. */
+function checkVolumes({ volumes, mounts, apps }: PodOptions): void {
+  const known = new Set<string>()
+  for (const { name } of volumes) {
+    if (known.has(name)) throw new UsageError(`--volume ${name} is given twice`)
+    known.add(name)
+  }
+  for (const { volume } of [...mounts, ...apps.flatMap((a) => a.overrides.mounts ?? [])]) {
+    if (!known.has(volume)) throw new UsageError(`--mount volume=${volume}: there is no --volume ${volume}`)
+  }
+}
+
+/** RFC 1123 labels; the kernel takes 64 bytes. */
+function checkHostname(name: string): string {
+  if (
+    name.length > 63 ||
+    !/^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/.test(name)
+  ) {
+    throw new UsageError(`--hostname ${name.slice(0, 80)}: letters, digits, inner hyphens and dots, at most 63`)
+  }
+  return name
+}

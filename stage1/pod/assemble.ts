@@ -1,0 +1,60 @@
+import { randomBytes } from 'node:crypto'
+import fs from 'node:fs'
+import path from 'node:path'
+import { equalBytes } from '../../attestation/base/index.ts'
+import { type PodManifest, podManifestBytes } from '../manifest/index.ts'
+import { PodError } from './errors.ts'
+import { createPod, inDirectory, type LockedPod, readPodFile } from './pod-directory.ts'
+import type { PodUuid } from './uuid.ts'
+
+/** A pod whose directory holds all that does not depend on how it is launched. */
+export interface AssembledPod {
+  readonly pod: LockedPod
+  readonly manifest: PodManifest
+  readonly redactionKey: Uint8Array
+}
+
+/**
+ * Makes a pod in `prepare`, locked: its manifest, the key that redacts it, and a writable layer for each app.
+ * @throws PodError POD_DIRECTORY_FAILED; then what there is of it is an aborted prepare
+ */
+export function assemblePod(dir: string, uuid: PodUuid, manifest: PodManifest): AssembledPod {
+  const pod = createPod(dir, uuid)
+  try {
+    return inDirectory(dir, () => {
+      for (const name of ['plan', 'stage1', 'apps', 'status', 'log'])
+        fs.mkdirSync(path.join(pod.path, name), { mode: 0o750 })
+      for (const app of manifest.apps) {
+        fs.mkdirSync(path.join(pod.path, 'plan/apps', app.name), { recursive: true, mode: 0o750 })
+        // overlayfs takes the mode of the app's root directory from here
+        fs.mkdirSync(path.join(pod.path, 'apps', app.name, 'upper'), { recursive: true, mode: 0o755 })
+        fs.mkdirSync(path.join(pod.path, 'apps', app.name, 'work'), { mode: 0o755 })
+      }
+      const redactionKey = new Uint8Array(randomBytes(32))
+      fs.writeFileSync(path.join(pod.path, 'redaction-key'), redactionKey, { mode: 0o600 })
+      fs.writeFileSync(path.join(pod.path, 'pod'), podManifestBytes(manifest), { mode: 0o600 })
+      return { pod, manifest, redactionKey }
+    })
+  } catch (err) {
+    fs.closeSync(pod.fd)
+    throw err
+  }
+}
+
+/** Whether manifest and key are on the disk as they were measured. @throws PodError LAUNCH_CHANGED */
+export function checkPodFiles({ manifest, redactionKey }: AssembledPod, podPath: string): void {
+  for (const [name, wanted] of [
+    ['pod', podManifestBytes(manifest)],
+    ['redaction-key', redactionKey],
+  ] as const) {
+    const found = readPodFile(podPath, name)
+    if (found === undefined || !equalBytes(found, wanted)) throw launchChanged(path.join(podPath, name))
+  }
+}
+
+/** What was measured is no longer what would be started. */
+export function launchChanged(what: string): PodError {
+  return new PodError('LAUNCH_CHANGED', `${what} was changed after it was measured`, {
+    hint: 'Nothing was started. Find out who writes to it, then launch again.',
+  })
+}
