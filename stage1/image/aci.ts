@@ -9,6 +9,7 @@ import { LayerTree } from './layer-tree.ts'
 import { LIMITS } from './limits.ts'
 import { blobPath, type ImageStore } from './store.ts'
 import { type TarEntry, type TarHandler, TarReader } from './tar.ts'
+import { treeEntries } from './tree-entries.ts'
 import { pathComponents, unsafe } from './tree-path.ts'
 import { TreeHandler, Unpacker, verifiedBlob } from './unpack.ts'
 
@@ -33,8 +34,32 @@ export async function* readLocalFile(file: string, signal?: AbortSignal): AsyncG
 }
 
 /**
- * Unpacks an ACI's rootfs into an empty directory and reads its manifest, in one pass over the archive.
- * Source: App Container specification v0.8.11, "App Container Image": `manifest` and `rootfs/`, nothing else.
+ * The `manifest` file of an ACI. It may be anywhere in the archive; what is behind it is not read.
+ * @throws ImageError
+ */
+export async function readAciManifest(store: ImageStore, blob: ExpectedBlob, signal?: AbortSignal): Promise<Buffer> {
+  const handler = new AciHandler({ entry: () => {}, data: () => {} })
+  const reader = new TarReader(handler)
+  for await (const chunk of readAci(store, blob, signal)) {
+    reader.push(chunk)
+    if (handler.manifestIsWhole) break
+  }
+  return handler.manifest()
+}
+
+/** What lies below an ACI's own files, and what is left of all of it. */
+export interface AciRendering {
+  /** Open descriptors of verified trees, the lowest first. */
+  readonly below: readonly number[]
+  /** See ImageManifest. */
+  readonly pathWhitelist?: readonly string[]
+}
+
+/**
+ * Unpacks an ACI's rootfs over that of its dependencies into an empty directory, and reads its manifest, in one pass
+ * over the archive.
+ * Source: App Container specification v0.8.11, "App Container Image": `manifest` and `rootfs/`, nothing else;
+ * "Filesystem Setup" for the order, for symlinks of dependencies and for what the whitelist takes away.
  *
  * @throws ImageError
  */
@@ -42,23 +67,25 @@ export async function unpackAci(
   store: ImageStore,
   blob: ExpectedBlob,
   root: string,
+  { below, pathWhitelist }: AciRendering,
   options: { readonly stage1Program: string; readonly signal?: AbortSignal },
 ): Promise<UnpackedAci> {
   const unpacker = new Unpacker(options.stage1Program, root)
   try {
-    const tree = new LayerTree(unpacker.emit, { whiteouts: false })
+    const tree = new LayerTree(unpacker.emit, { whiteouts: false, replaceLowerSymlinks: true })
+    for (const fd of below) await layTree(fd, tree, unpacker)
+    tree.nextLayer()
     const handler = new AciHandler(new TreeHandler(tree, unpacker))
     const reader = new TarReader(handler)
     const hash = createHash('sha512')
-    const source = verifiedBlob(store, blob.digest, blob.sizeBytes, options.signal)
-    const compression = compressionOf(firstBytes(blobPath(store, blob.digest)))
-    for await (const chunk of decompress(source, compression, 'the ACI', LIMITS.unpackedBytes)) {
+    for await (const chunk of readAci(store, blob, options.signal)) {
       hash.update(chunk)
       reader.push(chunk)
       await unpacker.drain()
     }
     reader.end()
     const manifest = handler.finish()
+    if (pathWhitelist !== undefined) tree.keepOnly(pathWhitelist.map((p) => Buffer.from(p, 'utf8').toString('latin1')))
     tree.finish()
     await unpacker.finish()
     return { id: imageId(`sha512-${hash.digest('hex').slice(0, 64)}`), manifest, appliedXattrs: tree.appliedXattrs }
@@ -68,14 +95,36 @@ export async function unpackAci(
   }
 }
 
+/** Lays a rendered tree over what is there. */
+async function layTree(fd: number, tree: LayerTree, unpacker: Unpacker): Promise<void> {
+  tree.nextLayer()
+  const handler = new TreeHandler(tree, unpacker)
+  for (const { entry, data } of treeEntries(fd)) {
+    handler.entry(entry)
+    for (const piece of data) {
+      handler.data(piece)
+      await unpacker.drain()
+    }
+    await unpacker.drain()
+  }
+}
+
+/** The uncompressed tar of an ACI in the store. */
+export function readAci(store: ImageStore, blob: ExpectedBlob, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  const compression = compressionOf(firstBytes(blobPath(store, blob.digest)))
+  const source = verifiedBlob(store, blob.digest, blob.sizeBytes, signal)
+  return decompress(source, compression, 'the ACI', LIMITS.unpackedBytes)
+}
+
 /** Parts an ACI: the manifest is kept, what is under rootfs goes on without that prefix. */
 class AciHandler implements TarHandler {
-  readonly #rootfs: TreeHandler
+  readonly #rootfs: TarHandler
   #manifest: Buffer[] | undefined
+  #manifestLeft = 0
   #reading: 'manifest' | 'rootfs' = 'rootfs'
   #hasRootfs = false
 
-  constructor(rootfs: TreeHandler) {
+  constructor(rootfs: TarHandler) {
     this.#rootfs = rootfs
   }
 
@@ -92,6 +141,7 @@ class AciHandler implements TarHandler {
         )
       }
       this.#manifest = []
+      this.#manifestLeft = entry.size
       this.#reading = 'manifest'
       return
     }
@@ -104,13 +154,24 @@ class AciHandler implements TarHandler {
 
   data(bytes: Buffer): void {
     if (this.#reading === 'rootfs') this.#rootfs.data(bytes)
-    else this.#manifest?.push(Buffer.from(bytes))
+    else {
+      this.#manifest?.push(Buffer.from(bytes))
+      this.#manifestLeft -= bytes.length
+    }
+  }
+
+  get manifestIsWhole(): boolean {
+    return this.#manifest !== undefined && this.#manifestLeft === 0
+  }
+
+  manifest(): Buffer {
+    if (this.#manifest === undefined) throw new ImageError('IMAGE_LAYER_BAD', 'the ACI has no manifest')
+    return Buffer.concat(this.#manifest)
   }
 
   finish(): Buffer {
-    if (this.#manifest === undefined) throw new ImageError('IMAGE_LAYER_BAD', 'the ACI has no manifest')
     if (!this.#hasRootfs) throw new ImageError('IMAGE_LAYER_BAD', 'the ACI has no rootfs')
-    return Buffer.concat(this.#manifest)
+    return this.manifest()
   }
 }
 

@@ -45,7 +45,9 @@ export async function storeBlob(
   work: string,
   onBytes?: (bytes: number) => void,
 ): Promise<void> {
-  const found = await writeBlob(store, source, path.join(work, 'blob'), expected.sizeBytes, onBytes)
+  // several are stored at the same time, each once
+  const temporary = path.join(work, `blob-${expected.digest.slice('sha256:'.length)}`)
+  const found = await writeBlob(store, source, temporary, expected.sizeBytes, onBytes)
   if (found.sizeBytes !== expected.sizeBytes) {
     throw new ImageError(
       'IMAGE_SIZE_MISMATCH',
@@ -55,17 +57,22 @@ export async function storeBlob(
   if (found.digest !== expected.digest) {
     throw new ImageError('IMAGE_DIGEST_MISMATCH', `${found.digest} came instead of ${expected.digest}`)
   }
-  moveIntoPlace(store, path.join(work, 'blob'), blobPath(store, found.digest))
+  moveIntoPlace(store, temporary, blobPath(store, found.digest))
 }
 
-/** Streams a blob of unknown digest into the store, e.g. a local archive, and tells what it was. */
+/**
+ * Streams a blob of unknown digest into the store, e.g. a local archive, and tells what it was.
+ * @param beforeNamed is awaited when the digest is known and the blob has no name in the store yet
+ */
 export async function importBlob(
   store: ImageStore,
   source: AsyncIterable<Buffer>,
   work: string,
   maxBytes: number,
+  beforeNamed: (blob: ExpectedBlob) => Promise<void>,
 ): Promise<ExpectedBlob> {
   const found = await writeBlob(store, source, path.join(work, 'blob'), maxBytes)
+  await beforeNamed(found)
   moveIntoPlace(store, path.join(work, 'blob'), blobPath(store, found.digest))
   return found
 }

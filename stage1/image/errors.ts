@@ -7,6 +7,10 @@ import { CodedError } from '../../attestation/base/index.ts'
  * - IMAGE_REFERENCE_BAD: the text names no image.
  * - IMAGE_NOT_FOUND: nothing by that name in the store, the layout or the registry.
  * - IMAGE_AMBIGUOUS: the name or prefix stands for several images.
+ * - IMAGE_SETTINGS_BAD: the settings of registries cannot be read or have mistakes.
+ * - IMAGE_DEPENDENCY_MISSING: an image that an ACI depends on is not in the store.
+ * - IMAGE_IN_USE: a pod needs the image that is to be removed.
+ * - IMAGE_TARGET_EXISTS: what is to be written is there already.
  *
  * The source:
  * - IMAGE_SOURCE_UNREACHABLE: no connection, a time-out, a connection that broke.
@@ -39,6 +43,10 @@ export type ImageErrorCode =
   | 'IMAGE_REFERENCE_BAD'
   | 'IMAGE_NOT_FOUND'
   | 'IMAGE_AMBIGUOUS'
+  | 'IMAGE_SETTINGS_BAD'
+  | 'IMAGE_DEPENDENCY_MISSING'
+  | 'IMAGE_IN_USE'
+  | 'IMAGE_TARGET_EXISTS'
   | 'IMAGE_SOURCE_UNREACHABLE'
   | 'IMAGE_SOURCE_DENIED'
   | 'IMAGE_SOURCE_INSECURE'

@@ -1,10 +1,14 @@
+import type { Patience } from './http-get.ts'
 import type { Relaxation } from './image.ts'
 import type { CheckProvenance } from './provenance.ts'
 
 /** How far a fetch has come. */
 export type FetchProgress =
   | { readonly step: 'resolve'; readonly name: string }
-  /** `doneBytes` of `totalBytes` of one blob; the last call for a blob has both equal. */
+  /**
+   * `doneBytes` of `totalBytes` of one blob; the last call for a blob has both equal. Several blobs may be under way.
+   * For an ACI from a URL `digest` is the URL.
+   */
   | { readonly step: 'blob'; readonly digest: string; readonly doneBytes: number; readonly totalBytes: number }
   | { readonly step: 'unpack'; readonly layer: number; readonly layers: number }
   | { readonly step: 'render' }
@@ -19,13 +23,17 @@ export interface FetchOptions {
   readonly relax?: readonly Relaxation[]
   /** Registries, as `host` or `host:port`, that may be spoken to over plain HTTP. */
   readonly insecureRegistries?: readonly string[]
-  /** PEM certificates to trust beside the system's. */
+  /** PEM certificates to trust instead of the system's. */
   readonly certificateAuthorities?: string
+  /** Settings of registries and their mirrors (README.md). Default: /etc/holdfast/registries.yaml, which may be missing. */
+  readonly registriesFile?: string
+  /** How slow servers may be; for tests. */
+  readonly patience?: Patience
   /**
    * Where layers are unpacked before rendering; a tmpfs is about 20 times as fast as a disk. Default: the store's tmp.
    */
   readonly scratchDir?: string
-  /** Where the password file may be besides $REGISTRY_AUTH_FILE and $HOME/.docker/config.json. */
+  /** Of the process: where the files of passwords may be, and what credential helpers get (credentials.ts). */
   readonly environment?: Readonly<Record<string, string | undefined>>
   /** Without it nobody is asked: the record says so, and `holdfast run` asks its policy in any case. */
   readonly checkProvenance?: CheckProvenance

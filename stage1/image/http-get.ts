@@ -1,5 +1,6 @@
 import http from 'node:http'
 import https from 'node:https'
+import { performance } from 'node:perf_hooks'
 import { codeOf, messageOf } from '../../attestation/base/index.ts'
 import { ImageError } from './errors.ts'
 
@@ -9,7 +10,21 @@ export interface HttpAnswer {
   readonly status: number
   readonly headers: http.IncomingHttpHeaders
   readonly body: http.IncomingMessage
+  readonly patience: Patience
 }
+
+/** How slow a server may be. Whoever is slower is taken for one that wants to keep us waiting. */
+export interface Patience {
+  /** Silence of this length on a connection ends it, and so does a head that has not come by then. */
+  readonly silenceMs: number
+  /** In this much time spent waiting for a body ... */
+  readonly windowMs: number
+  /** ... at least this much of it has to come. */
+  readonly windowBytes: number
+}
+
+/** Long enough for a slow disk behind a registry; 4 KiB a second, which is slower than any line images are fetched by. */
+export const PATIENCE: Patience = { silenceMs: 60_000, windowMs: 60_000, windowBytes: 240 * 1024 }
 
 /** How a connection is made and how long one waits for it. */
 export interface HttpOptions {
@@ -17,32 +32,36 @@ export interface HttpOptions {
   readonly certificateAuthorities?: string
   readonly verifyCertificate: boolean
   readonly agents: { readonly http: http.Agent; readonly https: https.Agent }
+  readonly patience?: Patience
   readonly signal?: AbortSignal
 }
-
-/** Silence of this length on a connection ends it: long enough for a slow disk behind a registry. */
-const IDLE_MS = 60_000
 
 /**
  * One GET request; redirects are the caller's business.
  * @throws ImageError IMAGE_SOURCE_UNREACHABLE
  */
 export function httpGet(url: URL, options: HttpOptions): Promise<HttpAnswer> {
+  const patience = options.patience ?? PATIENCE
   return new Promise((resolve, reject) => {
     const secure = url.protocol === 'https:'
     const settings: https.RequestOptions = {
-      headers: { 'user-agent': 'holdfast', ...options.headers },
+      headers: { 'user-agent': 'holdfast', 'accept-encoding': 'identity', ...options.headers },
       agent: secure ? options.agents.https : options.agents.http,
-      timeout: IDLE_MS,
+      timeout: patience.silenceMs,
       ...(options.signal && { signal: options.signal }),
       ...(secure && { rejectUnauthorized: options.verifyCertificate }),
       ...(secure && options.certificateAuthorities && { ca: options.certificateAuthorities }),
     }
     const request = (secure ? https : http).request(url, settings, (body) => {
-      resolve({ url, status: body.statusCode ?? 0, headers: body.headers, body })
+      clearTimeout(head)
+      resolve({ url, status: body.statusCode ?? 0, headers: body.headers, body, patience })
     })
-    request.on('timeout', () => request.destroy(new Error(`nothing came for ${IDLE_MS / 1000} s`)))
+    // the time-out above starts anew with every byte, so a head could be sent a byte at a time
+    const silent = (): void => void request.destroy(new Error(`nothing came for ${patience.silenceMs / 1000} s`))
+    const head = setTimeout(silent, patience.silenceMs)
+    request.on('timeout', silent)
     request.on('error', (cause) => reject(unreachable(url, cause)))
+    request.on('close', () => clearTimeout(head))
     request.end()
   })
 }
@@ -64,10 +83,25 @@ export async function readBody(answer: HttpAnswer, maxBytes: number): Promise<Bu
   return Buffer.concat(parts, bytes)
 }
 
-/** The body in pieces; a connection that breaks is an error, not an end. */
+/** The body in pieces; a connection that breaks or crawls is an error, not an end. */
 export async function* streamBody(answer: HttpAnswer): AsyncGenerator<Buffer> {
+  const { windowMs, windowBytes } = answer.patience
+  let waitedMs = 0
+  let bytes = 0
+  let asked = performance.now()
   try {
-    for await (const part of answer.body) yield part as Buffer // no encoding is set
+    for await (const part of answer.body) {
+      const piece = part as Buffer // no encoding is set
+      bytes += piece.length
+      waitedMs += performance.now() - asked
+      if (waitedMs > windowMs) {
+        if (bytes < windowBytes) throw new Error(`only ${bytes} bytes came in ${Math.round(waitedMs / 1000)} s`)
+        waitedMs = 0
+        bytes = 0
+      }
+      yield piece
+      asked = performance.now() // what the reader takes is not the server's time
+    }
   } catch (cause) {
     if (cause instanceof ImageError) throw cause
     throw unreachable(answer.url, cause)

@@ -33,6 +33,8 @@ export interface ImageOrigin {
   readonly imageId: ImageId
   /** `sha256:<hex>` of the OCI manifest, or of the `manifest` file of an ACI, as received. */
   readonly manifestDigest: string
+  /** `sha256:<hex>` of an ACI as received, perhaps compressed: what `holdfast image export` gives back. */
+  readonly archiveDigest?: string
   /** RFC 3339, UTC. */
   readonly fetchedAt: string
   /** Sorted. */
@@ -60,6 +62,11 @@ export interface ImageRecord {
   readonly treeDigest: TreeDigest
   /** Size of the rendered file. */
   readonly treeSizeBytes: number
+  /**
+   * The images that were laid below an ACI's own files, in that order. What a dependency without an image ID stands for
+   * depends on what was in the store, so with these a record and its tree may differ from machine to machine.
+   */
+  readonly dependencies?: readonly ImageId[]
   readonly manifest: ImageManifest
 }
 

@@ -36,6 +36,8 @@ interface Leaf {
   readonly touched: number
 }
 type Node = Directory | Leaf
+/** Names that stay in a directory, and what stays in each. */
+type Kept = Map<string, Kept>
 
 /** Where operations go, in order. A file's data follows its operation by other means. */
 export type OperationSink = (op: Operation, data?: Buffer) => void
@@ -53,11 +55,13 @@ export type OperationSink = (op: Operation, data?: Buffer) => void
  * - A missing parent is made, 0755, root's, of 1970.
  * - A hardlink is to a file that is there, also of a lower layer; a symlink is linked to itself, not to its target.
  * - Whiteouts hide what lower layers have, never what their own layer has, in whatever order they come.
- * Source: OCI image-spec v1.1, layer.md.
+ * - With `replaceLowerSymlinks` a parent that is a symlink of a lower layer is not followed but replaced by a directory.
+ * Source: OCI image-spec v1.1, layer.md; App Container specification v0.8.11, "Filesystem Setup".
  */
 export class LayerTree {
   readonly #emit: OperationSink
   readonly #whiteouts: boolean
+  readonly #replaceLowerSymlinks: boolean
   readonly #root: Directory = newDirectory(0)
   #layer = 0
   #entries = 0
@@ -66,10 +70,14 @@ export class LayerTree {
   /** How many extended attributes were set. */
   appliedXattrs = 0
 
-  /** @param options.whiteouts false for an ACI, where such names are ordinary */
-  constructor(emit: OperationSink, options: { readonly whiteouts: boolean }) {
+  /**
+   * @param options.whiteouts false for an ACI, where such names are ordinary
+   * @param options.replaceLowerSymlinks true for an ACI over its dependencies
+   */
+  constructor(emit: OperationSink, options: { readonly whiteouts: boolean; readonly replaceLowerSymlinks?: boolean }) {
     this.#emit = emit
     this.#whiteouts = options.whiteouts
+    this.#replaceLowerSymlinks = options.replaceLowerSymlinks === true
   }
 
   /** All that is added from now on belongs to the next layer. */
@@ -101,6 +109,36 @@ export class LayerTree {
     }
     const { directory, path } = this.#parent(entry.path, parts, true)
     return this.#place(directory, path === '' ? name : `${path}/${name}`, name, entry)
+  }
+
+  /**
+   * Takes away all but the listed paths and the directories on the way to them; a directory that is listed is kept
+   * without what is in it. Source: App Container specification v0.8.11, `pathWhitelist`.
+   *
+   * @param paths absolute, one character for each byte
+   */
+  keepOnly(paths: Iterable<string>): void {
+    const kept: Kept = new Map()
+    for (const text of paths) {
+      let at = kept
+      for (const part of pathComponents(text, 'whitelisted path')) {
+        const next = at.get(part) ?? new Map()
+        at.set(part, next)
+        at = next
+      }
+    }
+    this.#keepOnly(this.#root, '', kept)
+  }
+
+  #keepOnly(directory: Directory, path: string, kept: Kept): void {
+    for (const [name, child] of [...directory.children]) {
+      const at = path === '' ? name : `${path}/${name}`
+      const below = kept.get(name)
+      if (below === undefined) {
+        directory.children.delete(name)
+        this.#emit({ kind: 'remove', path: at })
+      } else if (child.kind === 'directory') this.#keepOnly(child, at, below)
+    }
   }
 
   /**
@@ -209,6 +247,10 @@ export class LayerTree {
       }
       let child = at.directory.children.get(part)
       const path = at.path === '' ? part : `${at.path}/${part}`
+      if (this.#replaceLowerSymlinks && make && child?.kind === 'symlink' && child.layer < this.#layer) {
+        this.#emit({ kind: 'remove', path })
+        child = undefined
+      }
       if (child === undefined) {
         if (!make || symlinks > 0) throw unsafe(entryPath, `${shownPath(path)} does not exist in the image`)
         child = newDirectory(this.#layer)

@@ -13,6 +13,14 @@ export const LIMITS = {
   layers: 500,
   /** One compressed blob. */
   blobBytes: 32 * 1024 ** 3,
+  /** Blobs that are fetched at the same time. */
+  parallelDownloads: 3,
+  /** How often one blob's transfer is taken up again after it broke; each time it has to have come further. */
+  resumptions: 5,
+  /** What came of a blob is kept for the next fetch when it is at least this much. */
+  keptPartBytes: 1024 * 1024,
+  /** Members of an archive that holds images (docker save). */
+  archiveMembers: 10_000,
   /** Files, directories and links over all layers. */
   entries: 1_000_000,
   /** Uncompressed tar over all layers. */

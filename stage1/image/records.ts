@@ -19,6 +19,10 @@ import { LIMITS } from './limits.ts'
 import { type ImageStore, readBlob, readSmallFile, storing, writeFileDurably } from './store.ts'
 
 const MAX_RECORD_BYTES = 16 * 1024 * 1024
+const MAX_DEPENDENCIES = 1024
+const RECORD_MEMBERS = [
+  ...['version', 'id', 'kind', 'configDigest', 'treeDigest', 'treeSizeBytes', 'dependencies', 'manifest'],
+]
 
 /**
  * Derives the manifest of an image from the blob its record names: what is run is never taken from the record itself.
@@ -46,7 +50,7 @@ export function readRecord(store: ImageStore, id: ImageId): ImageRecord | undefi
   return checkingRecord(relative, () => {
     const r = new ShapeReader(relative)
     const o = r.object(parseJson(bytes, relative), '$')
-    r.onlyKnown(o, '$', ['version', 'id', 'kind', 'configDigest', 'treeDigest', 'treeSizeBytes', 'manifest'])
+    r.onlyKnown(o, '$', RECORD_MEMBERS)
     if (o['version'] !== 1) r.complain('$.version', 'must be 1')
     if (o['id'] !== id) r.complain('$.id', `must be ${id}, as the file's name says`)
     const kind = o['kind'] === 'aci' ? 'aci' : 'oci'
@@ -58,12 +62,24 @@ export function readRecord(store: ImageStore, id: ImageId): ImageRecord | undefi
     const size = o['treeSizeBytes']
     if (typeof size !== 'number' || !Number.isSafeInteger(size) || size <= 0)
       r.complain('$.treeSizeBytes', 'must be a size')
+    const dependencies = r
+      .strings(o['dependencies'], '$.dependencies', MAX_DEPENDENCIES)
+      .flatMap((v, i) => r.checked(() => imageId(v), `$.dependencies[${i}]`) ?? [])
     r.finish()
     const manifest = manifestFromBlob(kind, id, readBlob(store, configDigest, LIMITS.configBytes))
     if (canonicalJson(o['manifest']) !== canonicalJson(manifest)) r.complain('$.manifest', 'is not what the image says')
     r.finish()
     if (treeDigest === undefined) throw new TypeError('finish() lets no bad digest pass')
-    return { version: 1, id, kind, configDigest, treeDigest, treeSizeBytes: Number(size), manifest }
+    return {
+      version: 1,
+      id,
+      kind,
+      configDigest,
+      treeDigest,
+      treeSizeBytes: Number(size),
+      ...(dependencies.length > 0 && { dependencies }),
+      manifest,
+    }
   })
 }
 
@@ -110,14 +126,26 @@ function readOriginFile(store: ImageStore, fileName: string): ImageOrigin | unde
   return checkingRecord(relative, () => {
     const r = new ShapeReader(relative)
     const o = r.object(parseJson(bytes, relative), '$')
-    r.onlyKnown(o, '$', ['name', 'imageId', 'manifestDigest', 'fetchedAt', 'relaxed', 'signers', 'policy'])
+    r.onlyKnown(o, '$', [
+      'name',
+      'imageId',
+      'manifestDigest',
+      'archiveDigest',
+      'fetchedAt',
+      'relaxed',
+      'signers',
+      'policy',
+    ])
     const id = r.checked(() => imageId(r.string(o['imageId'], '$.imageId')), '$.imageId')
     const fetchedAt = r.string(o['fetchedAt'], '$.fetchedAt')
     if (Number.isNaN(Date.parse(fetchedAt))) r.complain('$.fetchedAt', 'is not a time')
     const policy = r.optionalObject(o['policy'], '$.policy')
+    const archive = o['archiveDigest']
+    const archiveDigest = archive === undefined ? undefined : readSha256(r, archive, '$.archiveDigest')
     const origin = {
       name: r.string(o['name'], '$.name'),
       manifestDigest: readSha256(r, o['manifestDigest'], '$.manifestDigest'),
+      ...(archiveDigest !== undefined && { archiveDigest }),
       fetchedAt,
       relaxed: r.strings(o['relaxed'], '$.relaxed', 8).flatMap((v, i) => readRelaxation(r, v, `$.relaxed[${i}]`)),
       signers: r.list(o['signers'], '$.signers', 64).map((v, i) => readSigner(r, v, `$.signers[${i}]`)),

@@ -14,7 +14,17 @@ export type ImageReference =
       readonly digest?: string
     }
   | { readonly kind: 'oci-layout'; readonly name: string; readonly directory: string; readonly ref?: string }
+  /** A file that holds images: of `docker save`, or an OCI layout in a tar; by its contents where `format` is `any`. */
+  | {
+      readonly kind: 'archive'
+      readonly name: string
+      readonly format: 'oci' | 'docker' | 'any'
+      readonly file: string
+      /** Ref name of a layout, `NAME:TAG` of a docker archive. */
+      readonly ref?: string
+    }
   | { readonly kind: 'aci-file'; readonly name: string; readonly file: string }
+  | { readonly kind: 'aci-url'; readonly name: string; readonly url: URL }
   /** The name, the ID, or a prefix of the ID of an image in the store. */
   | { readonly kind: 'stored'; readonly name: string }
 
@@ -22,12 +32,15 @@ const MAX_REFERENCE = 1024
 const HOST = /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?)(:[0-9]{1,5})?$/
 const REPOSITORY = /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$/
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/
+const ARCHIVE = /\.(tar|tgz|tar\.(gz|bz2|xz|zst))$/
 const DIGEST = /^sha256:[0-9a-f]{64}$/
 
 /**
  * Reads an image argument:
- * `docker://HOST[:PORT]/NAME[:TAG][@sha256:DIGEST]` (the host is not guessed), `oci:/PATH[:REF]`, an absolute or `./`
- * path of an OCI layout or of a file ending in .aci, or else a name or ID of the store.
+ * `docker://HOST[:PORT]/NAME[:TAG][@sha256:DIGEST]` (the host is not guessed), `oci:/PATH[:REF]`,
+ * `oci-archive:/FILE[:REF]`, `docker-archive:/FILE[:NAME:TAG]`, `https://HOST/PATH` of an ACI, an absolute or `./` path
+ * of an OCI layout, of an archive of images (.tar, perhaps compressed) or of a file ending in .aci, or else a name or ID
+ * of the store.
  *
  * @param cwd what a relative path is relative to
  * @throws ImageError IMAGE_REFERENCE_BAD
@@ -38,13 +51,25 @@ export function parseReference(text: string, cwd: string): ImageReference {
   }
   if (text.startsWith('docker://')) return parseRegistryReference(text)
   if (text.startsWith('oci:')) return parseLayoutReference(text.slice('oci:'.length), text, cwd)
-  if (/^[a-z][a-z0-9+.-]*:\/\//.test(text)) throw bad(text, 'the schemes known are docker:// and oci:')
+  for (const format of ['oci', 'docker'] as const) {
+    if (text.startsWith(`${format}-archive:`)) return parseArchiveReference(text, format, cwd)
+  }
+  if (/^https?:\/\//.test(text)) return parseUrlReference(text)
+  if (/^[a-z][a-z0-9+.-]*:\/\//.test(text)) {
+    throw bad(text, 'known are docker://, https://, oci:, oci-archive: and docker-archive:')
+  }
   if (text.startsWith('/') || text.startsWith('./') || text.startsWith('../') || text === '.' || text === '..') {
     const file = path.resolve(cwd, text)
     if (file.endsWith('.aci')) return { kind: 'aci-file', name: file, file }
+    if (ARCHIVE.test(file)) return { kind: 'archive', name: file, format: 'any', file }
     return parseLayoutReference(text, text, cwd)
   }
   return { kind: 'stored', name: text }
+}
+
+/** Whether a text is `host` or `host:port` of a registry, in lower case. */
+export function isRegistryHost(text: string): boolean {
+  return HOST.test(text) && text === text.toLowerCase() && Number(text.match(/:([0-9]+)$/)?.[1] ?? 1) <= 65535
 }
 
 function parseRegistryReference(text: string): ImageReference {
@@ -52,7 +77,7 @@ function parseRegistryReference(text: string): ImageReference {
   const slash = rest.indexOf('/')
   if (slash <= 0) throw bad(text, 'write docker://HOST[:PORT]/NAME[:TAG]')
   const registry = rest.slice(0, slash).toLowerCase()
-  if (!HOST.test(registry) || Number(registry.match(/:([0-9]+)$/)?.[1] ?? 1) > 65535) {
+  if (!isRegistryHost(registry)) {
     throw bad(text, `'${registry}' is not a host`)
   }
   const [named = '', digest, ...more] = rest.slice(slash + 1).split('@')
@@ -82,6 +107,28 @@ function parseLayoutReference(given: string, text: string, cwd: string): ImageRe
     directory,
     ...(ref && { ref }),
   }
+}
+
+function parseArchiveReference(text: string, format: 'oci' | 'docker', cwd: string): ImageReference {
+  const given = text.slice(`${format}-archive:`.length)
+  // The first colon, as in skopeo: what follows may be a name with slashes and colons.
+  const colon = given.indexOf(':')
+  const ref = colon < 0 ? undefined : given.slice(colon + 1)
+  const file = path.resolve(cwd, colon < 0 ? given : given.slice(0, colon))
+  if (given === '' || colon === 0 || ref === '')
+    throw bad(text, `write ${format}-archive:/FILE or ${format}-archive:/FILE:REF`)
+  const name = `${format}-archive:${file}${ref === undefined ? '' : `:${ref}`}`
+  return { kind: 'archive', name, format, file, ...(ref && { ref }) }
+}
+
+function parseUrlReference(text: string): ImageReference {
+  if (!URL.canParse(text)) throw bad(text, 'this is no URL')
+  const url = new URL(text)
+  // The name is recorded, measured and shown to verifiers: nothing that could be a password may be in it.
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
+    throw bad(`${url.origin}${url.pathname}`, 'a URL of an ACI has no user, query or fragment')
+  }
+  return { kind: 'aci-url', name: url.href, url }
 }
 
 function bad(text: string, why: string): ImageError {

@@ -1,61 +1,90 @@
-import http from 'node:http'
-import https from 'node:https'
-import { parseJson, ShapeReader } from '../manifest/index.ts'
-import { credentialsFor } from './credentials.ts'
+import { createHash } from 'node:crypto'
+import { codeOf } from '../../attestation/base/index.ts'
 import { ImageError } from './errors.ts'
-import { type HttpAnswer, httpGet, readBody, shownUrl, streamBody } from './http-get.ts'
+import type { HttpClient } from './http-client.ts'
+import { type HttpAnswer, readBody, shownUrl, streamBody } from './http-get.ts'
 import type { Relaxation } from './image.ts'
 import { LIMITS } from './limits.ts'
-import { asManifestError, type Descriptor, INDEX_TYPES, MANIFEST_TYPES } from './oci.ts'
-import type { ImageSource } from './source.ts'
+import { type Descriptor, INDEX_TYPES, MANIFEST_TYPES } from './oci.ts'
+import { RegistryEndpoint } from './registry-endpoint.ts'
+import type { Mirror } from './registry-settings.ts'
+import type { BlobTransfers, ImageSource } from './source.ts'
 
-/** Which image of which registry, and what is allowed on the way there. */
+/** Which image of which registry, and what stands in for that registry. */
 export interface RegistryRequest {
   readonly registry: string
   readonly repository: string
   readonly tag?: string
+  /** `sha256:<hex>` of the manifest or index. */
   readonly digest?: string
-  /** Plain HTTP instead of TLS. */
-  readonly plainHttp: boolean
-  /** False takes any certificate. */
-  readonly verifyCertificate: boolean
-  readonly certificateAuthorities?: string
+  /** Asked before the registry, in this order. */
+  readonly mirrors: readonly Mirror[]
   readonly environment: Readonly<Record<string, string | undefined>>
-  readonly signal?: AbortSignal
 }
 
-const MAX_REDIRECTS = 5
-const MAX_TOKEN_BYTES = 64 * 1024
 const ACCEPT = [...MANIFEST_TYPES, ...INDEX_TYPES].join(', ')
+/** What one place may lack or do wrong while another one has it. */
+const ELSEWHERE: ReadonlySet<string> = new Set([
+  'IMAGE_SOURCE_UNREACHABLE',
+  'IMAGE_SOURCE_DENIED',
+  'IMAGE_SOURCE_BAD',
+  'IMAGE_NOT_FOUND',
+  'IMAGE_BLOB_MISSING',
+  'IMAGE_DIGEST_MISMATCH',
+  'IMAGE_TOO_LARGE',
+])
 
-/** An image in a registry (OCI distribution-spec v1.1, pulling), over HTTPS unless plain HTTP was allowed. */
-export function openRegistry(request: RegistryRequest): ImageSource {
-  return new RegistrySource(request)
+/** An image in a registry or its mirrors. Closing it closes the client. */
+export function openRegistry(request: RegistryRequest, client: HttpClient): ImageSource {
+  return new RegistrySource(request, client)
 }
 
-class RegistrySource implements ImageSource {
-  readonly #request: RegistryRequest
-  readonly #origin: string
-  readonly #agents = { http: new http.Agent({ keepAlive: true }), https: new https.Agent({ keepAlive: true }) }
-  #authorization: string | undefined
-  #usedHttp = false
+interface Place {
+  readonly endpoint: RegistryEndpoint
+  /** Whether it is believed what a tag stands for. */
+  readonly tags: boolean
+}
 
-  constructor(request: RegistryRequest) {
+class RegistrySource implements ImageSource, BlobTransfers {
+  readonly #request: RegistryRequest
+  readonly #client: HttpClient
+  readonly #places: readonly Place[]
+  /** How many places in front are not asked for a blob any more, by digest. */
+  readonly #passedOver = new Map<string, number>()
+
+  constructor(request: RegistryRequest, client: HttpClient) {
     this.#request = request
-    this.#origin = `${request.plainHttp ? 'http' : 'https'}://${request.registry}`
+    this.#client = client
+    const { registry, repository, environment } = request
+    const endpoint = (host: string, name: string): RegistryEndpoint =>
+      new RegistryEndpoint(client, { host, repository: name }, environment)
+    this.#places = [
+      ...request.mirrors.map(({ host, prefix, tags }) => ({ endpoint: endpoint(host, prefix + repository), tags })),
+      { endpoint: endpoint(...atDockerHub(registry, repository)), tags: true },
+    ]
+  }
+
+  get transfers(): BlobTransfers {
+    return this
   }
 
   async root(): Promise<{ bytes: Buffer; mediaType: string; digest?: string }> {
     const { tag, digest } = this.#request
     // The digest decides; a tag beside it is for people.
-    const answer = await this.#get(`manifests/${digest ?? tag ?? 'latest'}`, ACCEPT)
-    const bytes = await readBody(answer, LIMITS.manifestBytes)
-    return { bytes, mediaType: contentType(answer), ...(digest && { digest }) }
+    if (digest !== undefined) return { ...(await this.#document(digest, ACCEPT, LIMITS.manifestBytes)), digest }
+    return this.#firstOf(
+      this.#places.filter((p) => p.tags),
+      async ({ endpoint }) => {
+        const answer = await endpoint.get(`manifests/${tag ?? 'latest'}`, ACCEPT)
+        const mediaType = contentType(answer)
+        return { bytes: await readBody(answer, LIMITS.manifestBytes), mediaType }
+      },
+    )
   }
 
   async document(descriptor: Descriptor): Promise<Buffer> {
-    const answer = await this.#get(`manifests/${descriptor.digest}`, descriptor.mediaType)
-    return readBody(answer, Math.min(descriptor.sizeBytes + 1, LIMITS.manifestBytes))
+    const maxBytes = Math.min(descriptor.sizeBytes + 1, LIMITS.manifestBytes)
+    return (await this.#document(descriptor.digest, descriptor.mediaType, maxBytes)).bytes
   }
 
   async tagged(tag: string): Promise<{ bytes: Buffer; mediaType: string } | undefined> {
@@ -73,138 +102,91 @@ class RegistrySource implements ImageSource {
   }
 
   async *blob(descriptor: Descriptor): AsyncGenerator<Buffer> {
-    yield* streamBody(await this.#get(`blobs/${descriptor.digest}`, '*/*'))
+    yield* (await this.open(descriptor, 0)).bytes
+  }
+
+  async open(descriptor: Descriptor, from: number): Promise<{ start: number; bytes: AsyncIterable<Buffer> }> {
+    const { digest } = descriptor
+    for (;;) {
+      const place = this.#places[this.#passedOver.get(digest) ?? 0]
+      if (place === undefined) throw new TypeError('the registry itself is never passed over')
+      try {
+        const answer = await place.endpoint.get(`blobs/${digest}`, '*/*', from)
+        if (answer.status === 200) return { start: 0, bytes: streamBody(answer) }
+        if (answer.status === 206 && beginsAt(answer, from)) return { start: from, bytes: streamBody(answer) }
+        answer.body.destroy()
+        return { start: 0, bytes: streamBody(await place.endpoint.get(`blobs/${digest}`, '*/*')) }
+      } catch (err) {
+        if (!ELSEWHERE.has(codeOf(err) ?? '') || !this.elsewhere(digest)) throw err
+      }
+    }
+  }
+
+  elsewhere(digest: string): boolean {
+    const passedOver = (this.#passedOver.get(digest) ?? 0) + 1
+    if (passedOver >= this.#places.length) return false
+    this.#passedOver.set(digest, passedOver)
+    return true
   }
 
   relaxed(): readonly Relaxation[] {
     const relaxed: Relaxation[] = []
-    if (this.#usedHttp) relaxed.push('http')
-    if (!this.#request.verifyCertificate) relaxed.push('tls')
+    if (this.#client.usedHttp) relaxed.push('http')
+    if (!this.#client.verifiesCertificates) relaxed.push('tls')
     return relaxed
   }
 
   close(): void {
-    this.#agents.http.destroy()
-    this.#agents.https.destroy()
+    this.#client.close()
   }
 
-  /** GET below the repository: answers a challenge once, follows redirects, gives only a 200. */
-  async #get(what: string, accept: string): Promise<HttpAnswer> {
-    const url = new URL(`/v2/${this.#request.repository}/${what}`, this.#origin)
-    let answer = await this.#follow(url, accept)
-    if (answer.status === 401 && answer.url.origin === this.#origin) {
-      const challenge = answer.headers['www-authenticate'] ?? ''
-      answer.body.destroy()
-      this.#authorization = await this.#authorize(challenge, url)
-      answer = await this.#follow(url, accept)
+  /** A manifest or index by its digest. Its bytes are checked here too, so that a bad mirror is passed over. */
+  #document(digest: string, accept: string, maxBytes: number): Promise<{ bytes: Buffer; mediaType: string }> {
+    return this.#firstOf(this.#places, async ({ endpoint }) => {
+      const answer = await endpoint.get(`manifests/${digest}`, accept)
+      const mediaType = contentType(answer)
+      const bytes = await readBody(answer, maxBytes)
+      const found = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+      if (found !== digest) throw new ImageError('IMAGE_DIGEST_MISMATCH', `${found} came instead of ${digest}`)
+      return { bytes, mediaType }
+    })
+  }
+
+  /** The first place that has it. What the last one says is what is wrong: that is the registry itself. */
+  async #firstOf<T>(places: readonly Place[], ask: (place: Place) => Promise<T>): Promise<T> {
+    for (const place of places.slice(0, -1)) {
+      try {
+        return await ask(place)
+      } catch (err) {
+        if (!ELSEWHERE.has(codeOf(err) ?? '')) throw err
+      }
     }
-    if (answer.status === 200) return answer
-    answer.body.destroy()
-    throw this.#statusError(answer, what)
+    const last = places.at(-1)
+    if (last === undefined) throw new TypeError('the registry itself is always among the places')
+    return ask(last)
   }
 
-  /** As #get, for what need not be there. */
+  /** Of the registry itself, for what need not be there. */
   async #getOrNothing(what: string, accept: string): Promise<HttpAnswer | undefined> {
     try {
-      return await this.#get(what, accept)
+      return await this.#places.at(-1)?.endpoint.get(what, accept)
     } catch (err) {
       if (err instanceof ImageError && err.code === 'IMAGE_NOT_FOUND') return undefined
       throw err
     }
   }
+}
 
-  async #follow(start: URL, accept: string): Promise<HttpAnswer> {
-    let url = start
-    for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-      // Credentials are for the registry only, not for where it sends us.
-      const authorization = url.origin === this.#origin ? this.#authorization : undefined
-      const answer = await this.#send(url, { accept, ...(authorization && { authorization }) })
-      if (![301, 302, 303, 307, 308].includes(answer.status)) return answer
-      answer.body.destroy()
-      const location = answer.headers.location
-      if (location === undefined || !URL.canParse(location, url.href)) {
-        throw new ImageError('IMAGE_SOURCE_BAD', `${shownUrl(url)} redirects to nowhere`)
-      }
-      url = new URL(location, url)
-    }
-    throw new ImageError('IMAGE_SOURCE_BAD', `${shownUrl(start)} redirects more than ${MAX_REDIRECTS} times`)
-  }
+/** Docker Hub answers under another name than people write, and keeps names without a slash in `library`. */
+function atDockerHub(registry: string, repository: string): [host: string, repository: string] {
+  if (registry !== 'docker.io') return [registry, repository]
+  return ['registry-1.docker.io', repository.includes('/') ? repository : `library/${repository}`]
+}
 
-  async #send(url: URL, headers: Readonly<Record<string, string>>): Promise<HttpAnswer> {
-    if (url.protocol === 'http:') {
-      if (!this.#request.plainHttp) {
-        throw new ImageError(
-          'IMAGE_SOURCE_INSECURE',
-          `${shownUrl(url)} is plain HTTP; --insecure-options=http would allow it`,
-        )
-      }
-      this.#usedHttp = true
-    } else if (url.protocol !== 'https:') {
-      throw new ImageError('IMAGE_SOURCE_BAD', `redirected to ${url.protocol}, which is not HTTP`)
-    }
-    const { certificateAuthorities, verifyCertificate, signal } = this.#request
-    return httpGet(url, {
-      headers,
-      agents: this.#agents,
-      verifyCertificate,
-      ...(certificateAuthorities && { certificateAuthorities }),
-      ...(signal && { signal }),
-    })
-  }
-
-  /** Answers a challenge of RFC 7617 (Basic), or of the distribution project's token protocol (Bearer). */
-  async #authorize(challenge: string, url: URL): Promise<string> {
-    const basic = credentialsFor(this.#request.registry, this.#request.environment)
-    const denied = (why: string) =>
-      new ImageError(
-        'IMAGE_SOURCE_DENIED',
-        `${shownUrl(url)}: ${why}; put the right ones into $REGISTRY_AUTH_FILE or ~/.docker/config.json (docker login, skopeo login)`,
-      )
-    if (/^basic\b/i.test(challenge)) {
-      if (basic === undefined) throw denied(`no credentials for ${this.#request.registry}`)
-      if (this.#authorization !== undefined) throw denied('the credentials were refused')
-      return `Basic ${basic}`
-    }
-    const parameters = new Map(
-      [...challenge.matchAll(/([a-z]+)="([^"]{0,2000})"/gi)].map(([, k = '', v = '']) => [k.toLowerCase(), v]),
-    )
-    const realm = parameters.get('realm')
-    if (!/^bearer\b/i.test(challenge) || realm === undefined || !URL.canParse(realm)) {
-      throw new ImageError('IMAGE_SOURCE_BAD', `${shownUrl(url)} asks for credentials in an unknown way`)
-    }
-    const tokenUrl = new URL(realm)
-    for (const name of ['service', 'scope']) {
-      const value = parameters.get(name)
-      if (value !== undefined) tokenUrl.searchParams.set(name, value)
-    }
-    const answer = await this.#send(tokenUrl, {
-      accept: 'application/json',
-      ...(basic && { authorization: `Basic ${basic}` }),
-    })
-    if (answer.status !== 200) {
-      answer.body.destroy()
-      throw denied(`${shownUrl(tokenUrl)} gave no token (status ${answer.status})`)
-    }
-    const token = readToken(await readBody(answer, MAX_TOKEN_BYTES), tokenUrl)
-    return `Bearer ${token}`
-  }
-
-  #statusError(answer: HttpAnswer, what: string): ImageError {
-    const where = `${shownUrl(answer.url)} answered ${answer.status}`
-    switch (answer.status) {
-      case 401:
-      case 403:
-        return new ImageError('IMAGE_SOURCE_DENIED', `${where}: other credentials are needed for it`)
-      case 404:
-        return what.startsWith('blobs/')
-          ? new ImageError('IMAGE_BLOB_MISSING', `${where}: the registry lacks a part of the image; push it again`)
-          : new ImageError('IMAGE_NOT_FOUND', `${where}: no such repository or tag`)
-      case 429:
-        return new ImageError('IMAGE_SOURCE_UNREACHABLE', `${where}: too many requests; try again later`)
-      default:
-        return new ImageError(answer.status >= 500 ? 'IMAGE_SOURCE_UNREACHABLE' : 'IMAGE_SOURCE_BAD', where)
-    }
-  }
+/** RFC 9110, 14.4: a server may send another range than was asked for. */
+function beginsAt(answer: HttpAnswer, from: number): boolean {
+  const range = /^bytes ([0-9]{1,15})-[0-9]{1,15}\/(?:[0-9]{1,15}|\*)$/.exec(answer.headers['content-range'] ?? '')
+  return range !== null && Number(range[1]) === from
 }
 
 function contentType(answer: HttpAnswer): string {
@@ -217,16 +199,4 @@ function contentType(answer: HttpAnswer): string {
     )
   }
   return type
-}
-
-/** A token must fit a header: anything else in it would end up there. */
-function readToken(bytes: Buffer, url: URL): string {
-  return asManifestError(() => {
-    const r = new ShapeReader(`answer of ${shownUrl(url)}`)
-    const o = r.object(parseJson(bytes, `answer of ${shownUrl(url)}`), '$')
-    const token = r.string(o['token'] ?? o['access_token'], '$.token')
-    if (!/^[\x21-\x7e]{1,16384}$/.test(token)) r.complain('$.token', 'is no token')
-    r.finish()
-    return token
-  })
 }

@@ -2,9 +2,10 @@ import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { codeOf, messageOf } from '../../attestation/base/index.ts'
-import { rootHashOf, type TreeDigest } from '../manifest/index.ts'
+import { rootHashOf } from '../manifest/index.ts'
 import { ImageError } from './errors.ts'
-import { type ImageStore, moveIntoPlace, storing, treePath } from './store.ts'
+import { type FetchWork, hold, type Rendered } from './fetch-work.ts'
+import { moveIntoPlace, storing, treePath } from './store.ts'
 import { treeDigestOf } from './tree-digest.ts'
 
 /** Of every rendered file: it names the format, not the image, which the tree digest does. */
@@ -16,18 +17,13 @@ const BUILD_TIME = '4102444800'
  * Renders an unpacked tree into one read-only EROFS file in `trees/`, by the rules of version 1 (README.md).
  *
  * @param root the unpacked tree
- * @param work a private directory on the store's own file system
  * @param withXattrs whether the image has extended attributes; without, those that the host put there (labels) are left
  * out
  * @throws ImageError IMAGE_TOOL_MISSING, IMAGE_NO_SPACE, IMAGE_RENDER_FAILED, IMAGE_STORE_FAILED
  */
-export async function renderTree(
-  store: ImageStore,
-  root: string,
-  work: string,
-  withXattrs: boolean,
-): Promise<{ readonly digest: TreeDigest; readonly sizeBytes: number }> {
-  const output = path.join(work, 'tree.erofs')
+export async function renderTree(work: FetchWork, root: string, withXattrs: boolean): Promise<Rendered> {
+  const { store } = work
+  const output = path.join(work.directory, 'tree.erofs')
   await makeErofs(root, output, withXattrs)
   const { digest, sizeBytes } = storing(store, () => {
     const fd = fs.openSync(output, 'r')
@@ -41,6 +37,7 @@ export async function renderTree(
       fs.closeSync(fd)
     }
   })
+  await hold(work, [{ kind: 'tree', hex: rootHashOf(digest) }])
   moveIntoPlace(store, output, treePath(store, rootHashOf(digest)))
   return { digest, sizeBytes }
 }

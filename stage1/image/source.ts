@@ -16,7 +16,20 @@ export interface ImageSource {
    * fallback tag; undefined where the source has no such list.
    */
   referrers(digest: string): Promise<Buffer | undefined>
+  /** Present where a transfer that broke can be taken up again. */
+  readonly transfers?: BlobTransfers
   /** Checks that had to be relaxed to get here. */
   relaxed(): readonly Relaxation[]
   close(): void
+}
+
+/** Blobs that come over a network. */
+export interface BlobTransfers {
+  /**
+   * Opens a blob from a byte on, or from an earlier one where the server cannot do that.
+   * @returns where it begins: `from` or 0
+   */
+  open(descriptor: Descriptor, from: number): Promise<{ readonly start: number; readonly bytes: AsyncIterable<Buffer> }>
+  /** Goes on to the next place that may have the blob. @returns false when there is none */
+  elsewhere(digest: string): boolean
 }

@@ -92,7 +92,7 @@ export function readSmallFile(file: string, maxBytes: number): Buffer | undefine
 
 /**
  * A private directory under `tmp/` for one operation; the caller removes it. Its name tells whose it is, so that what a
- * killed command left behind can be told from what a running one needs (removeStaleWork).
+ * killed command left behind can be told from what a running one needs (stale-work.ts).
  */
 export function makeWorkDirectory(store: ImageStore): string {
   const dir = path.join(store.dir, 'tmp', `${ownerMark(process.pid)}.${randomBytes(8).toString('hex')}`)
@@ -100,33 +100,8 @@ export function makeWorkDirectory(store: ImageStore): string {
   return dir
 }
 
-/**
- * Removes what commands that are gone left in `tmp/`: killed ones of this boot and PID namespace, and all of another
- * boot. Of another PID namespace nothing is known, so theirs go after a day.
- *
- * @returns how many were removed
- */
-export function removeStaleWork(store: ImageStore, now: Date): number {
-  const [boot = '', namespace = ''] = ownerMark(process.pid).split('.')
-  let removed = 0
-  for (const name of storing(store, () => fs.readdirSync(path.join(store.dir, 'tmp')))) {
-    const [itsBoot = '', itsNamespace = '', pid = '', ...rest] = name.split('.')
-    if (rest.length !== 2 || !/^[1-9][0-9]{0,9}$/.test(pid)) continue // not ours
-    const dir = path.join(store.dir, 'tmp', name)
-    const alive =
-      itsBoot === boot &&
-      (itsNamespace === namespace
-        ? name.startsWith(`${ownerMark(Number(pid))}.`)
-        : now.getTime() - (fs.statSync(dir, { throwIfNoEntry: false })?.mtimeMs ?? 0) < 24 * 3600 * 1000)
-    if (alive) continue
-    fs.rmSync(dir, { recursive: true, force: true })
-    removed++
-  }
-  return removed
-}
-
 /** `boot.namespace.pid.start`: a PID may be used again, together with its start time it may not. */
-function ownerMark(pid: number): string {
+export function ownerMark(pid: number): string {
   const boot = fs.readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').slice(0, 8)
   const namespace = fs.readlinkSync('/proc/self/ns/pid').replaceAll(/[^0-9]/g, '')
   let start = 'gone'

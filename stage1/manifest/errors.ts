@@ -3,9 +3,8 @@ import { CodedError } from '../../attestation/base/index.ts'
 /**
  * - MANIFEST_NOT_JSON: the bytes are not UTF-8 JSON.
  * - MANIFEST_INVALID: JSON, but not the manifest it should be; the message lists every bad path.
- * - MANIFEST_UNSUPPORTED: a well-formed manifest that asks for something this version does not do.
  */
-export type ManifestErrorCode = 'MANIFEST_NOT_JSON' | 'MANIFEST_INVALID' | 'MANIFEST_UNSUPPORTED'
+export type ManifestErrorCode = 'MANIFEST_NOT_JSON' | 'MANIFEST_INVALID'
 
 /** A manifest or configuration that cannot be used as it is. */
 export class ManifestError extends CodedError<ManifestErrorCode> {}

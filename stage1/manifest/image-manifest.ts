@@ -1,6 +1,6 @@
 import { type AcIdentifier, acIdentifier } from './ac-name.ts'
-import { type App, readApp } from './app.ts'
-import { ManifestError } from './errors.ts'
+import { type App, readApp, requireAbsolute } from './app.ts'
+import { type ImageId, imageId } from './image-id.ts'
 import { parseJson, ShapeReader } from './reader.ts'
 
 /** The appc version our own manifests carry; readers take any 0.x. */
@@ -21,15 +21,26 @@ export interface ImageManifest {
   /** Absent for an image that only holds files. */
   readonly app?: App
   readonly annotations: readonly NameValue[]
+  /** Images whose files are laid below this one's, in this order; absent where there are none. */
+  readonly dependencies?: readonly Dependency[]
+  /** Absolute paths; everything else is taken away from the rendered tree. Absent where all is kept. */
+  readonly pathWhitelist?: readonly string[]
+}
+
+/** What another image has to be to be a dependency: the one of an ID, or one with this name and these labels. */
+export interface Dependency {
+  readonly imageName: AcIdentifier
+  readonly imageID?: ImageId
+  readonly labels: readonly NameValue[]
 }
 
 const MAX_PAIRS = 1024
+/** Beyond what a manifest of 1 MiB can hold. */
+const MAX_PATHS = 1024 * 1024
 
 /**
  * @param bytes the `manifest` file of an ACI
- * @throws ManifestError MANIFEST_NOT_JSON, MANIFEST_INVALID with every bad path, or MANIFEST_UNSUPPORTED for an image
- * with
- *   dependencies or a path whitelist, both of which change the file tree and are not carried out
+ * @throws ManifestError MANIFEST_NOT_JSON, or MANIFEST_INVALID with every bad path
  */
 export function parseImageManifest(bytes: Uint8Array): ImageManifest {
   return readImageManifest(parseJson(bytes, 'image manifest'))
@@ -45,15 +56,14 @@ function readImageManifest(value: unknown): ImageManifest {
   const labels = readPairs(r, o['labels'], '$.labels')
   const annotations = readPairs(r, o['annotations'], '$.annotations')
   const app = o['app'] === undefined || o['app'] === null ? undefined : readApp(r, o['app'], '$.app', false)
-  const dependencies = r.list(o['dependencies'], '$.dependencies', MAX_PAIRS)
-  const whitelist = r.list(o['pathWhitelist'], '$.pathWhitelist', Number.MAX_SAFE_INTEGER)
+  const dependencies = r
+    .list(o['dependencies'], '$.dependencies', MAX_PAIRS)
+    .flatMap((v, i) => readDependency(r, v, `$.dependencies[${i}]`))
+  const pathWhitelist = r.strings(o['pathWhitelist'], '$.pathWhitelist', MAX_PATHS)
+  pathWhitelist.forEach((text, i) => {
+    requireAbsolute(r, text, `$.pathWhitelist[${i}]`)
+  })
   r.finish()
-  if (dependencies.length > 0 || whitelist.length > 0) {
-    throw new ManifestError(
-      'MANIFEST_UNSUPPORTED',
-      `image ${String(name)} has ${dependencies.length > 0 ? 'dependencies' : 'a pathWhitelist'}; squash it into one image without them`,
-    )
-  }
   return {
     acKind: 'ImageManifest',
     acVersion,
@@ -61,7 +71,24 @@ function readImageManifest(value: unknown): ImageManifest {
     labels,
     ...(app === undefined ? {} : { app }),
     annotations,
+    ...(dependencies.length > 0 && { dependencies }),
+    ...(pathWhitelist.length > 0 && { pathWhitelist }),
   }
+}
+
+function readDependency(r: ShapeReader, value: unknown, path: string): Dependency[] {
+  const o = r.object(value, path)
+  const imageName = r.checked(() => acIdentifier(r.string(o['imageName'], `${path}.imageName`)), `${path}.imageName`)
+  const text = r.optionalString(o['imageID'], `${path}.imageID`)
+  const id = text === undefined || text === '' ? undefined : r.checked(() => dependencyId(text), `${path}.imageID`)
+  const labels = readPairs(r, o['labels'], `${path}.labels`)
+  if (imageName === undefined) return []
+  return [{ imageName, ...(id !== undefined && { imageID: id }), labels }]
+}
+
+/** The whole SHA-512 of an image may be written too; an image ID is the first half of it. */
+function dependencyId(text: string): ImageId {
+  return imageId(/^sha512-[0-9a-f]{128}$/.test(text) ? text.slice(0, 'sha512-'.length + 64) : text)
 }
 
 /** The value of a label or annotation; undefined where there is none. */

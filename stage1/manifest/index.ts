@@ -4,6 +4,7 @@ export { ManifestError, type ManifestErrorCode } from './errors.ts'
 export { type ImageId, imageId } from './image-id.ts'
 export {
   AC_VERSION,
+  type Dependency,
   type ImageManifest,
   type NameValue,
   parseImageManifest,

@@ -17,6 +17,11 @@ describe('image references', () => {
     ['./a', 'oci:/cwd/a'],
     ['/srv/../x/a.aci', '/x/a.aci'],
     ['busybox:1', 'busybox:1'],
+    ['https://H:8443/a/b.aci', 'https://h:8443/a/b.aci'],
+    ['oci-archive:a.tar:v1', 'oci-archive:/cwd/a.tar:v1'],
+    ['docker-archive:/a.tar:host/a/b:1', 'docker-archive:/a.tar:host/a/b:1'],
+    ['./a.tar', '/cwd/a.tar'],
+    ['/srv/a.tar.zst', '/srv/a.tar.zst'],
   ] as const
   for (const [text, name] of full) {
     it(`take ${text} for ${name}`, () => assert.equal(parseReference(text, '/cwd').name, name))
@@ -53,7 +58,14 @@ describe('image references', () => {
     'docker://h/a?x=1',
     'docker://h/a#x',
     'docker://h%2fx/a',
-    'http://h/a',
+    'ftp://h/a',
+    'https://u:p@h/a.aci',
+    'https://h/a.aci?token=x',
+    'https://h/a.aci#x',
+    'https://',
+    'oci-archive:',
+    'docker-archive::x',
+    'docker-archive:/a.tar:',
     'oci:',
     'oci:/a:',
     'a'.repeat(2000),

@@ -185,12 +185,37 @@ describe('image manifests', () => {
       assert.throws(() => parseImageManifest(manifest(more)), { code: 'MANIFEST_INVALID' }))
   }
 
-  it('are refused when they change the tree in a way that is not carried out', () => {
-    assert.throws(() => parseImageManifest(manifest({ dependencies: [{ imageName: 'b' }] })), {
-      code: 'MANIFEST_UNSUPPORTED',
-    })
-    assert.throws(() => parseImageManifest(manifest({ pathWhitelist: ['/a'] })), { code: 'MANIFEST_UNSUPPORTED' })
+  it('say what lies below them and what is left of all of it', () => {
+    const half = 'a'.repeat(64)
+    const parsed = parseImageManifest(
+      manifest({
+        dependencies: [
+          { imageName: 'b', imageID: `sha512-${half}${'b'.repeat(64)}`, size: 5 },
+          { imageName: 'c', labels: [{ name: 'version', value: '1' }] },
+        ],
+        pathWhitelist: ['/a/b', '/c/'],
+      }),
+    )
+    assert.deepEqual(parsed.dependencies, [
+      { imageName: 'b', imageID: `sha512-${half}`, labels: [] },
+      { imageName: 'c', labels: [{ name: 'version', value: '1' }] },
+    ])
+    assert.deepEqual(parsed.pathWhitelist, ['/a/b', '/c/'])
+    assert.equal('dependencies' in parseImageManifest(manifest({ dependencies: [], pathWhitelist: null })), false)
   })
+
+  for (const [name, more] of Object.entries({
+    'a dependency without a name': { dependencies: [{ imageID: `sha512-${'a'.repeat(64)}` }] },
+    'a dependency pinned to no ID': { dependencies: [{ imageName: 'b', imageID: 'sha512-12' }] },
+    'a dependency with a label twice': {
+      dependencies: [{ imageName: 'b', labels: [1, 2].map((n) => ({ name: 'version', value: String(n) })) }],
+    },
+    'a whitelisted path that climbs': { pathWhitelist: ['/a/../../b'] },
+    'a whitelisted path that is relative': { pathWhitelist: ['a'] },
+  })) {
+    it(`are refused with ${name}`, () =>
+      assert.throws(() => parseImageManifest(manifest(more)), { code: 'MANIFEST_INVALID' }))
+  }
 })
 
 describe('pod manifests', () => {
