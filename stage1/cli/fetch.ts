@@ -1,11 +1,17 @@
 import { Command } from 'commander'
 import { UsageError } from '../../attestation/base/index.ts'
-import { type FetchProgress, fetchImage, openImageStore, type Relaxation } from '../image/index.ts'
+import { type FetchProgress, fetchImage, openImageStore } from '../image/index.ts'
+import { DEFAULT_CONFIG } from '../signatures/index.ts'
+import { FETCH_CHECKS, fetchRelaxations, insecureNames, parseInsecureOptions } from './insecure-options.ts'
 import { DEFAULT_DIR, installation } from './installation.ts'
+import { checkOf } from './provenance.ts'
 
 interface FetchCommandOptions {
   readonly dir: string
   readonly insecureOptions?: string
+  readonly signature?: string
+  readonly localConfig: string
+  readonly systemConfig: string
   readonly quiet?: true
 }
 
@@ -16,7 +22,13 @@ export function command(): Command {
       'Bring images into the store: every blob is checked by its digest, the files are rendered once and measured.',
     )
     .argument('<image...>', 'docker://HOST[:PORT]/NAME[:TAG][@DIGEST], oci:PATH[:REF], or the path of an .aci')
-    .option('--insecure-options <list>', 'relax checks, separated by commas: http, tls, image; recorded with the image')
+    .option(
+      '--insecure-options <list>',
+      `relax checks, separated by commas: ${insecureNames(FETCH_CHECKS)}; recorded with the image, and to be named again at its launches`,
+    )
+    .option('--signature <file>', 'OpenPGP signature of the one .aci, where it is not beside it as FILE.aci.asc')
+    .option('--local-config <directory>', 'image-policy.json and trustedkeys of this machine', DEFAULT_CONFIG.local)
+    .option('--system-config <directory>', 'the same, as they came with the system', DEFAULT_CONFIG.system)
     .option('--quiet', 'no progress on standard error')
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
     .addHelpText('after', EXAMPLES)
@@ -24,7 +36,8 @@ export function command(): Command {
 }
 
 const EXAMPLES = `
-Prints the ID of each image.
+Prints the ID of each image. Who has to have signed an image is in image-policy.json; without that file an .aci is to be signed by a key of the
+trust store (holdfast trust), and nothing else is admitted.
 
 Examples:
   holdfast fetch docker://registry.example/busybox:1
@@ -34,7 +47,13 @@ Examples:
 
 async function fetch(images: readonly string[], options: FetchCommandOptions): Promise<void> {
   const store = openImageStore(options.dir)
-  const relax = parseRelaxations(options.insecureOptions)
+  const relax = fetchRelaxations(parseInsecureOptions(options.insecureOptions ?? '', FETCH_CHECKS))
+  if (options.signature !== undefined && images.length > 1) throw new UsageError('--signature is for one image')
+  const checkProvenance = checkOf({
+    config: { local: options.localConfig, system: options.systemConfig },
+    acceptUnsigned: relax.includes('image'),
+    ...(options.signature !== undefined && { signatureFile: options.signature }),
+  })
   const progress = options.quiet === true || !process.stderr.isTTY ? undefined : await progressBar()
   for (const name of images) {
     try {
@@ -42,6 +61,7 @@ async function fetch(images: readonly string[], options: FetchCommandOptions): P
         cwd: process.cwd(),
         stage1Program: installation().stage1Program,
         relax,
+        checkProvenance,
         environment: process.env,
         ...(progress === undefined ? {} : { onProgress: progress.show }),
       })
@@ -51,16 +71,6 @@ async function fetch(images: readonly string[], options: FetchCommandOptions): P
       progress?.stop()
     }
   }
-}
-
-function parseRelaxations(text = ''): Relaxation[] {
-  return text
-    .split(',')
-    .filter((name) => name !== '')
-    .map((name) => {
-      if (name === 'http' || name === 'tls' || name === 'image') return name
-      throw new UsageError(`--insecure-options ${name}: there are http, tls, image`)
-    })
 }
 
 /** One line at the bottom of the terminal: what is being done, and how much of a blob is there. */

@@ -1,6 +1,6 @@
 export { provenanceCheck } from './check-provenance.ts'
 export { SignatureError, type SignatureErrorCode } from './errors.ts'
 export { requireProvenance } from './launch-check.ts'
-export { BUILT_IN_POLICY } from './policy-file.ts'
+export { BUILT_IN_POLICY, BUILT_IN_POLICY_SHA256, INSTALLATION_SCOPE } from './policy-file.ts'
 export type { ProvenanceOptions } from './provenance-options.ts'
 export { type ConfigDirectories, DEFAULT_CONFIG } from './trust-store.ts'

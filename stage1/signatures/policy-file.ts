@@ -30,6 +30,12 @@ export const BUILT_IN_POLICY = `{
 }
 `
 
+/** Hex SHA-256 of it. */
+export const BUILT_IN_POLICY_SHA256 = hexDigest(utf8(BUILT_IN_POLICY))
+
+/** Stands for the scope of the stage1 that came with an installation: no policy is asked about it. */
+export const INSTALLATION_SCOPE = 'installation'
+
 /**
  * Reads the policy: the local one, or the system's, or the built-in one. They are not merged: what holds is in one
  * place.
@@ -44,7 +50,7 @@ export function loadImagePolicy(config: ConfigDirectories): LoadedPolicy {
   }
   const bytes = utf8(BUILT_IN_POLICY)
   const where = 'the built-in image policy'
-  return { policy: parseImagePolicy(bytes, where), where, sha256: hexDigest(bytes) }
+  return { policy: parseImagePolicy(bytes, where), where, sha256: BUILT_IN_POLICY_SHA256 }
 }
 
 function readIfThere(file: string): Uint8Array | undefined {
