@@ -1,4 +1,5 @@
 import { type AcName, acName } from './ac-name.ts'
+import { type Port, readPorts } from './ports.ts'
 import type { ShapeReader } from './reader.ts'
 
 /** One variable, in the order the app will see them. */
@@ -45,6 +46,8 @@ export interface App {
   /** Absolute path in the app's root. */
   readonly workingDirectory: string
   readonly mountPoints: readonly MountPoint[]
+  /** What it listens on; absent where it names nothing. */
+  readonly ports?: readonly Port[]
   readonly isolators: readonly Isolator[]
   /** What users say of it; nothing here goes by it. */
   readonly userAnnotations: TextMap
@@ -61,7 +64,7 @@ const MAX_ITEMS = 256
 const LAST_ID = 0xfffffffe
 const APP_MEMBERS = [
   ...['exec', 'user', 'group', 'supplementaryGIDs', 'environment', 'workingDirectory', 'mountPoints', 'isolators'],
-  ...['eventHandlers', 'userAnnotations', 'userLabels'],
+  ...['eventHandlers', 'ports', 'userAnnotations', 'userLabels'],
 ]
 
 /** Reads an `app` section. `strict` notes unknown members too: pod manifests are ours, image manifests may be newer. */
@@ -89,6 +92,7 @@ export function readApp(r: ShapeReader, value: unknown, path: string, strict: bo
       .map((v, i) => readVariable(r, v, `${path}.environment[${i}]`)),
     workingDirectory,
     mountPoints: readMountPoints(r, o['mountPoints'], `${path}.mountPoints`),
+    ...(o['ports'] === undefined ? {} : { ports: readPorts(r, o['ports'], `${path}.ports`) }),
     isolators: readIsolators(r, o['isolators'], `${path}.isolators`),
     userAnnotations: readTextMap(r, o['userAnnotations'], `${path}.userAnnotations`),
     userLabels: readTextMap(r, o['userLabels'], `${path}.userLabels`),

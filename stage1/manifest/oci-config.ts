@@ -1,6 +1,7 @@
 import type { AcIdentifier } from './ac-name.ts'
 import type { App, EnvironmentVariable } from './app.ts'
 import { AC_VERSION, type ImageManifest, type NameValue } from './image-manifest.ts'
+import { type Port, portsFromOci } from './ports.ts'
 import { parseJson, ShapeReader } from './reader.ts'
 
 /** What Holdfast uses of an OCI image configuration (OCI image-spec v1.1, config.md) or its Docker predecessor. */
@@ -17,6 +18,8 @@ export interface OciImageConfig {
   readonly workingDirectory: string
   /** `user`, `uid`, `user:group`, `uid:gid` or empty. */
   readonly user: string
+  /** `EXPOSE`: what the image says it listens on. */
+  readonly ports: readonly Port[]
   readonly labels: readonly NameValue[]
 }
 
@@ -51,6 +54,7 @@ export function parseOciImageConfig(bytes: Uint8Array): OciImageConfig {
     environment: readEnvironment(r, config['Env']),
     workingDirectory: r.optionalString(config['WorkingDir'], '$.config.WorkingDir') ?? '',
     user: r.optionalString(config['User'], '$.config.User') ?? '',
+    ports: portsFromOci(Object.keys(r.optionalObject(config['ExposedPorts'], '$.config.ExposedPorts') ?? {})),
     labels: labels.map(([name, v]) => ({ name, value: r.string(v, `$.config.Labels.${name}`) })),
   }
   if (result.user.split(':').length > 2) r.complain('$.config.User', "has more than one ':'")
@@ -74,6 +78,7 @@ export function appFromOciConfig(config: OciImageConfig): App {
     environment: hasPath ? config.environment : [{ name: 'PATH', value: DEFAULT_PATH }, ...config.environment],
     workingDirectory: config.workingDirectory.startsWith('/') ? config.workingDirectory : `/${config.workingDirectory}`,
     mountPoints: [],
+    ...(config.ports.length === 0 ? {} : { ports: config.ports }),
     isolators: [],
     userAnnotations: {},
     userLabels: {},

@@ -13,6 +13,7 @@ import {
 import { ManifestError } from './errors.ts'
 import { type ImageId, imageId } from './image-id.ts'
 import { type NameValue, readAcVersion, readPairs } from './image-manifest.ts'
+import { type ExposedPort, readExposedPorts } from './ports.ts'
 import { parseJson, ShapeReader } from './reader.ts'
 
 /** Directory or file for apps to share; `empty` is made for the pod and goes with it. */
@@ -62,6 +63,8 @@ export interface PodManifest {
   readonly apps: readonly PodApp[]
   readonly volumes: readonly Volume[]
   readonly isolators: readonly Isolator[]
+  /** Ports of the host that lead to the pod; absent where none do. */
+  readonly ports?: readonly ExposedPort[]
   readonly annotations: readonly NameValue[]
   readonly userAnnotations: TextMap
   readonly userLabels: TextMap
@@ -91,7 +94,7 @@ const MAX_VOLUMES = 256
 const MAX_MOUNTS = 256
 const POD_MEMBERS = [
   ...['acKind', 'acVersion', 'apps', 'volumes', 'isolators', 'annotations'],
-  ...['userAnnotations', 'userLabels'],
+  ...['ports', 'userAnnotations', 'userLabels'],
 ]
 const POD_APP_MEMBERS = ['name', 'image', 'app', 'readOnlyRootFS', 'mounts', 'annotations']
 
@@ -138,9 +141,20 @@ export function readPodManifest(value: unknown): PodManifest {
   const annotations = readPairs(r, o['annotations'], '$.annotations')
   const userAnnotations = readTextMap(r, o['userAnnotations'], '$.userAnnotations')
   const userLabels = readTextMap(r, o['userLabels'], '$.userLabels')
+  const ports = o['ports'] === undefined ? {} : { ports: readExposedPorts(r, o['ports'], '$.ports') }
   refuseUnknownVolumes(r, apps, volumes)
   r.finish()
-  return { acKind: 'PodManifest', acVersion, apps, volumes, isolators, annotations, userAnnotations, userLabels }
+  return {
+    acKind: 'PodManifest',
+    acVersion,
+    apps,
+    volumes,
+    isolators,
+    ...ports,
+    annotations,
+    userAnnotations,
+    userLabels,
+  }
 }
 
 function readPodApp(r: ShapeReader, value: unknown, path: string): PodApp[] {

@@ -155,7 +155,7 @@ describe('image manifests', () => {
           exec: ['/a'],
           user: '0',
           group: '0',
-          ports: [{ name: 'web' }],
+          ports: [{ name: 'web', protocol: 'tcp', port: 80, count: 1, socketActivated: false }],
           mountPoints: [{ name: 'd', path: '/d' }],
         },
         new: 1,
