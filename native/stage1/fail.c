@@ -8,11 +8,24 @@
 
 static const char *speaker = "stage1";
 static int exit_status = EXIT_HOLDFAST;
+static int report = -1;
 
 void fail_as(const char *who, int status)
 {
 	speaker = who;
 	exit_status = status;
+}
+
+void fail_report_to(int fd)
+{
+	report = fd;
+}
+
+static void __attribute__((noreturn)) end(void)
+{
+	if (report >= 0 && write(report, "", 1) < 0)
+		_exit(exit_status); /* the reader is gone: nobody waits for the report */
+	_exit(exit_status);
 }
 
 static void say(const char *format, va_list args, int with_errno, int err)
@@ -42,7 +55,7 @@ void fail_errno(const char *format, ...)
 	va_start(args, format);
 	say(format, args, 1, err);
 	va_end(args);
-	_exit(exit_status);
+	end();
 }
 
 void fail(const char *format, ...)
@@ -52,7 +65,7 @@ void fail(const char *format, ...)
 	va_start(args, format);
 	say(format, args, 0, 0);
 	va_end(args);
-	_exit(exit_status);
+	end();
 }
 
 void warn(const char *format, ...)

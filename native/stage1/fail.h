@@ -7,6 +7,9 @@ enum { EXIT_HOLDFAST = 254, EXIT_SETUP = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NO
 /* Which part speaks and which status fail() ends the process with; set once per process. */
 void fail_as(const char *who, int status);
 
+/* From now on a failing process writes one byte to `fd` before it ends: exec closes `fd`, so that silence means success. */
+void fail_report_to(int fd);
+
 /* Says "holdfast WHO: MESSAGE: strerror(errno)" on standard error and ends the process. */
 void fail_errno(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 

@@ -1,6 +1,8 @@
 #ifndef HOLDFAST_IDENTITY_H
 #define HOLDFAST_IDENTITY_H
 
+#include "plan.h"
+
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -14,10 +16,11 @@ struct identity {
 };
 
 /*
- * Turns user and group, names or decimal numbers, into numbers by /etc/passwd and /etc/group below the present root;
- * only an app that is already confined to its root may call this. An empty group is the user's own, or 0 for a number
- * that /etc/passwd does not list. Supplementary groups are those whose lists in /etc/group name the user.
+ * Turns user and group into numbers by /etc/passwd and /etc/group below the present root; only a process that is
+ * already confined to the app's root may call this. They are names, decimal numbers, or absolute paths of files of the
+ * image, whose owner it is then (App Container specification). An empty group is the user's own, or 0 for one that
+ * /etc/passwd does not list. Supplementary groups are those whose lists in /etc/group name the user, and `more`.
  */
-void identity_resolve(const char *user, const char *group, struct identity *id);
+void identity_resolve(const char *user, const char *group, struct plan_list more, struct identity *id);
 
 #endif

@@ -6,13 +6,14 @@
 #include "name_files.h"
 #include "network.h"
 #include "plan.h"
+#include "profile.h"
+#include "volumes.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,17 +39,6 @@ static int inherited(const char *text, const char *what)
 	if (fcntl(fd, F_GETFD) < 0)
 		fail_errno("%s: descriptor %d", what, fd);
 	return fd;
-}
-
-/* Node leaves SIGPIPE and SIGXFSZ ignored, and ignored signals survive execve. */
-static void reset_signals(void)
-{
-	sigset_t none;
-
-	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_DFL); /* SIGKILL, SIGSTOP and libc's own refuse, which is as good */
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static void make_directory(const char *path)
@@ -90,9 +80,12 @@ static void mount_stage1(int tree)
 	make_directory(ROOT "/s1");
 	make_directory(ROOT "/s1/plan");
 	make_directory(ROOT "/s1/status");
+	make_directory(ROOT "/s1/log");
 	make_directory(ROOT "/s1/cgroups");
+	make_directory(ROOT "/s1/volumes");
 	mount_bind("plan", ROOT "/s1/plan", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
 	mount_bind("status", ROOT "/s1/status", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+	mount_bind("log", ROOT "/s1/log", MS_NOSUID | MS_NODEV | MS_NOEXEC);
 }
 
 /*
@@ -132,6 +125,12 @@ static void bind_app_cgroups(int plan, const char *name)
 		snprintf(target, sizeof target, ROOT "/s1/cgroups/%s/%zu", name, i);
 		make_file(target);
 		mount_bind(joined.item[i], target, 0);
+	}
+	snprintf(file, sizeof file, "apps/%s/oom-events", name);
+	for (struct plan_list events = plan_read_list(plan, file); events.count > 0; events.count--) {
+		snprintf(target, sizeof target, ROOT "/s1/cgroups/%s/oom", name);
+		make_file(target);
+		mount_bind(events.item[events.count - 1], target, MS_RDONLY);
 	}
 }
 
@@ -198,7 +197,7 @@ int launch_main(int argc, char **argv)
 	fail_as("launch", EXIT_HOLDFAST);
 	if (argc < 6)
 		fail("wanted PLAN LOCK SUPERVISOR STAGE1 TREE..., got %d arguments", argc - 1);
-	reset_signals();
+	reset_signals(); /* Node leaves SIGPIPE and SIGXFSZ ignored, and ignored signals survive execve */
 	umask(022);
 	plan = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (plan < 0)
@@ -218,6 +217,7 @@ int launch_main(int argc, char **argv)
 	mount_stage1(stage1);
 	for (size_t i = 0; i < apps.count; i++)
 		mount_app(plan, apps.item[i], i, inherited(argv[5 + i], "app tree"));
+	volumes_mount(plan, ROOT "/s1/volumes");
 
 	cgroups_make(plan_read_list(plan, "cgroups"));
 	cgroups_set(plan_read_list(plan, "cgroup-settings"));

@@ -64,6 +64,24 @@ struct plan_list plan_read_list(int dirfd, const char *name)
 	return out;
 }
 
+struct plan_list plan_read_records(int dirfd, const char *name, size_t fields)
+{
+	struct plan_list list = plan_read_list(dirfd, name);
+
+	if (list.count % fields != 0)
+		fail("plan file %s: %zu items are no records of %zu", name, list.count, fields);
+	return list;
+}
+
+int plan_choice(const char *text, const char *first, const char *second, const char *what)
+{
+	if (strcmp(text, first) == 0)
+		return 0;
+	if (strcmp(text, second) == 0)
+		return 1;
+	fail("%s is \"%s\", wanted %s or %s", what, text, first, second);
+}
+
 char *plan_read_text(int dirfd, const char *name)
 {
 	struct plan_list list = plan_read_list(dirfd, name);

@@ -13,6 +13,7 @@ enum {
 	PLAN_MAX_ITEMS = 65536,
 	PLAN_MAX_APPS = 64,
 	PLAN_MAX_NAME_BYTES = 128,
+	PLAN_MAX_VOLUMES = 256,
 };
 
 /*
@@ -32,6 +33,12 @@ struct plan_bytes {
 /* `name` is relative to `dirfd` and may hold slashes; a symbolic link in its last part is refused. */
 struct plan_bytes plan_read_bytes(int dirfd, const char *name, size_t max_bytes);
 struct plan_list plan_read_list(int dirfd, const char *name);
+
+/* A list whose length must be a multiple of `fields`. */
+struct plan_list plan_read_records(int dirfd, const char *name, size_t fields);
+
+/* 0 where `text` is `first`, 1 where it is `second`; `what` names it in the message. */
+int plan_choice(const char *text, const char *first, const char *second, const char *what);
 
 /* A list of exactly one item. */
 char *plan_read_text(int dirfd, const char *name);

@@ -6,6 +6,10 @@ import { CodedError } from '../../attestation/base/index.ts'
  * - POD_AMBIGUOUS: several pods have this prefix.
  * - POD_UUID_BAD: the text is no UUID and no prefix of one.
  * - POD_BUSY: the pod runs, or another command works on it.
+ * - POD_NOT_RUNNING: the command is for pods that run.
+ * - POD_NOT_STOPPED: it was killed, and its processes are there still.
+ * - POD_TIMEOUT: what was waited for did not happen in time.
+ * - POD_APP_UNKNOWN: the pod has no such app, or several and none was named.
  * - POD_DIRECTORY_FAILED: reading or writing the data directory failed; the message has the system's words.
  * - POD_FILE_BAD: a file of a pod's directory is not what stage0 writes.
  *
@@ -13,6 +17,8 @@ import { CodedError } from '../../attestation/base/index.ts'
  * - POD_NAME_TAKEN: two apps of a pod have one name.
  * - POD_UNSUPPORTED: the manifest asks for something this version does not carry out; it is refused, not left out.
  * - POD_ISOLATOR_BAD: an isolator's value has the wrong form.
+ * - POD_VOLUME_MISSING: a mount point needs a volume that nobody gave.
+ * - POD_VOLUME_BAD: a volume or its place cannot be used.
  * - POD_STAGE1_UNSUPPORTED: the stage1 image is none, or of another interface version or flavour.
  * - POD_PROGRAM_MISSING: a program of the host that the stage1 needs is not installed.
  *
@@ -30,11 +36,17 @@ export type PodErrorCode =
   | 'POD_AMBIGUOUS'
   | 'POD_UUID_BAD'
   | 'POD_BUSY'
+  | 'POD_NOT_RUNNING'
+  | 'POD_NOT_STOPPED'
+  | 'POD_TIMEOUT'
+  | 'POD_APP_UNKNOWN'
   | 'POD_DIRECTORY_FAILED'
   | 'POD_FILE_BAD'
   | 'POD_NAME_TAKEN'
   | 'POD_UNSUPPORTED'
   | 'POD_ISOLATOR_BAD'
+  | 'POD_VOLUME_MISSING'
+  | 'POD_VOLUME_BAD'
   | 'POD_STAGE1_UNSUPPORTED'
   | 'POD_PROGRAM_MISSING'
   | 'AGENT_MISSING'

@@ -1,33 +1,42 @@
+import type { SystemCallSet } from '../flavours/nspawn/index.ts'
 import type { Isolator } from '../manifest/index.ts'
-import { PodError } from './errors.ts'
+import { badIsolator, PodError } from './errors.ts'
+import { type ResourceLimits, readResource } from './resources.ts'
+import { type RestartPolicy, readRestart } from './restart.ts'
+import { readSeccomp } from './seccomp.ts'
 
 /** Isolators of an app, read; what is absent is not limited, or has its default. */
 export interface AppLimits {
-  readonly memoryBytes?: number
-  /** Thousandths of a processor. */
-  readonly cpuMillis?: number
+  readonly resources: ResourceLimits
   /** Names that replace the default set. */
   readonly capabilitiesRetain?: readonly string[]
   /** Names taken out of the default set. */
   readonly capabilitiesRemove?: readonly string[]
   readonly noNewPrivileges: boolean
+  readonly seccomp?: SystemCallSet
+  /** From -1000, never chosen, to 1000, chosen first. */
+  readonly oomScoreAdj?: number
+  /** `user:role:type:level`. */
+  readonly selinuxContext?: string
+  readonly apparmorProfile?: string
+  readonly restart: RestartPolicy
 }
 
 /**
- * Reads the isolators of the App Container specification (v0.8.11, "Isolators") that this version carries out.
+ * Reads the isolators of the App Container specification (v0.8.11, "Isolators") that this version carries out, and
+ * Holdfast's own: `holdfast/pids` and `holdfast/restart`.
  * @throws PodError POD_ISOLATOR_BAD, or POD_UNSUPPORTED for any other isolator: an app never runs with less than it
  * asks for
  */
 export function readAppLimits(isolators: readonly Isolator[]): AppLimits {
-  const limits: { -readonly [K in keyof AppLimits]: AppLimits[K] } = { noNewPrivileges: false }
+  refuseTwice(isolators)
+  const limits: { -readonly [K in keyof AppLimits]: AppLimits[K] } = {
+    resources: readResourceIsolators(isolators),
+    noNewPrivileges: false,
+    restart: readRestart(undefined),
+  }
   for (const { name, value } of isolators) {
     switch (name) {
-      case 'resource/memory':
-        limits.memoryBytes = parseMemory(limitOf(name, value))
-        break
-      case 'resource/cpu':
-        limits.cpuMillis = parseCpu(limitOf(name, value))
-        break
       case 'os/linux/capabilities-retain-set':
         limits.capabilitiesRetain = setOf(name, value)
         break
@@ -35,77 +44,81 @@ export function readAppLimits(isolators: readonly Isolator[]): AppLimits {
         limits.capabilitiesRemove = setOf(name, value)
         break
       case 'os/linux/no-new-privileges':
-        if (typeof value !== 'boolean') throw bad(name, 'must be true or false')
+        if (typeof value !== 'boolean') throw badIsolator(name, 'must be true or false')
         limits.noNewPrivileges = value
         break
+      case 'os/linux/seccomp-retain-set':
+      case 'os/linux/seccomp-remove-set':
+        if (limits.seccomp !== undefined) throw badIsolator(name, 'excludes the other seccomp set')
+        limits.seccomp = readSeccomp(name, value)
+        break
+      case 'os/linux/oom-score-adj':
+        if (typeof value !== 'number' || !Number.isInteger(value) || Math.abs(value) > 1000) {
+          throw badIsolator(name, 'must be a whole number from -1000 to 1000')
+        }
+        limits.oomScoreAdj = value
+        break
+      case 'os/linux/selinux-context':
+        limits.selinuxContext = ['user', 'role', 'type', 'level'].map((part) => labelPart(name, value, part)).join(':')
+        break
+      case 'os/linux/apparmor-profile':
+        limits.apparmorProfile = labelPart(name, value, 'profile')
+        break
+      case 'holdfast/restart':
+        limits.restart = readRestart(value)
+        break
       default:
-        throw new PodError('POD_UNSUPPORTED', `isolator ${name} is not carried out by this version`, {
-          hint: 'Run an image without it, or take it out of the image.',
-        })
+        if (readResource(name, value) === undefined) throw unsupportedIsolator(name)
     }
   }
   return limits
 }
 
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-}
-/** Less than this and not even the set-up of an app fits. */
-const LEAST_MEMORY = 1 << 20
-
 /**
- * @param text digits and an optional unit: k, M, G, T (powers of 1000), Ki, Mi, Gi, Ti (powers of 1024)
- * @returns bytes
- * @throws PodError POD_ISOLATOR_BAD
+ * Reads the isolators of a pod: limits for all its apps together.
+ * @throws PodError POD_ISOLATOR_BAD, POD_UNSUPPORTED for an isolator that is an app's
  */
-export function parseMemory(text: string): number {
-  const [, digits = '', unit = ''] = /^([0-9]{1,15})([kMGT]i?|Ki)?$/.exec(text) ?? []
-  const factor = Object.hasOwn(UNITS, unit) ? UNITS[unit] : undefined
-  const bytes = digits === '' || factor === undefined ? Number.NaN : Number(digits) * factor
-  if (!Number.isSafeInteger(bytes) || bytes < LEAST_MEMORY) {
-    throw bad('resource/memory', `'${text.slice(0, 40)}' is not a size of at least 1Mi, such as 64Mi or 1G`)
+export function readPodLimits(isolators: readonly Isolator[]): ResourceLimits {
+  refuseTwice(isolators)
+  for (const { name, value } of isolators) {
+    if (readResource(name, value) === undefined) throw unsupportedIsolator(name)
   }
-  return bytes
+  return readResourceIsolators(isolators)
 }
 
-/**
- * @param text processors as a number (`2`, `0.5`) or in thousandths (`500m`)
- * @returns thousandths of a processor
- * @throws PodError POD_ISOLATOR_BAD
- */
-export function parseCpu(text: string): number {
-  const millis = /^[0-9]{1,7}m$/.test(text)
-    ? Number(text.slice(0, -1))
-    : /^[0-9]{1,4}(\.[0-9]{1,3})?$/.test(text)
-      ? Math.round(Number(text) * 1000)
-      : Number.NaN
-  if (!(millis >= 10))
-    throw bad('resource/cpu', `'${text.slice(0, 40)}' is not a share of at least 10m, such as 500m or 2`)
-  return millis
+function readResourceIsolators(isolators: readonly Isolator[]): ResourceLimits {
+  return Object.assign({}, ...isolators.map(({ name, value }) => readResource(name, value) ?? {}))
 }
 
-function limitOf(name: string, value: unknown): string {
-  if (typeof value === 'object' && value !== null && 'limit' in value && typeof value.limit === 'string')
-    return value.limit
-  throw bad(name, 'must be an object with a text `limit`')
+/** Whichever came last would hold, and a policy may have looked at the other. */
+function refuseTwice(isolators: readonly Isolator[]): void {
+  const seen = new Set<string>()
+  for (const { name } of isolators) {
+    if (seen.has(name)) throw badIsolator(name, 'occurs twice')
+    seen.add(name)
+  }
 }
 
+/** @returns the texts of a value `{ "set": [...] }` */
 function setOf(name: string, value: unknown): string[] {
   if (typeof value === 'object' && value !== null && 'set' in value && Array.isArray(value.set)) {
     const set: unknown[] = value.set
     if (set.every((v) => typeof v === 'string')) return set
   }
-  throw bad(name, 'must be an object with a list `set` of capability names')
+  throw badIsolator(name, 'must be an object with a list `set` of names')
 }
 
-function bad(name: string, message: string): PodError {
-  return new PodError('POD_ISOLATOR_BAD', `isolator ${name}: ${message}`)
+/** What is written to the kernel as part of one line. */
+function labelPart(name: string, value: unknown, part: string): string {
+  const text: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, part) : undefined
+  if (typeof text === 'string' && /^[\x21-\x7e]{1,200}$/.test(text)) return text
+  throw badIsolator(name, `must be an object with a text \`${part}\` without spaces`)
 }
+
+function unsupportedIsolator(name: string): PodError {
+  return new PodError('POD_UNSUPPORTED', `isolator ${name.slice(0, 80)} is not carried out by this version`, {
+    hint: 'Run an image without it, or take it out of the image.',
+  })
+}
+
+export { parseCpu, parseMemory } from './resources.ts'

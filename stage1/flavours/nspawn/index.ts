@@ -7,5 +7,17 @@ export {
   STAGE1_ANNOTATIONS,
   type Stage1BuildSettings,
 } from './image.ts'
-export { defaultSeccompFilter, type FilterArch } from './seccomp.ts'
+export { MASKED_PATHS, READ_ONLY_PATHS } from './kernel-files.ts'
+export {
+  type Action,
+  defaultSeccompFilter,
+  errno,
+  errorNumber,
+  type FilterArch,
+  isSystemCall,
+  KILL,
+  type SystemCallSet,
+  setSeccompFilter,
+  systemCallGroup,
+} from './seccomp/index.ts'
 export { SUPERVISOR, SUPERVISOR_ENVIRONMENT, type SupervisorSettings, supervisorArguments } from './supervisor.ts'

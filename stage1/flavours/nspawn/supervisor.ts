@@ -8,6 +8,8 @@ export interface SupervisorSettings {
   readonly hostname: string
   /** Absolute path of the mounted stage1 root. */
   readonly root: string
+  /** `pipe`: PID 1 has the caller's streams. `interactive`: a pseudo-terminal that goes to the caller's terminal. */
+  readonly console: 'pipe' | 'interactive'
   /** PID 1 of the pod and its arguments, as the stage1 image names them. */
   readonly run: readonly string[]
 }
@@ -27,7 +29,7 @@ export function supervisorArguments(s: SupervisorSettings): string[] {
     '--resolv-conf=off',
     '--timezone=off',
     '--link-journal=no',
-    '--console=pipe',
+    `--console=${s.console}`,
     '--kill-signal=SIGTERM',
     `--machine=holdfast-${s.podUuid}`,
     `--hostname=${s.hostname}`,

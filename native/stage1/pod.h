@@ -1,0 +1,66 @@
+#ifndef HOLDFAST_POD_H
+#define HOLDFAST_POD_H
+
+#include "logs.h"
+#include "plan.h"
+#include "spawn.h"
+#include "status.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * The life of the pod's apps. An app goes from `waiting` by `pre-start` to `running`, then by `post-stop` to `ended`, or
+ * by `restarting` to the beginning. Each app waits until the one before it was executed. An app that ends with a status
+ * other than 0 and is not restarted stops the pod, and its status is the pod's.
+ */
+enum phase { WAITING, PRE_START, RUNNING, POST_STOP, RESTARTING, ENDED };
+enum restart { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
+
+struct app {
+	const char *name;
+	enum phase phase;
+	pid_t pid;  /* of what runs now, 0 where nothing does */
+	int report; /* spawn()'s pipe, -1 where nothing is awaited */
+	int has_pre_start, has_post_stop;
+	enum restart restart;
+	unsigned max_restarts;
+	int64_t delay_ms, longest_delay_ms;
+	int64_t restart_at_ms; /* monotonic, in RESTARTING */
+	int64_t kill_at_ms;    /* monotonic, 0: no deadline */
+	int oom_events;	       /* descriptor, or -1 */
+	uint64_t oom_before;
+	struct log *log; /* NULL without logs */
+	struct app_status status;
+};
+
+struct pod {
+	struct app apps[PLAN_MAX_APPS];
+	size_t app_count, next; /* `next` is the app to be started */
+	enum streams streams;
+	int null, status_directory;
+	int64_t stop_timeout_ms, ready_at_ms;
+	int first_failure, stopping;
+};
+
+/* Reads the plan below /s1/plan. */
+void pod_read(struct pod *pod);
+
+/* Starts the next app; with `pod->next` at the end, the pod is ready. */
+void pod_start_next(struct pod *pod);
+
+/* The app's report can be read: its program was executed, or could not be. */
+void pod_take_report(struct pod *pod, struct app *app);
+
+/* Reaps what has ended, orphans too. */
+void pod_reap(struct pod *pod);
+
+/* SIGTERM to every app; SIGKILL follows when the time is up. */
+void pod_stop(struct pod *pod);
+
+/* Does what is due, and returns the milliseconds until something is due again, -1 for nothing. */
+int pod_tick(struct pod *pod);
+
+int pod_is_over(const struct pod *pod);
+
+#endif

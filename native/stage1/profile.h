@@ -1,0 +1,36 @@
+#ifndef HOLDFAST_PROFILE_H
+#define HOLDFAST_PROFILE_H
+
+#include "plan.h"
+
+#include <stdint.h>
+
+/* What a program of an app is run with, as the files of a plan's apps/<app> or of an exec profile say. */
+struct profile {
+	struct plan_list argv, env;
+	const char *cwd;
+	const char *user, *group;
+	struct plan_list groups;
+	uint64_t capabilities;
+	int no_new_privileges, read_only_root;
+	struct plan_bytes seccomp;
+	struct plan_list oom_score_adj;
+	struct plan_list security_labels; /* pairs */
+};
+
+/*
+ * Reads a profile from the directory `plan`. `argv` is the name of the file with the program: argv, or an event
+ * handler's.
+ */
+void profile_read(int plan, const char *argv, struct profile *p);
+
+/*
+ * For a process that is in the app's root already and has no descriptor open that the app may not have: becomes the
+ * program. /proc must be the pod's own.
+ */
+void profile_execute(const struct profile *p) __attribute__((noreturn));
+
+/* All signals as a new program expects them: default actions, nothing blocked. */
+void reset_signals(void);
+
+#endif

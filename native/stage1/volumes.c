@@ -1,0 +1,110 @@
+#include "volumes.h"
+
+#include "fail.h"
+#include "mount_tree.h"
+#include "plan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { NAME, KIND, SOURCE, ACCESS, EXTENT, USER, GROUP, MODE, FIELDS };
+
+static const unsigned long MAX_ID = 0xfffffffe;
+
+static int open_host(const char *name, const char *source)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+	struct stat st;
+	int fd;
+
+	if (source[0] != '/')
+		fail("volume %s: source %s is not an absolute path", name, source);
+	fd = (int)syscall(SYS_openat2, AT_FDCWD, source, &how, sizeof how);
+	if (fd < 0 && errno == ELOOP)
+		fail("volume %s: there is a symbolic link in %s; give the place it leads to", name, source);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		fail_errno("volume %s: %s", name, source);
+	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode))
+		fail("volume %s: %s is no directory, file or socket", name, source);
+	return fd;
+}
+
+static int make_empty(char *const *volume)
+{
+	const char *name = volume[NAME];
+	int parent, fd;
+
+	if (mkdir("volumes", 0711) < 0 && errno != EEXIST)
+		fail_errno("mkdir volumes");
+	parent = open("volumes", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (parent < 0)
+		fail_errno("volumes");
+	if (mkdirat(parent, name, 0700) < 0)
+		fail_errno("volume %s", name);
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 ||
+	    fchown(fd, (uid_t)plan_number(volume[USER], MAX_ID, "uid"), (gid_t)plan_number(volume[GROUP], MAX_ID, "gid")) < 0 ||
+	    fchmod(fd, (mode_t)plan_number(volume[MODE], 07777, "mode")) < 0)
+		fail_errno("volume %s", name);
+	close(parent);
+	return fd;
+}
+
+static int make_target(const char *path, int source)
+{
+	struct stat st;
+	int fd;
+
+	if (fstat(source, &st) < 0)
+		fail_errno("%s", path);
+	if (S_ISDIR(st.st_mode)) {
+		if (mkdir(path, 0755) < 0)
+			fail_errno("mkdir %s", path);
+	} else {
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd < 0)
+			fail_errno("%s", path);
+		close(fd);
+	}
+	fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		fail_errno("%s", path);
+	return fd;
+}
+
+void volumes_mount(int plan, const char *directory)
+{
+	struct plan_list list = plan_read_records(plan, "volumes", FIELDS);
+
+	if (list.count / FIELDS > PLAN_MAX_VOLUMES)
+		fail("%zu volumes, at most %d are taken", list.count / FIELDS, PLAN_MAX_VOLUMES);
+	for (size_t i = 0; i < list.count / FIELDS; i++) {
+		char *const *volume = list.item + i * FIELDS;
+		int empty = plan_choice(volume[KIND], "host", "empty", "kind of volume");
+		int read_only = plan_choice(volume[ACCESS], "rw", "ro", "access to volume");
+		int recursive = plan_choice(volume[EXTENT], "single", "recursive", "extent of volume");
+		char path[128];
+		int source, tree, target;
+
+		if (volume[NAME][0] == 0 || strspn(volume[NAME], "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(volume[NAME]))
+			fail("volume %zu has a name that is none", i);
+		source = empty ? make_empty(volume) : open_host(volume[NAME], volume[SOURCE]);
+		snprintf(path, sizeof path, "%s/%zu", directory, i);
+		target = make_target(path, source);
+		tree = tree_clone(source, recursive);
+		if (tree < 0 ||
+		    tree_set(tree, TREE_NOSUID | TREE_NODEV | TREE_PRIVATE | (read_only ? TREE_READ_ONLY : 0) |
+					   (recursive ? TREE_RECURSIVE : 0)) < 0 ||
+		    tree_attach(tree, target) < 0)
+			fail_errno("mounting volume %s", volume[NAME]);
+		close(tree);
+		close(target);
+		close(source);
+	}
+}

@@ -1,0 +1,6 @@
+export { type Action, errno, KILL } from './bpf.ts'
+export { defaultSeccompFilter } from './default-filter.ts'
+export { errorNumber } from './errno.ts'
+export { systemCallGroup } from './groups.ts'
+export { type SystemCallSet, setSeccompFilter } from './set-filter.ts'
+export { type FilterArch, isSystemCall } from './syscalls.ts'

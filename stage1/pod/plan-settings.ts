@@ -1,0 +1,36 @@
+import type { CgroupMounts } from './cgroup-layout.ts'
+import type { PodUuid } from './uuid.ts'
+
+/** `none`: nothing but loopback. `host`: the host's own interfaces. */
+export type Network = 'none' | 'host'
+
+/**
+ * Where the standard streams of apps go. `pass`: where those of `holdfast run` go; standard input too, where the pod has
+ * one app. `terminal`: the one app has the caller's terminal, by a pseudo-terminal of its own. `log`: to files in the
+ * pod's `log` directory, at most `files` of `maxBytes` for each app, and nothing comes in.
+ */
+export type Streams =
+  | { readonly kind: 'pass' | 'terminal' }
+  | { readonly kind: 'log'; readonly maxBytes: number; readonly files: number }
+
+/** What a plan needs to know besides the manifest. */
+export interface PlanSettings {
+  readonly uuid: PodUuid
+  /** Absolute, where the pod will run. */
+  readonly podPath: string
+  readonly network: Network
+  /** Absolute path of the supervisor's program. */
+  readonly supervisor: string
+  /** PID 1 and its arguments. */
+  readonly run: readonly string[]
+  readonly cgroups: CgroupMounts
+  readonly arch: string
+  /** False only when the user said so by `--insecure-options=seccomp`. */
+  readonly seccomp: boolean
+  /** `pass` unless given. */
+  readonly streams?: Streams
+  /** Names of the kernel's active security modules; none unless given. */
+  readonly securityModules?: readonly string[]
+  /** `major:minor` of the disk that the pod's directory is on; absent where it is on none. */
+  readonly blockDevice?: string
+}
