@@ -5,6 +5,8 @@ import {
   collectionBinding,
   encodeMessage,
   MAX_LOG_BYTES,
+  MAX_MACHINE_LOG_BYTES,
+  MAX_SESSION_LOG_BYTES,
   pcrValuesToWire,
   type QuotedBody,
   quoteBinding,
@@ -98,7 +100,10 @@ export class Attester {
     challenge: QuoteChallenge,
     known: KnownLog,
   ): Promise<QuotedFrame> {
-    const piece = await logPiece(log, known)
+    // a verifier takes little of somebody who has not proved yet who it is
+    const login = subject.t === 'evidence' && subject.purpose === 'session'
+    const piece = await logPiece(log, known, login ? MAX_SESSION_LOG_BYTES : MAX_LOG_BYTES)
+    const machineLogBytes = login ? MAX_SESSION_LOG_BYTES - piece.bytes.length : MAX_MACHINE_LOG_BYTES
     const { verifierId, nonce, exporter, selection } = challenge
     const { quote, bound: body } = await this.#quote(log, selection, (pcrs) => {
       const message: QuotedBody = { ...subject, nonce, pcrs: pcrValuesToWire(pcrs), log: piece }
@@ -106,7 +111,7 @@ export class Attester {
       return { bound: body, extraData: quoteBinding(quotePurpose(message), verifierId, nonce, exporter, body) }
     })
     // after the quote: a log that runs ahead of it can be judged, one that lags behind cannot
-    const machineLogs = await this.#machineLogs(wantedNow(log, known))
+    const machineLogs = await this.#machineLogs(wantedNow(log, known), machineLogBytes)
     return {
       frame: encodeMessage({ t: 'quoted', body, ...quote, machineLogs }),
       more: piece.more || machineLogs.some((p) => p.more),
@@ -208,13 +213,13 @@ function wantedNow({ start }: LogWriter, known: KnownLog): WantedMachineLogs {
   return same ? known.machineLogs : known.machineLogs.map(({ source }) => ({ source, offset: 0 }))
 }
 
-/** The part of the log that the verifier lacks, at most MAX_LOG_BYTES of it, cut between records. */
-async function logPiece(log: LogWriter, known: KnownLog): Promise<QuotedBody['log']> {
+/** The part of the log that the verifier lacks, at most `maxBytes` of it, cut between records. */
+async function logPiece(log: LogWriter, known: KnownLog, maxBytes: number): Promise<QuotedBody['log']> {
   const { resetCount, restartCount } = log.start
   const same = known.resetCount === resetCount && known.restartCount === restartCount
   // A verifier that has more than there is gets all of it: it is the one to say what that means.
   const offset = same && known.offset <= log.size ? known.offset : 0
-  const bytes = plain(await log.read(offset, Math.min(log.size - offset, MAX_LOG_BYTES)))
+  const bytes = plain(await log.read(offset, Math.min(log.size - offset, maxBytes)))
   const more = offset + bytes.length < log.size
   return { resetCount, restartCount, offset, bytes: more ? wholeRecords(bytes) : bytes, more }
 }
@@ -225,7 +230,7 @@ function wholeRecords(bytes: Uint8Array): Uint8Array {
     try {
       end = decodeCelRecord(bytes, end).end
     } catch {
-      break // cut here by MAX_LOG_BYTES: every record of the log has been read before
+      break // cut here by maxBytes: every record of the log has been read before
     }
   }
   return bytes.subarray(0, end)

@@ -1,7 +1,7 @@
 import type { VerifierMessage } from '../attestation/protocol/index.ts'
 
 type Challenge = Extract<VerifierMessage, { t: 'challenge' }>
-type Answer = Extract<VerifierMessage, { t: 'result' | 'ticket' | 'denied' }>
+type Answer = Extract<VerifierMessage, { t: 'result' | 'ticket' | 'denied' | 'renewed' }>
 
 /** How far one connection to the verifier has come. */
 export type SessionState =
@@ -16,10 +16,16 @@ export type SessionState =
   /** The login: a quote for this connection is being made, or is sent. */
   | { readonly phase: 'proving'; readonly outstanding: Outstanding }
   | { readonly phase: 'ready'; readonly outstanding: Outstanding }
-  | { readonly phase: 'failed'; readonly code: SessionFailure; readonly message: string }
+  | {
+      readonly phase: 'failed'
+      readonly code: SessionFailure
+      readonly message: string
+      /** The verifier's word on how soon it is of no use to come again. */
+      readonly retryAfterMs?: number
+    }
 
 /** The one message that has been sent and not answered. */
-export type Outstanding = 'nothing' | 'evidence' | { readonly launch: number }
+export type Outstanding = 'nothing' | 'evidence' | 'renewal' | { readonly launch: number }
 
 /**
  * UPLINK_REFUSED: the verifier does not admit this node, or closed with an error of its own.
@@ -30,7 +36,7 @@ export type SessionFailure = 'UPLINK_REFUSED' | 'UPLINK_WRONG_NODE_ID' | 'UPLINK
 
 export type SessionEvent =
   | { readonly kind: 'received'; readonly message: VerifierMessage }
-  | { readonly kind: 'sent'; readonly what: 'evidence' | { readonly launch: number } }
+  | { readonly kind: 'sent'; readonly what: Exclude<Outstanding, 'nothing'> }
 
 export type SessionEffect =
   | { readonly do: 'activate'; readonly idObject: Uint8Array; readonly encryptedSecret: Uint8Array }
@@ -66,7 +72,7 @@ function sent(state: SessionState, what: Exclude<Outstanding, 'nothing'>): Sessi
 function received(state: SessionState, message: VerifierMessage, nodeId: string): SessionStep {
   switch (message.t) {
     case 'error':
-      return failed('UPLINK_REFUSED', `the verifier says ${message.code}: ${message.message}`)
+      return failed('UPLINK_REFUSED', `the verifier says ${message.code}: ${message.message}`, message.retryAfterMs)
     case 'status':
       return onStatus(state, message, nodeId)
     case 'activate': {
@@ -85,6 +91,11 @@ function received(state: SessionState, message: VerifierMessage, nodeId: string)
     case 'denied': {
       const inHand = state.phase === 'ready' ? state.outstanding : 'nothing'
       if (typeof inHand !== 'object' || inHand.launch !== message.id) return unexpected(state, message)
+      return { state: { phase: 'ready', outstanding: 'nothing' }, effects: [{ do: 'deliver', message }] }
+    }
+    case 'renewed': {
+      const inHand = state.phase === 'ready' ? state.outstanding : 'nothing'
+      if (inHand !== 'renewal') return unexpected(state, message)
       return { state: { phase: 'ready', outstanding: 'nothing' }, effects: [{ do: 'deliver', message }] }
     }
     case 'stop-pods':
@@ -141,6 +152,9 @@ function unexpected(state: SessionState, message: VerifierMessage): SessionStep 
   return failed('UPLINK_UNEXPECTED_MESSAGE', `the verifier sent '${message.t}' to an agent that is ${state.phase}`)
 }
 
-function failed(code: SessionFailure, message: string): SessionStep {
-  return { state: { phase: 'failed', code, message }, effects: [] }
+function failed(code: SessionFailure, message: string, retryAfterMs?: number): SessionStep {
+  return {
+    state: { phase: 'failed', code, message, ...(retryAfterMs !== undefined && { retryAfterMs }) },
+    effects: [],
+  }
 }

@@ -10,8 +10,8 @@ import {
 /** Where the logs of this machine are. */
 export type MachineLogPaths = Readonly<Record<MachineLogSource, string>>
 
-/** Gives the pieces that a verifier wants; told of a log that is there and cannot be read. */
-export type MachineLogReader = (wanted: WantedMachineLogs) => Promise<MachineLogPiece[]>
+/** Gives the pieces that a verifier wants, at most `maxBytes` together. */
+export type MachineLogReader = (wanted: WantedMachineLogs, maxBytes?: number) => Promise<MachineLogPiece[]>
 
 /** Reads one log; undefined where this machine has none. */
 type PieceReader = (path: string, offset: number, maxBytes: number) => Promise<Piece | undefined>
@@ -25,9 +25,9 @@ export function machineLogReader(
   onUnreadable: (source: MachineLogSource, err: unknown) => void,
   read: PieceReader = readPiece,
 ): MachineLogReader {
-  return async (wanted) => {
+  return async (wanted, maxBytes = MAX_MACHINE_LOG_BYTES) => {
     const pieces: MachineLogPiece[] = []
-    let budget = MAX_MACHINE_LOG_BYTES
+    let budget = maxBytes
     for (const { source, offset } of wanted) {
       try {
         const piece = await read(paths[source], offset, budget)

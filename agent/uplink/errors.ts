@@ -23,4 +23,15 @@ export type UplinkErrorCode =
   | 'UPLINK_CLOSED'
   | 'UPLINK_PENDING'
   | 'UPLINK_STOPPING'
-export class UplinkError extends CodedError<UplinkErrorCode> {}
+export class UplinkError extends CodedError<UplinkErrorCode> {
+  /** The verifier has said that it is of no use to come again sooner. */
+  readonly retryAfterMs: number | undefined
+  constructor(
+    code: UplinkErrorCode,
+    message: string,
+    options?: { cause?: unknown; retryAfterMs?: number | undefined },
+  ) {
+    super(code, message, options)
+    this.retryAfterMs = options?.retryAfterMs
+  }
+}

@@ -1,4 +1,4 @@
-export { reconnectDelay } from './backoff.ts'
+export { reconnectDelay, returnDelay } from './backoff.ts'
 export { type DialedVerifier, dialVerifier } from './dial.ts'
 export { UplinkError, type UplinkErrorCode } from './errors.ts'
 export type { AttestationResult, LaunchAnswer, Session } from './session.ts'

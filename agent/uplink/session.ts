@@ -9,7 +9,7 @@ import {
 } from '../../attestation/protocol/index.ts'
 import type { PcrSelection } from '../../attestation/tpm2/index.ts'
 import type { Attester, KnownLog, QuotedFrame } from '../attester.ts'
-import { SESSION_START, type SessionEffect, type SessionState, stepSession } from '../enrolment.ts'
+import { type Outstanding, SESSION_START, type SessionEffect, type SessionState, stepSession } from '../enrolment.ts'
 import type { NodeIdentity } from '../identity.ts'
 import type { LaunchLog, LogWriter, TpmStart } from '../launch-log/index.ts'
 import { Mutex } from '../mutex.ts'
@@ -18,16 +18,15 @@ import { Connection } from './connection.ts'
 import type { DialedVerifier } from './dial.ts'
 import { UplinkError } from './errors.ts'
 
-/** A nonce lives 60 s at the verifier. Older than this it is renewed before it is used. */
+/** A nonce lives 60 s at the verifier, and some of them on the way. Older than this it is renewed. */
 const NONCE_FRESH_MS = 45_000
-/** Older than this it may be dead already, with the time on the way: only a new connection gives another. */
-const NONCE_USABLE_MS = 55_000
 /** Enrolment, and each answer of the verifier, take at most this. */
 const ANSWER_TIMEOUT_MS = 10_000
 
 type Challenge = Extract<VerifierMessage, { t: 'challenge' }>
 export type AttestationResult = Extract<VerifierMessage, { t: 'result' }>
 export type LaunchAnswer = Extract<VerifierMessage, { t: 'ticket' | 'denied' }>
+type Answer = AttestationResult | LaunchAnswer | Extract<VerifierMessage, { t: 'renewed' }>
 
 export interface SessionOptions {
   readonly identity: NodeIdentity
@@ -50,7 +49,7 @@ export interface SessionOptions {
 }
 
 interface Waiting {
-  readonly resolve: (message: AttestationResult | LaunchAnswer) => void
+  readonly resolve: (message: Answer) => void
   readonly reject: (reason: UplinkError) => void
 }
 
@@ -110,14 +109,7 @@ export class Session {
    */
   async prepare(): Promise<void> {
     this.#checkReady()
-    for (let age = this.#nonceAge(); age > NONCE_FRESH_MS; age = this.#nonceAge()) {
-      if (age > NONCE_USABLE_MS) {
-        const reason = new UplinkError('UPLINK_TIMEOUT', 'no fresh nonce of the verifier is in hand')
-        this.end(reason) // the next connection begins with one
-        throw reason
-      }
-      await this.#sendEvidence('periodic', this.#takeNonce())
-    }
+    if (this.#nonceAge() > NONCE_FRESH_MS) await this.#renew()
   }
 
   /**
@@ -131,11 +123,14 @@ export class Session {
     this.#launches = (this.#launches + 1) >>> 0
     const id = this.#launches
     const quoted = await this.#quoted(log, { t: 'launch', id, request }, this.#nonceInHand())
-    if (quoted.more)
-      throw new UplinkError('UPLINK_UNREACHABLE', 'the verifier has not yet received the launch log; try again')
+    if (quoted.more) {
+      this.reportSoon()
+      throw new UplinkError('UPLINK_UNREACHABLE', 'the verifier has not yet received all logs; try again')
+    }
     this.#nonce = undefined
-    const answer = await this.#exchange(quoted, { launch: id }, timeoutMs)
-    if (answer.t === 'result') throw new TypeError('the state machine lets no result through here')
+    const answer = await this.#exchange(quoted.frame, { launch: id }, timeoutMs)
+    if (answer.t === 'result' || answer.t === 'renewed')
+      throw new TypeError('the state machine lets no other answer in')
     return answer
   }
 
@@ -145,7 +140,8 @@ export class Session {
     this.#reporting = true
     this.#inBackground(async () => {
       this.#reporting = false
-      if (!this.ready || this.#nonceAge() > NONCE_USABLE_MS) return
+      if (!this.ready) return
+      await this.prepare()
       await this.#sendEvidence('periodic', this.#takeNonce())
     })
   }
@@ -154,7 +150,7 @@ export class Session {
     const { state, effects } = stepSession(this.#state, { kind: 'received', message }, this.#options.identity.nodeId)
     this.#setState(state)
     if (state.phase === 'failed') {
-      this.end(new UplinkError(state.code, state.message))
+      this.end(new UplinkError(state.code, state.message, { retryAfterMs: state.retryAfterMs }))
       return
     }
     for (const effect of effects) this.#carryOut(effect)
@@ -180,7 +176,9 @@ export class Session {
       case 'deliver': {
         const { message } = effect
         this.#nonce = { bytes: message.nonce, atMs: this.#options.nowMs() }
-        this.#known = { ...this.#quotedStart, offset: message.logOffset, machineLogs: message.machineLogs }
+        if (message.t !== 'renewed') {
+          this.#known = { ...this.#quotedStart, offset: message.logOffset, machineLogs: message.machineLogs }
+        }
         this.#scheduleRefresh()
         const waiting = this.#waiting
         this.#waiting = undefined
@@ -226,7 +224,12 @@ export class Session {
   async #sendEvidence(purpose: 'session' | 'periodic', nonce: Uint8Array): Promise<void> {
     const subject = { t: 'evidence', purpose } as const
     const quoted = await this.#options.launchLog.exclusive((log) => this.#quoted(log, subject, nonce))
-    await this.#exchange(quoted, 'evidence', ANSWER_TIMEOUT_MS)
+    await this.#exchange(quoted.frame, 'evidence', ANSWER_TIMEOUT_MS)
+  }
+
+  /** Another nonce, and nothing else: when the node proves itself is the verifier's to say. */
+  async #renew(): Promise<void> {
+    await this.#exchange(encodeMessage({ t: 'renew' }), 'renewal', ANSWER_TIMEOUT_MS)
   }
 
   async #quoted(log: LogWriter, subject: Parameters<Attester['quoted']>[1], nonce: Uint8Array): Promise<QuotedFrame> {
@@ -238,11 +241,7 @@ export class Session {
     return quoted
   }
 
-  #exchange(
-    quoted: QuotedFrame,
-    what: 'evidence' | { readonly launch: number },
-    timeoutMs: number,
-  ): Promise<AttestationResult | LaunchAnswer> {
+  #exchange(frame: Uint8Array, what: Exclude<Outstanding, 'nothing'>, timeoutMs: number): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.end(new UplinkError('UPLINK_TIMEOUT', `the verifier did not answer within ${timeoutMs} ms`))
@@ -258,7 +257,7 @@ export class Session {
         },
       }
       try {
-        this.#connection.send(quoted.frame)
+        this.#connection.send(frame)
       } catch (err) {
         clearTimeout(timer)
         this.#waiting = undefined
@@ -288,7 +287,11 @@ export class Session {
   /** Keeps a fresh nonce in hand when the verifier's own challenges are far apart. */
   #scheduleRefresh(): void {
     clearTimeout(this.#refresh)
-    this.#refresh = setTimeout(() => this.reportSoon(), NONCE_FRESH_MS)
+    this.#refresh = setTimeout(() => {
+      this.#inBackground(async () => {
+        if (this.ready) await this.#renew()
+      })
+    }, NONCE_FRESH_MS)
   }
 
   #checkReady(): void {

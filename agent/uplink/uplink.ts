@@ -2,7 +2,7 @@ import { messageOf } from '../../attestation/base/index.ts'
 import type { TrustedVerifier } from '../config/index.ts'
 import type { SessionState } from '../enrolment.ts'
 import type { UplinkStatus } from '../local-api/index.ts'
-import { reconnectDelay } from './backoff.ts'
+import { returnDelay } from './backoff.ts'
 import { type DialedVerifier, dialVerifier } from './dial.ts'
 import { UplinkError } from './errors.ts'
 import { type AttestationResult, Session, type SessionOptions } from './session.ts'
@@ -141,7 +141,7 @@ export class Uplink {
     if (this.#stopping.signal.aborted) return
     this.#failures++
     this.#loss = reason
-    const delayMs = reconnectDelay(this.#failures, this.#options.random())
+    const delayMs = returnDelay(this.#failures, this.#options.random(), reason.retryAfterMs)
     const { code, message } = reason
     this.#options.logger.warn({ code, reason: message, retryMs: delayMs, failures: this.#failures }, 'no verifier')
     const retryAt = new Date(Date.now() + delayMs).toISOString()

@@ -15,6 +15,8 @@ import {
   MAX_FRAME_BYTES,
   type QuotedBody,
   QuotedSchema,
+  RenewedSchema,
+  RenewSchema,
   ResultSchema,
   StatusSchema,
   StopPodsSchema,
@@ -28,6 +30,7 @@ const AGENT_MESSAGES: SchemaTable = new Map<string, TSchema>([
   ['hello', HelloSchema],
   ['activation', ActivationSchema],
   ['quoted', QuotedSchema],
+  ['renew', RenewSchema],
 ])
 const QUOTED_BODIES: SchemaTable = new Map<string, TSchema>([
   ['evidence', EvidenceSchema],
@@ -40,6 +43,7 @@ const VERIFIER_MESSAGES: SchemaTable = new Map<string, TSchema>([
   ['result', ResultSchema],
   ['ticket', TicketSchema],
   ['denied', DeniedSchema],
+  ['renewed', RenewedSchema],
   ['stop-pods', StopPodsSchema],
   ['error', ErrorSchema],
 ])

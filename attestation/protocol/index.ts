@@ -13,6 +13,7 @@ export {
   MAX_FRAME_BYTES,
   MAX_LOG_BYTES,
   MAX_MACHINE_LOG_BYTES,
+  MAX_SESSION_LOG_BYTES,
   type MachineLogPiece,
   type MachineLogSource,
   NONCE_BYTES,

@@ -7,6 +7,11 @@ export const SUBPROTOCOL = 'holdfast.v1'
 export const MAX_FRAME_BYTES = 8 << 20
 /** Longest piece of launch log in one message; a longer tail is sent over several rounds, oldest first. */
 export const MAX_LOG_BYTES = 6 << 20
+/**
+ * Longest part of all logs together in the login of a connection. Until then anybody may be speaking in the node's name, which is public; what does not
+ * fit is asked for when the login is done.
+ */
+export const MAX_SESSION_LOG_BYTES = 128 << 10
 /** Longest piece of the machine's own logs in one message, all of them together. */
 export const MAX_MACHINE_LOG_BYTES = 1 << 20
 /**
@@ -102,8 +107,10 @@ export const QuotedSchema = Type.Object(
   },
   closed,
 )
+/** A nonce in place of one that grows old; nothing else is said of the node. */
+export const RenewSchema = Type.Object({ t: Type.Literal('renew') }, closed)
 /** Outer messages of the agent. */
-export const AgentMessageSchema = Type.Union([HelloSchema, ActivationSchema, QuotedSchema])
+export const AgentMessageSchema = Type.Union([HelloSchema, ActivationSchema, QuotedSchema, RenewSchema])
 export type AgentMessage = Static<typeof AgentMessageSchema>
 
 const quotedBody = {
@@ -195,9 +202,19 @@ export const DeniedSchema = Type.Object(
   },
   closed,
 )
+export const RenewedSchema = Type.Object({ t: Type.Literal('renewed'), nonce: Nonce }, closed)
 /** The node has failed, and its policy is that running pods do not outlive that. */
 export const StopPodsSchema = Type.Object({ t: Type.Literal('stop-pods'), reason: Text }, closed)
-export const ErrorSchema = Type.Object({ t: Type.Literal('error'), code: Code, message: Text }, closed)
+/** `retryAfterMs`: sooner than this the same is refused again, so that is when to come back. */
+export const ErrorSchema = Type.Object(
+  {
+    t: Type.Literal('error'),
+    code: Code,
+    message: Text,
+    retryAfterMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400_000 })),
+  },
+  closed,
+)
 export const VerifierMessageSchema = Type.Union([
   ActivateSchema,
   StatusSchema,
@@ -205,6 +222,7 @@ export const VerifierMessageSchema = Type.Union([
   ResultSchema,
   TicketSchema,
   DeniedSchema,
+  RenewedSchema,
   StopPodsSchema,
   ErrorSchema,
 ])

@@ -24,8 +24,10 @@ const CLOSE_TIMEOUT_MS = 2000
 const HEARTBEAT_MS = 20_000
 /** Frames that may wait while one is looked at. An honest agent has one message out at a time. */
 const MAX_WAITING = 8
-/** What a peer may send that is no admitted node's: hello with eight certificates has 85 KB, an activation next to nothing. */
+/** What a peer may send before it has proved which admitted node it is: hello with all certificates (87 KB), an activation, one quote with MAX_SESSION_LOG_BYTES. */
 const MAX_STRANGER_BYTES = 256 << 10
+/** Longest time that a peer is told to stay away. */
+const MAX_RETRY_AFTER_MS = 3_600_000
 /** What may wait to be sent to a peer that does not read. */
 const MAX_UNSENT_BYTES = 1 << 20
 
@@ -41,8 +43,8 @@ export interface ConnectionHandler {
 export class Connection {
   /** RFC 9266 channel binding of this TLS connection. */
   readonly exporter: Uint8Array
-  /** From now on the peer may send logs: it says that it is a node that was admitted. */
-  readonly admit: () => void
+  /** From now on the peer may send long logs: it has proved that it is a node that was admitted. */
+  readonly proved: () => void
   readonly #ws: WebSocket
   readonly #log: Logger
   readonly #rate: RateLimit
@@ -71,11 +73,11 @@ export class Connection {
       this.#strangerBytes += chunk.length
       if (this.#strangerBytes <= MAX_STRANGER_BYTES) return
       socket.off('data', count)
-      log.info({ code: 'SESSION_TOO_MANY_MESSAGES' }, 'peer sends too much before it is admitted; connection cut')
+      log.info({ code: 'SESSION_TOO_MANY_MESSAGES' }, 'peer sends too much before it has proved itself; connection cut')
       ws.terminate()
     }
     socket.on('data', count)
-    this.admit = () => void socket.off('data', count)
+    this.proved = () => void socket.off('data', count)
   }
 
   /** Starts to hand over messages. */
@@ -101,8 +103,9 @@ export class Connection {
   /** Tells the agent why, and ends the connection. A refusal is logged here, once. */
   fail(err: unknown): void {
     if (this.#ended) return
-    const { code, message, retry } = this.#explain(err)
-    this.send({ t: 'error', code, message: message.slice(0, 2048) })
+    const { code, message, retry, retryAfterMs } = this.#explain(err)
+    const after = retryAfterMs === undefined ? {} : { retryAfterMs: Math.min(retryAfterMs, MAX_RETRY_AFTER_MS) }
+    this.send({ t: 'error', code, message: message.slice(0, 2048), ...after })
     this.#close(retry ? CLOSE_TRY_AGAIN : CLOSE_POLICY, code)
   }
 
@@ -111,10 +114,10 @@ export class Connection {
     this.#close(CLOSE_NORMAL, '')
   }
 
-  #explain(err: unknown): { code: string; message: string; retry: boolean } {
+  #explain(err: unknown): { code: string; message: string; retry: boolean; retryAfterMs?: number | undefined } {
     if (err instanceof SessionError) {
       this.#log.info({ code: err.code, reason: err.message }, 'connection refused')
-      return { code: err.code, message: err.message, retry: err.retry }
+      return { code: err.code, message: err.message, retry: err.retry, retryAfterMs: err.retryAfterMs }
     }
     if (err instanceof ProtocolError) {
       this.#log.info({ code: err.code, reason: err.message }, 'message refused')

@@ -8,6 +8,8 @@ export type SessionErrorCode =
   | 'SESSION_TIMEOUT'
   | 'SESSION_TOO_MANY_MESSAGES'
   | 'SESSION_TOO_MANY_CONNECTIONS'
+  /** The node costs more than its share, whichever connection it comes by; it is told when to come again. */
+  | 'NODE_OVER_BUDGET'
   /** The nonce was not given to this connection, was used before, or has expired. */
   | 'NONCE_UNKNOWN'
   /** The EK has no certificate that leads to a trusted root, and is not listed. */
@@ -29,9 +31,16 @@ export type SessionErrorCode =
 export class SessionError extends CodedError {
   /** Whether the same may succeed later: decides between the close codes 1013 and 1008. */
   readonly retry: boolean
-  constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown; retry?: boolean }) {
+  /** Sooner than this it will not. */
+  readonly retryAfterMs: number | undefined
+  constructor(
+    code: SessionErrorCode,
+    message: string,
+    options?: { cause?: unknown; retry?: boolean; retryAfterMs?: number },
+  ) {
     super(code, message, options)
     this.retry = options?.retry ?? false
+    this.retryAfterMs = options?.retryAfterMs
   }
 
   /** A refusal for what a peer sent, under the code of the folder that found it. */

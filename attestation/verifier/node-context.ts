@@ -3,7 +3,6 @@ import { messageOf, toHex } from '../base/index.ts'
 import { type MachineState, parseMachineState } from '../machine/index.ts'
 import type { Labels, NodeEndorsement, NodeRecord } from '../store/index.ts'
 import { objectName, type QualifiedParent, qualifiedName, TPM_RH_ENDORSEMENT, type VerifiedAk } from '../tpm2/index.ts'
-import { RateLimit } from './rate-limit.ts'
 
 /**
  * What the verifier holds in memory of one node, for as long as it is connected or tickets of it are out. Everything that
@@ -21,8 +20,6 @@ export class NodeContext {
   readonly endorsement: NodeEndorsement | undefined
   /** TPM vendor, of the EK certificate. */
   readonly manufacturer: string | undefined
-  /** Each decision is kept with its request: a node that asks without end would fill the disk. */
-  readonly launchRate: RateLimit
   /** As stored. Replaced only after the commit of the new one. */
   state: NodeState | undefined
   machine: MachineState | undefined
@@ -38,12 +35,11 @@ export class NodeContext {
   #queue: Promise<unknown> = Promise.resolve()
 
   /** @throws NodeStateError when the stored state cannot be read: it is never taken for none */
-  constructor(node: NodeRecord, ak: VerifiedAk, launchesPerSecond: number, nowMs: number) {
+  constructor(node: NodeRecord, ak: VerifiedAk, nowMs: number) {
     this.nodeId = node.nodeId
     this.ak = ak
     this.akParent = { qualifiedName: qualifiedName({ hierarchy: TPM_RH_ENDORSEMENT }, objectName(node.ekPublic)) }
     this.akName = toHex(ak.name)
-    this.launchRate = new RateLimit(launchesPerSecond, 2 * launchesPerSecond, nowMs)
     this.generation = node.generation
     this.ekCertified = node.ekCertificateSha256 !== undefined
     this.endorsement = node.endorsement

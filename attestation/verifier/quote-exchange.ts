@@ -1,17 +1,16 @@
 import type { Logger } from 'pino'
 import {
-  EAR_SUBMOD,
-  earClaims,
+  type AppraisalResult,
+  appraisalResult,
+  finding,
   type NodeState,
   reasonsAgainst,
   serialiseNodeState,
-  signEar,
   wantedLog,
-  worstFirst,
 } from '../appraisal/index.ts'
 import type { Labels } from '../appraisal-policy/index.ts'
-import { serialiseMachineState, wantedMachineLogs } from '../machine/index.ts'
-import { decodeQuotedBody, type QuotedBody, selectionToWire } from '../protocol/index.ts'
+import { wantedMachineLogs } from '../machine/index.ts'
+import { decodeQuotedBody, MAX_SESSION_LOG_BYTES, type QuotedBody, selectionToWire } from '../protocol/index.ts'
 import { isBetterTier } from '../results/index.ts'
 import { StoreError, type VerdictChange } from '../store/index.ts'
 import { AttestError } from '../tpm2/index.ts'
@@ -30,6 +29,8 @@ import {
 } from './evidence.ts'
 import type { NodeContext } from './node-context.ts'
 import { NonceTable } from './nonces.ts'
+import { machineRecord, verdictChange } from './records.ts'
+import { resultMessage } from './result-message.ts'
 import type { VerifierService } from './service.ts'
 
 /** Where a policy does not say: enough that nodes which came at once do not stay together. */
@@ -48,8 +49,12 @@ export class QuoteExchange {
   #chosenAtMs = 0
   readonly #connection: Connection
   readonly #service: VerifierService
+  /** Of the challenge that was answered last: what the agent quotes without being asked. */
+  #answered: RegisterChoice
   /** Each with what it was given for: a quote is held against what it was asked by. */
   readonly #nonces: NonceTable<RegisterChoice>
+  /** A challenge that waits until the node may send logs again. */
+  #later: NodeJS.Timeout | undefined
   readonly #log: Logger
 
   /** @param registers where the node's launch log is, and which banks its TPM has */
@@ -65,17 +70,24 @@ export class QuoteExchange {
     this.#connection = connection
     this.#service = service
     this.#choice = this.#choose()
+    this.#answered = this.#choice
     this.#log = log
     this.#nonces = new NonceTable(service.random, () => performance.now())
   }
 
-  /** How often the node is to prove itself, by the policy that it was last asked by. */
+  /** How often the node is to prove itself, by the policy that it was last asked by; a ticket that is out needs a quote before its deadline. */
   period(): { readonly intervalMs: number; readonly jitterPercent: number } {
-    const { intervalMs, jitterPercent } = this.#choice.policy?.attestation ?? {}
-    return {
-      intervalMs: intervalMs ?? this.#service.config.attestation.periodMs,
-      jitterPercent: jitterPercent ?? DEFAULT_JITTER_PERCENT,
-    }
+    const { attestation, launch } = this.#service.config
+    const { intervalMs = attestation.periodMs, jitterPercent = DEFAULT_JITTER_PERCENT } =
+      this.#choice.policy?.attestation ?? {}
+    const waits = this.context.state?.tickets.some((t) => !t.overdue) ?? false
+    const ticketMs = (launch.ticketSeconds * 1000 + launch.deadlineMs) / 2
+    return { intervalMs: waits ? Math.min(intervalMs, ticketMs) : intervalMs, jitterPercent }
+  }
+
+  /** The connection is gone. */
+  end(): void {
+    clearTimeout(this.#later)
   }
 
   /** Labels decide which policy is the node's. */
@@ -96,8 +108,20 @@ export class QuoteExchange {
     return registerChoice(pcr, banks, this.#service.config.attestation.pcrs, choice)
   }
 
-  /** Asks for a quote over a new nonce. */
+  /** Another nonce for what the agent may ask next. It proves nothing, and nothing is kept of it. */
+  renew(): void {
+    this.#service.budgets.message(this.context.nodeId, 0, performance.now())
+    this.#connection.send({ t: 'renewed', nonce: this.#nonces.issue(this.#answered) })
+  }
+
+  /** Asks for a quote over a new nonce: now, or where the node has sent more logs than its share, as soon as it may send more. */
   challenge(purpose: 'session' | 'periodic'): void {
+    clearTimeout(this.#later)
+    const waitMs = this.#service.budgets.logsWaitMs(this.context.nodeId, performance.now())
+    if (waitMs > 0 && purpose === 'periodic') {
+      this.#later = setTimeout(() => this.challenge(purpose), waitMs)
+      return
+    }
     const choice = this.#choose()
     if (!sameTerms(choice, this.#choice)) {
       this.#choice = choice
@@ -140,12 +164,17 @@ export class QuoteExchange {
         { retry: true },
       )
     }
-    if (body.t === 'launch' && !context.launchRate.take(performance.now())) {
-      this.#log.warn({ code: 'LAUNCH_TOO_MANY' }, 'launch denied')
-      const reasons = ['the node asks for more launches than limits.launchesPerSecond']
-      const next = { nonce: this.#nonces.issue(choice), ...this.#wantedLogs(context.state) }
-      this.#connection.send({ t: 'denied', id: body.id, code: 'LAUNCH_TOO_MANY', reasons, ...next })
-      return
+    this.#answered = choice
+    // before the quote is looked at, but not before anything of this connection was proved: that would be for anybody to use up
+    const { budgets } = this.#service
+    const count = (): void => budgets.message(context.nodeId, logBytes(body, quoted), performance.now())
+    if (proven) count()
+    if (body.t === 'launch') {
+      const denial = budgets.launch(context.nodeId, frame.length + body.request.length, performance.now())
+      if (denial !== undefined) {
+        this.#deny(body.id, denial.code, denial.reason, choice)
+        return
+      }
     }
     await context.exclusively(async () => {
       const binding = { verifierId: this.#service.identity.verifierId, exporter: this.#connection.exporter }
@@ -155,6 +184,11 @@ export class QuoteExchange {
       } catch (err) {
         // Not a word about the node: anybody can send a quote that does not verify in its name.
         throw err instanceof AttestError ? SessionError.from(err) : err
+      }
+      if (!proven) count()
+      if (!proven && isCut(body, quoted)) {
+        await this.#greet(body.nonce, choice)
+        return
       }
       const { identity, config } = this.#service
       const terms = { config, verifierId: identity.verifierIdHex, choice, now: this.#service.now() }
@@ -179,37 +213,42 @@ export class QuoteExchange {
     choice: RegisterChoice,
   ): Promise<void> {
     const { context } = this
-    const { store, identity, config } = this.#service
-    const change = this.#change(appraisal)
+    const { store } = this.#service
+    const change = this.#change(appraisal, evidence.bytes.length)
     await store.saveResult({
       nodeId: context.nodeId,
       generation: context.generation,
       state: serialiseNodeState(appraisal.state),
-      ...this.#machineRecord(appraisal),
+      ...this.#machineRecord(appraisal, change === undefined ? evidence.bytes.length : 0),
       ...(change !== undefined && { change }),
       evidence,
     })
     this.#keep(appraisal, appraisal.state, change)
-    const ear = earClaims(appraisal.result, {
-      verifierId: identity.verifierIdHex,
-      nodeId: context.nodeId,
-      nonce: body.nonce,
-      issuedAt: this.#service.now(),
-      validForS: Math.ceil(config.attestation.silentAfterMs / 1000),
-      verifier: this.#service.build,
-      policyIds: [policyId(choice)],
-    })
-    this.#connection.send({
-      t: 'result',
-      tier: appraisal.result.tier,
-      result: await signEar(ear, identity.ticketKey.privateKey),
-      findings: appraisal.result.findings.slice(0, 256).map(({ rule, tier, message }) => ({ rule, tier, message })),
-      nonce: this.#nonces.issue(choice),
-      ...this.#wantedLogs(context.state),
-    })
+    await this.#sendResult(body.nonce, appraisal.result, choice)
     this.#stopPods(appraisal, choice)
     // a long log comes in pieces: ask for the next one now
     if (appraisal.more) this.challenge('periodic')
+  }
+
+  /** A login whose logs did not fit into it says who is there and nothing else; the logs are asked for now that it is known. */
+  async #greet(nonce: Uint8Array, choice: RegisterChoice): Promise<void> {
+    const message = `the logs of this node are longer than the ${MAX_SESSION_LOG_BYTES} bytes that a login carries; they are asked for at once`
+    const result = appraisalResult([finding('node.login', 'none', 'instance-identity', message)])
+    await this.#sendResult(nonce, result, choice)
+    this.challenge('periodic')
+  }
+
+  async #sendResult(nonce: Uint8Array, result: AppraisalResult, choice: RegisterChoice): Promise<void> {
+    const of = { nodeId: this.context.nodeId, nonce, choice }
+    const next = { nonce: this.#nonces.issue(choice), ...this.#wantedLogs(this.context.state) }
+    this.#connection.send(await resultMessage(result, of, next, this.#service))
+  }
+
+  /** A launch that is not looked at, and of which nothing is kept. */
+  #deny(id: number, code: string, reason: string, choice: RegisterChoice): void {
+    this.#log.warn({ code, reason }, 'launch denied')
+    const next = { nonce: this.#nonces.issue(choice), ...this.#wantedLogs(this.context.state) }
+    this.#connection.send({ t: 'denied', id, code, reasons: [reason], ...next })
   }
 
   /** A node that has failed gets no tickets; what runs on it already is ended where its policy says so. */
@@ -242,7 +281,7 @@ export class QuoteExchange {
     const { context } = this
     const node = await this.#service.store.node(context.nodeId)
     if (node === undefined || node.generation !== context.generation) throw this.#overtaken(undefined)
-    const change = this.#change(appraisal)
+    const change = this.#change(appraisal, 0)
     const input = {
       requestBytes: body.request,
       context,
@@ -250,7 +289,7 @@ export class QuoteExchange {
       appraisal,
       change,
       evidence,
-      machine: this.#machineRecord(appraisal),
+      machine: this.#machineRecord(appraisal, 0),
     }
     const { answer, state, podUuid } = await authoriseLaunch(input, this.#service)
     this.#keep(appraisal, state, change)
@@ -264,21 +303,29 @@ export class QuoteExchange {
       this.#connection.send({ t: 'denied', code: answer.code, reasons: [...answer.reasons], ...next })
     }
     this.#stopPods(appraisal, choice)
+    // as after evidence: what is missing is asked for, and the next launch need not wait for the interval
+    if (appraisal.more) this.challenge('periodic')
   }
 
-  /** @throws SessionError SESSION_TOO_MANY_MESSAGES for a node that recovers too often; the worse verdict stands then */
-  #change(appraisal: NodeAppraisal): VerdictChange | undefined {
+  /**
+   * @param keptBytes what is kept of it; 0 where that is counted already
+   * @throws SessionError NODE_OVER_BUDGET for a node that recovers too often; the worse verdict stands then
+   */
+  #change(appraisal: NodeAppraisal, keptBytes: number): VerdictChange | undefined {
     const { context } = this
+    const { budgets } = this.#service
     const change = verdictChange(context, appraisal)
-    if (change === undefined || !isBetterTier(appraisal.result.tier, context.tier)) return change
-    if (this.#service.recoveries.take(context.nodeId, performance.now())) return change
-    const message = `the verdict about this node went to and fro too often; it stays ${context.tier} for some seconds`
-    throw new SessionError('SESSION_TOO_MANY_MESSAGES', message, { retry: true })
+    if (change === undefined) return undefined
+    const better = isBetterTier(appraisal.result.tier, context.tier)
+    if (better) budgets.recovered(context.nodeId, keptBytes, performance.now())
+    else budgets.worsened(context.nodeId, keptBytes, performance.now())
+    return change
   }
 
-  #machineRecord(appraisal: NodeAppraisal): ReturnType<typeof machineRecord> {
+  /** @param keptBytes as above */
+  #machineRecord(appraisal: NodeAppraisal, keptBytes: number): ReturnType<typeof machineRecord> {
     const { keepEvidence = false, ...record } = machineRecord(this.context, appraisal)
-    if (!keepEvidence || !this.#service.keptLogs.take(this.context.nodeId, performance.now())) return record
+    if (!keepEvidence || !this.#service.budgets.keep(this.context.nodeId, keptBytes, performance.now())) return record
     return { ...record, keepEvidence }
   }
 
@@ -303,39 +350,17 @@ export class QuoteExchange {
   }
 }
 
-/** What of the machine's logs is stored with a result: only what is new, and with it the evidence, for a log is sent only once. */
-export function machineRecord(
-  context: NodeContext,
-  { machine }: NodeAppraisal,
-): { readonly machine?: string; readonly keepEvidence?: boolean } {
-  if (machine === undefined || machine === context.machine) return {}
-  const text = serialiseMachineState(machine)
-  if (context.machine !== undefined && text === serialiseMachineState(context.machine)) return {}
-  const boot = machine.boot?.state.wanted.firmware?.offset
-  return { machine: text, keepEvidence: boot !== context.machine?.boot?.state.wanted.firmware?.offset }
+/** What of a message is replayed, or judged by its size. */
+function logBytes(body: QuotedBody, { machineLogs }: Quoted): number {
+  const request = body.t === 'launch' ? body.request.length : 0
+  return machineLogs.reduce((sum, { bytes }) => sum + bytes.length, body.log.bytes.length + request)
+}
+
+/** Whether a log goes on behind what came of it. */
+function isCut(body: QuotedBody, { machineLogs }: Quoted): boolean {
+  return body.log.more || machineLogs.some(({ more }) => more)
 }
 
 function sameTerms(a: RegisterChoice, b: RegisterChoice): boolean {
   return a.policy?.revision === b.policy?.revision && a.unmeant === b.unmeant
-}
-
-function policyId({ policy }: RegisterChoice): string {
-  return policy === undefined ? `${EAR_SUBMOD}/1` : `${policy.name}@sha256:${policy.revision}`
-}
-
-/**
- * What is worth a line of history: another tier, the beginning of a quarantine, the end of silence. While a log comes in pieces there is nothing to
- * say yet, and what was said before stands until the node counts as silent.
- */
-function verdictChange(context: NodeContext, appraisal: NodeAppraisal): VerdictChange | undefined {
-  const { tier, findings } = appraisal.result
-  const { quarantine } = appraisal.state
-  if (appraisal.more && tier !== 'contraindicated') return undefined
-  const entered = quarantine !== undefined && context.state?.quarantine === undefined
-  if (tier === context.tier && !entered && !context.silent) return undefined
-  return {
-    tier,
-    findings: JSON.stringify(worstFirst(findings)),
-    ...(entered && { quarantine: `${quarantine.rule}: ${quarantine.reason}` }),
-  }
 }

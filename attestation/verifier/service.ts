@@ -9,19 +9,13 @@ import type { KnownNode } from './enrolment.ts'
 import { SessionError } from './errors.ts'
 import type { PolicyChoice } from './evidence.ts'
 import type { VerifierIdentity } from './identity.ts'
+import { NodeBudgets } from './node-budgets.ts'
 import { NodeContext } from './node-context.ts'
-import { KeyedRateLimit } from './rate-limit.ts'
 
 /** How soon an operator's act is noticed by connections that wait; decisions look for themselves. */
 const POLL_MS = 500
 /** One that works, one that is dead and not yet noticed, and a few that others open in its name. */
 const MAX_CONNECTIONS_PER_NODE = 8
-
-/**
- * A node decides when its verdict becomes better, and each change is kept, with its evidence of up to a megabyte, and told to webhooks: so many at
- * once, and then one in ten seconds. Becoming worse has no limit.
- */
-const RECOVERIES = { burst: 32, perSecond: 0.1 } as const
 
 /** A connection, as far as the service needs to know. */
 export interface LiveSession {
@@ -57,9 +51,7 @@ export class VerifierService {
   readonly random: (size: number) => Uint8Array
   readonly now: () => Date
   readonly build: ServiceParts['build']
-  /** By node ID. Verdicts that become better, and logs of a boot that are kept without a change of verdict. */
-  readonly recoveries = new KeyedRateLimit(RECOVERIES.perSecond, RECOVERIES.burst)
-  readonly keptLogs = new KeyedRateLimit(RECOVERIES.perSecond, RECOVERIES.burst)
+  readonly budgets: NodeBudgets
   readonly #log: Logger
   readonly #startedMs = performance.now()
   readonly #contexts = new Map<string, NodeContext>()
@@ -84,6 +76,7 @@ export class VerifierService {
     this.random = parts.random
     this.now = parts.now
     this.build = parts.build
+    this.budgets = new NodeBudgets(parts.config.limits)
     this.#log = parts.log
     this.#policies = parts.policies
     this.#appraisalPolicies = parts.appraisalPolicies
@@ -186,7 +179,7 @@ export class VerifierService {
 
   #newContext(node: NodeRecord, ak: KnownNode['ak']): NodeContext {
     try {
-      return new NodeContext(node, ak, this.config.limits.launchesPerSecond, performance.now())
+      return new NodeContext(node, ak, performance.now())
     } catch (err) {
       if (!(err instanceof NodeStateError)) throw err
       this.#log.error({ err, nodeId: node.nodeId, code: err.code }, 'what is stored of this node cannot be read')

@@ -37,6 +37,8 @@ export class Session implements ConnectionHandler, LiveSession {
   #claimed: string | undefined
   #deadline: NodeJS.Timeout | undefined
   #period: NodeJS.Timeout | undefined
+  /** What the timer of the period was started with, jitter aside. */
+  #intervalMs = 0
 
   constructor(connection: Connection, service: VerifierService, log: Logger) {
     this.#connection = connection
@@ -70,6 +72,10 @@ export class Session implements ConnectionHandler, LiveSession {
         if (phase.name !== 'attesting') break
         await this.#quoted(phase, message, frame)
         return
+      case 'renew':
+        if (phase.name !== 'attesting' || !phase.proven) break
+        phase.exchange.renew()
+        return
       default:
         message satisfies never
     }
@@ -80,6 +86,7 @@ export class Session implements ConnectionHandler, LiveSession {
     if (this.#claimed !== undefined) this.#service.releaseConnection(this.#claimed)
     this.#claimed = undefined
     this.#service.sessionEnded(this, this.nodeId)
+    if (this.#phase.name === 'attesting') this.#phase.exchange.end()
     this.#phase = { name: 'ended' }
     clearTimeout(this.#deadline)
     clearTimeout(this.#period)
@@ -180,7 +187,6 @@ export class Session implements ConnectionHandler, LiveSession {
       this.#log.info({ hostname: hello.hostname }, 'node waits to be admitted')
       return
     }
-    this.#connection.admit()
     const context = this.#service.context(known)
     if (context.state !== undefined && context.state.pcr !== hello.pcr) {
       throw new SessionError(
@@ -197,8 +203,13 @@ export class Session implements ConnectionHandler, LiveSession {
   async #quoted(phase: Extract<Phase, { name: 'attesting' }>, quoted: Quoted, frame: Uint8Array): Promise<void> {
     const { exchange, proven } = phase
     await exchange.answer(quoted, frame, proven)
-    if (proven || !this.#connection.open) return
+    if (!this.#connection.open) return
+    if (proven) {
+      if (exchange.period().intervalMs < this.#intervalMs) this.#startPeriod(exchange) // a ticket is out
+      return
+    }
     clearTimeout(this.#deadline)
+    this.#connection.proved()
     this.#phase = { ...phase, proven: true }
     this.#service.loggedIn(this, exchange.context)
     this.#startPeriod(exchange)
@@ -208,6 +219,7 @@ export class Session implements ConnectionHandler, LiveSession {
   /** The next challenge after the policy's interval, give or take its jitter: a fleet that came at once need not stay together. */
   #startPeriod(exchange: QuoteExchange): void {
     const { intervalMs, jitterPercent } = exchange.period()
+    this.#intervalMs = intervalMs
     clearTimeout(this.#period)
     const spread = ((2 * Math.random() - 1) * jitterPercent) / 100
     this.#period = setTimeout(

@@ -75,6 +75,22 @@ describe('a session with a verifier', () => {
     assert.deepEqual(effects.slice(-2), ['answer', 'deliver'])
   })
 
+  it('takes another nonce that it has asked for, and none that it has not', () => {
+    const renewed = received({ t: 'renewed', nonce })
+    const { state, effects } = walk(...READY, { kind: 'sent', what: 'renewal' }, renewed)
+    assert.deepEqual(state, { phase: 'ready', outstanding: 'nothing' })
+    assert.equal(effects.at(-1), 'deliver')
+    for (const events of [[renewed], [...READY, renewed], [...READY, sentEvidence, renewed]]) {
+      const { state } = walk(...events)
+      assert.ok(state.phase === 'failed' && state.code === 'UPLINK_UNEXPECTED_MESSAGE')
+    }
+  })
+
+  it('keeps how soon the verifier wants to see it again', () => {
+    const { state } = walk(...READY, received({ t: 'error', code: 'X', message: 'later', retryAfterMs: 7000 }))
+    assert.ok(state.phase === 'failed' && state.retryAfterMs === 7000)
+  })
+
   it('stops pods for a verifier that it has proved itself to, and for no other', () => {
     const stop = received({ t: 'stop-pods', reason: 'failed' })
     const { state, effects } = walk(...READY, stop)

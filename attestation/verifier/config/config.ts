@@ -4,7 +4,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { STANDINGS, type Standing } from '../../appraisal/index.ts'
 import { codeOf, messageOf } from '../../base/index.ts'
 import { type BankRegisters, fromBankValues } from '../../event-log/index.ts'
-import { MAX_TICKET_LIFETIME_S, NONCE_LIFETIME_MS } from '../../protocol/index.ts'
+import { MAX_TICKET_LIFETIME_S } from '../../protocol/index.ts'
 import { type Complain, parseSettings } from '../../settings/index.ts'
 import { VerifierError } from './errors.ts'
 
@@ -25,9 +25,6 @@ const StartValue = Type.Object(
   { sha1: hexDigits(40), sha256: hexDigits(64), sha384: hexDigits(96), sha512: hexDigits(128) },
   { ...closed, minProperties: 1, description: 'the register in each bank, as {sha256: <hex>}' },
 )
-
-/** A nonce must still be good when the next challenge replaces it. */
-const MAX_PERIOD_S = NONCE_LIFETIME_MS / 1000 - 5
 
 /** The file as an operator writes it; config/verifier.yaml explains each setting. */
 const ConfigSchema = Type.Object(
@@ -88,7 +85,7 @@ const ConfigSchema = Type.Object(
           startValues: Type.Optional(
             Type.Array(StartValue, { maxItems: 64, description: 'a list of register values, each as {sha256: <hex>}' }),
           ),
-          periodSeconds: Type.Optional(whole('seconds', 1, MAX_PERIOD_S)),
+          periodSeconds: Type.Optional(whole('seconds', 1, 86_400)),
           silentAfterSeconds: Type.Optional(whole('seconds', 2, 86_400)),
         },
         block('pcrs, registers, startValues, periodSeconds, silentAfterSeconds'),
@@ -129,8 +126,12 @@ const ConfigSchema = Type.Object(
           connectionsPerAddressPerSecond: Type.Optional(whole('connections', 1, 100_000)),
           messagesPerSecond: Type.Optional(whole('messages of one connection', 1, 10_000)),
           launchesPerSecond: Type.Optional(whole('launches of one node', 1, 10_000)),
+          logKilobytesPerSecond: Type.Optional(whole('kilobytes of logs of one node', 16, 1_048_576)),
+          logMegabytesAtOnce: Type.Optional(whole('megabytes of logs of one node', 1, 4096)),
+          keptKilobytesPerSecond: Type.Optional(whole('kilobytes kept of one node', 1, 1_048_576)),
+          keptMegabytesAtOnce: Type.Optional(whole('megabytes kept of one node', 1, 65_536)),
         },
-        block('connections, connectionsPerAddressPerSecond, messagesPerSecond, launchesPerSecond'),
+        block('connections, messagesPerSecond, launchesPerSecond and others'),
       ),
     ),
     logLevel: Type.Optional(choice('trace', 'debug', 'info', 'warn', 'error', 'fatal')),
@@ -179,6 +180,10 @@ export interface VerifierConfig {
     readonly connectionsPerAddressPerSecond: number
     readonly messagesPerSecond: number
     readonly launchesPerSecond: number
+    readonly logKilobytesPerSecond: number
+    readonly logMegabytesAtOnce: number
+    readonly keptKilobytesPerSecond: number
+    readonly keptMegabytesAtOnce: number
   }
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 }
@@ -248,6 +253,10 @@ function withDefaults(c: Static<typeof ConfigSchema>): VerifierConfig {
       connectionsPerAddressPerSecond: c.limits?.connectionsPerAddressPerSecond ?? 20,
       messagesPerSecond: c.limits?.messagesPerSecond ?? 50,
       launchesPerSecond: c.limits?.launchesPerSecond ?? 20,
+      logKilobytesPerSecond: c.limits?.logKilobytesPerSecond ?? 1024,
+      logMegabytesAtOnce: c.limits?.logMegabytesAtOnce ?? 64,
+      keptKilobytesPerSecond: c.limits?.keptKilobytesPerSecond ?? 16,
+      keptMegabytesAtOnce: c.limits?.keptMegabytesAtOnce ?? 64,
     },
     logLevel: c.logLevel ?? 'info',
   }
@@ -269,10 +278,6 @@ function contradictions(c: Static<typeof ConfigSchema>, complain: Complain): voi
     const why = "must be longer than 'attestation.periodSeconds'"
     complain(['attestation', 'silentAfterSeconds'], `'attestation.silentAfterSeconds' ${why}`)
   }
-  if (config.launch.ticketSeconds * 1000 + config.launch.deadlineMs <= periodMs) {
-    const why = "together must be longer than 'attestation.periodSeconds', or no quote comes in time"
-    complain(['launch'], `'launch.ticketSeconds' and 'launch.deadlineSeconds' ${why}`)
-  }
   if (config.enrolment.admission === 'listed' && config.enrolment.listed.size === 0) {
     const why = "is listed, but 'enrolment.listed' names no node: nobody could be admitted"
     complain(['enrolment', 'admission'], `'enrolment.admission' ${why}`)
@@ -286,9 +291,13 @@ function contradictions(c: Static<typeof ConfigSchema>, complain: Complain): voi
     }
   }
   for (const [i, { url }] of config.webhooks.entries()) {
-    if (!URL.canParse(url)) complain(['webhooks', String(i), 'url'], `'webhooks[${i}].url' is not an address: ${url}`)
+    // not one of these messages repeats it: it may hold the receiver's secret
+    if (!URL.canParse(url)) complain(['webhooks', String(i), 'url'], `'webhooks[${i}].url' is not an address`)
     else if (url.startsWith('http:') && !isLoopback(new URL(url).hostname)) {
       complain(['webhooks', String(i), 'url'], `'webhooks[${i}].url' goes over the network in clear text; use https`)
+    } else if (new URL(url).username !== '' || new URL(url).password !== '') {
+      const why = 'names a user or a password, which are not sent; receivers know the verifier by its signature'
+      complain(['webhooks', String(i), 'url'], `'webhooks[${i}].url' ${why}`)
     }
     if (config.webhooks.findIndex((other) => other.url === url) !== i) {
       complain(['webhooks', String(i), 'url'], `'webhooks[${i}].url' is named twice`)

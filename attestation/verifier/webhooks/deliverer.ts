@@ -51,20 +51,18 @@ export class WebhookDeliverer {
 
   async #serve(receiver: WebhookReceiver): Promise<void> {
     const { log, intervalMs = INTERVAL_MS } = this.#parts
+    const url = withoutSecrets(receiver.url)
     let failures = 0
     while (!this.#stopping.signal.aborted) {
       try {
         await this.#deliver(receiver)
-        if (failures > 0) log.info({ url: receiver.url }, 'webhooks are acknowledged again')
+        if (failures > 0) log.info({ url }, 'webhooks are acknowledged again')
         failures = 0
       } catch (err) {
         if (this.#stopping.signal.aborted) return
         failures++
         const reason = messageOf(err instanceof Error && err.cause !== undefined ? err.cause : err)
-        log.warn(
-          { url: receiver.url, failures, code: codeOf(err) ?? 'WEBHOOK_FAILED', reason },
-          'webhook not acknowledged',
-        )
+        log.warn({ url, failures, code: codeOf(err) ?? 'WEBHOOK_FAILED', reason }, 'webhook not acknowledged')
       }
       const ms = Math.min(intervalMs * 2 ** Math.min(failures, 20), MAX_WAIT_MS)
       await wait(ms, undefined, { signal: this.#stopping.signal }).catch(messageOf) // ends early when stopping
@@ -100,6 +98,12 @@ export class WebhookDeliverer {
     })
     await response.body?.cancel()
     if (!response.ok) throw new Error(`answered ${response.status}`)
-    log.debug({ url: receiver.url, eventId: event.id }, 'webhook acknowledged')
+    log.debug({ url: withoutSecrets(receiver.url), eventId: event.id }, 'webhook acknowledged')
   }
+}
+
+/** An address as it is logged: its query may be what the receiver knows its senders by. */
+function withoutSecrets(url: string): string {
+  const { origin, pathname } = new URL(url)
+  return origin + pathname
 }

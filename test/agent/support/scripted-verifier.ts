@@ -225,6 +225,7 @@ export class ScriptedPeer {
     if (message.t === 'quoted') this.#takeBody(message)
     if (await this.#verifier.script(this, message)) return
     if (message.t === 'hello') this.challenge('session')
+    if (message.t === 'renew') this.send({ t: 'renewed', nonce: nonce() })
     const body = this.bodies.at(-1)
     if (message.t !== 'quoted' || body === undefined) return
     if (body.t === 'launch') await this.ticket(body)

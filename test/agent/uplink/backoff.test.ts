@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { reconnectDelay } from '../../../agent/uplink/index.ts'
+import { reconnectDelay, returnDelay } from '../../../agent/uplink/index.ts'
 
 describe('the wait before the next connection', () => {
   it('doubles its ceiling with each failure, up to a minute', () => {
@@ -17,5 +17,12 @@ describe('the wait before the next connection', () => {
         assert.ok(Number.isInteger(ms) && ms >= 50 && ms <= 60_000, `${ms}`)
       }),
     )
+  })
+
+  it('is at least what the verifier said, spread by the same back-off, and bounded', () => {
+    assert.equal(returnDelay(1, 0, undefined), 50)
+    assert.equal(returnDelay(1, 0, 8000), 8050)
+    assert.equal(returnDelay(1, 0.5, 8000), 8250)
+    assert.equal(returnDelay(1, 0, 86_400_000), 900_050)
   })
 })

@@ -34,6 +34,7 @@ const AGENT: AgentMessage[] = [
     mode: 'enforce',
   },
   { t: 'activation', proof: nonce },
+  { t: 'renew' },
   { t: 'quoted', body: Uint8Array.of(1), attest: Uint8Array.of(2), signature: Uint8Array.of(3), machineLogs: [] },
   {
     ...{ t: 'quoted', body: Uint8Array.of(1), attest: Uint8Array.of(2), signature: Uint8Array.of(3) },
@@ -67,6 +68,7 @@ const VERIFIER: VerifierMessage[] = [
   },
   { t: 'ticket', id: 7, ticket: 'jwt', nonce, logOffset: 0, machineLogs: [] },
   { t: 'denied', id: 7, code: 'POLICY_DENIED', reasons: ['because'], nonce, logOffset: 0, machineLogs: [] },
+  { t: 'renewed', nonce },
   { t: 'error', code: 'NOPE', message: 'no' },
 ]
 
@@ -112,6 +114,12 @@ describe('messages', () => {
       })
     }
   }
+
+  it('error may say when to come again', () => {
+    const later: VerifierMessage = { t: 'error', code: 'LATER', message: 'not now', retryAfterMs: 5000 }
+    assert.deepEqual(decodeVerifierMessage(encodeMessage(later)), later)
+    assert.throws(() => encodeMessage({ ...later, retryAfterMs: -1 }), { code: 'PROTOCOL_INVALID_MESSAGE' })
+  })
 
   const refused = [
     { name: 'an indefinite map', hex: 'bf6174656572726f72ff', code: 'PROTOCOL_NOT_CBOR' },

@@ -21,6 +21,11 @@ describe("the verifier's configuration", () => {
     assert.deepEqual(rest, defaults)
   })
 
+  it('takes a period that is longer than a nonce lives and a ticket is waited for', () => {
+    const text = `${good}attestation: {periodSeconds: 600, silentAfterSeconds: 1800}\n`
+    assert.equal(parseVerifierConfig(text, file).attestation.periodMs, 600_000)
+  })
+
   it('takes an IPv6 address to listen on', () => {
     assert.deepEqual(parseVerifierConfig(`${good}listen: '[::1]:443'\n`, file).listen, { host: '::1', port: 443 })
   })
@@ -43,7 +48,7 @@ describe("the verifier's configuration", () => {
       `${good}enrolment:\n  admission: everybody\n`,
       /:3:3: .*manual, token, listed, got "everybody"/,
     ],
-    ['a period longer than a nonce lives', `${good}attestation: {periodSeconds: 60}\n`, /:2:15: .*1 to 55/],
+    ['a period of more than a day', `${good}attestation: {periodSeconds: 86401}\n`, /:2:15: .*1 to 86400/],
     ['a ticket that lives too long', `${good}launch: {ticketSeconds: 61}\n`, /5 to 60/],
     ['a node ID that is none', `${good}enrolment:\n  listed:\n    - abc\n`, /:4:7: .*node ID/],
     ['a resettable register', `${good}attestation: {registers: [16]}\n`, /8 to 15/],
@@ -65,6 +70,11 @@ describe("the verifier's configuration", () => {
       'a webhook in clear text',
       `${good}webhooks: [{url: "http://alerts.example/x", secretFile: /s}]\n`,
       /:2:\d+: .*clear text; use https/,
+    ],
+    [
+      'a webhook with a password',
+      `${good}webhooks: [{url: "https://user:geheim@alerts.example/x", secretFile: /s}]\n`,
+      /^verifier\.yaml:2:\d+: '[^']+' names a user or a password(?!.*geheim)/,
     ],
     [
       'a webhook without its secret',

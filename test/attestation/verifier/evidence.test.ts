@@ -261,7 +261,14 @@ describe('a launch log', () => {
     await peer.enrol()
     const firstPiece = node.log.length
     node.record({ record: 'denied', uuid: '00000000-0000-4000-8000-000000000001', request: 'c'.repeat(64), code: 'X' })
-    const partial = await peer.prove({ log: { bytes: node.log.slice(0, firstPiece), more: true } })
+    const piece = { log: { bytes: node.log.slice(0, firstPiece), more: true } }
+    const login = await peer.prove(piece)
+    assert.deepEqual(
+      login.findings.map((f) => [f.rule, f.tier]),
+      [['node.login', 'none']],
+    )
+    assert.equal(login.logOffset, 0) // who is there is known, and nothing of what it sent
+    const partial = await peer.prove(piece)
     assert.equal(partial.tier, 'none')
     assert.equal(partial.logOffset, firstPiece)
     assert.equal((await peer.prove()).tier, 'affirming')

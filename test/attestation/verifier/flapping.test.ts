@@ -27,13 +27,13 @@ describe('a node whose verdict goes to and fro', () => {
         refused = String(err)
       }
     }
-    assert.match(refused ?? 'it recovered each time', /SESSION_TOO_MANY_MESSAGES/)
+    assert.match(refused ?? 'it recovered each time', /NODE_OVER_BUDGET.*retryAfterMs/)
     peer = await fleet.connect(peer.node) // another connection does not help
     peer.hello()
     await peer.next('status')
     const challenge = await peer.next('challenge')
     peer.quote({ t: 'evidence', purpose: challenge.purpose })
-    assert.equal(await peer.refused(), 'SESSION_TOO_MANY_MESSAGES')
+    assert.equal(await peer.refused(), 'NODE_OVER_BUDGET')
     const node = await fleet.verifier.withStore(async (s) => await s.node(nodeId))
     assert.equal(node?.standing, 'failed')
   })

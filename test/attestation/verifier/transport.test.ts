@@ -8,6 +8,7 @@ import fc from 'fast-check'
 import { WebSocket } from 'ws'
 import { MAX_FRAME_BYTES, SUBPROTOCOL } from '../../../attestation/protocol/index.ts'
 import { KeyedRateLimit, RateLimit } from '../../../attestation/verifier/rate-limit.ts'
+import type { AgentPeer } from '../../support/agent-peer.ts'
 import { type Fleet, startFleet } from '../../support/fleet.ts'
 import { random } from '../../support/soft-tpm.ts'
 
@@ -93,14 +94,30 @@ describe('the listener', () => {
     await assert.rejects(peer.next('error'), /closed with 1006/)
   })
 
-  it('takes long messages of a node that is admitted', async () => {
-    const peer = await fleet.connect(fleet.node(0))
-    await peer.enrol()
+  const longLog = (peer: AgentPeer): void => {
     while (peer.node.log.length < 400 << 10) {
       const request = 'c'.repeat(64)
       peer.node.record({ record: 'denied', uuid: '00000000-0000-4000-8000-000000000001', request, code: 'X' })
     }
-    assert.ok((await peer.prove()).result) // appraised, whatever came of it: other tests have used this TPM
+  }
+
+  it('takes long messages of a node that has proved itself', async () => {
+    const peer = await fleet.connect(fleet.node(0))
+    await peer.enrol()
+    await peer.prove()
+    longLog(peer)
+    peer.quote({ t: 'evidence', purpose: 'periodic' })
+    assert.ok((await peer.next('result')).result) // appraised, whatever came of it: other tests have used this TPM
+  })
+
+  it('ends the connection of one that has only named an admitted node, whose ID is public', async () => {
+    const peer = await fleet.connect(fleet.node(0))
+    peer.hello()
+    await peer.next('status')
+    await peer.next('challenge')
+    longLog(peer)
+    peer.quote({ t: 'evidence', purpose: 'session' }, { log: { offset: 0, bytes: peer.node.log } })
+    await assert.rejects(peer.next('result'), /closed with 1006/)
   })
 
   it('ends the connection of a peer that sends without waiting for answers', async () => {
@@ -188,8 +205,9 @@ describe('connection limits', () => {
       [0, 0, 0, 0].map((t) => limit.take(t)),
       [true, true, true, false],
     )
-    assert.equal(limit.take(400), false)
-    assert.equal(limit.take(600), true)
+    assert.equal(limit.take(400), true) // not a whole one was left: the rest is owed
+    assert.equal(limit.take(450), false)
+    assert.equal(limit.take(450 + limit.waitMs(450)), true)
   })
 
   it('are remembered for a bounded number of addresses', () => {
@@ -197,6 +215,7 @@ describe('connection limits', () => {
     for (let i = 0; i < 10_000; i++) assert.equal(limits.take(`address ${i}`, 0), true)
     assert.equal(limits.take('one more', 0), true) // shares a limit with all later ones
     assert.equal(limits.take('yet one more', 0), false)
+    assert.ok(limits.waitMs('a third', 0) > 0)
     assert.equal(limits.take('later', 10_000), true) // by then the others are forgotten
   })
 })

@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import pino from 'pino'
+import pino, { type Logger } from 'pino'
 import { STANDINGS, type Standing } from '../../../../attestation/appraisal/index.ts'
 import { utf8 } from '../../../../attestation/base/index.ts'
 import { openStore, operate, type Store } from '../../../../attestation/store/index.ts'
@@ -85,15 +85,21 @@ describe('webhooks', () => {
     remove()
   })
 
-  const deliver = (standings: readonly Standing[] = STANDINGS): WebhookDeliverer => {
+  const deliver = (
+    standings: readonly Standing[] = STANDINGS,
+    { url, log }: { readonly url: string; readonly log: Logger } = {
+      url: receiver.url,
+      log: pino({ level: 'silent' }),
+    },
+  ): WebhookDeliverer => {
     const parts = {
       store,
       verifierId: 'cd'.repeat(32),
-      log: pino({ level: 'silent' }),
+      log,
       now: () => new Date(),
       intervalMs: 1,
     }
-    const made = new WebhookDeliverer([{ url: receiver.url, secret: SECRET, standings: new Set(standings) }], parts)
+    const made = new WebhookDeliverer([{ url, secret: SECRET, standings: new Set(standings) }], parts)
     deliverers.push(made)
     return made
   }
@@ -138,6 +144,22 @@ describe('webhooks', () => {
     await receiver.until(5)
     assert.deepEqual(tos(), ['failed', 'failed', 'failed', 'failed', 'trusted'])
     assert.equal(new Set(receiver.posts.slice(0, 4).map((p) => p.headers['webhook-id'])).size, 1)
+  })
+
+  it('leave no query of an address in the log', async () => {
+    let lines = ''
+    const log = pino({ level: 'trace' }, { write: (line) => (lines += line) })
+    const url = `${receiver.url}?token=geheim`
+    receiver.statuses.push(500)
+    await store.unacknowledged(url, 1)
+    await verdict('contraindicated')
+    const made = deliver(STANDINGS, { url, log })
+    await receiver.until(2)
+    while ((await store.unacknowledged(url, 1)).length > 0) await new Promise(setImmediate)
+    await made.stop()
+    assert.match(lines, /webhook not acknowledged/)
+    assert.match(lines, /acknowledged again|webhook acknowledged/)
+    assert.ok(lines.includes(`"url":"${receiver.url}"`) && !lines.includes('geheim'), lines)
   })
 
   it('that nobody acknowledged are posted by the next verifier', async () => {
