@@ -6,8 +6,8 @@ import { describe, iso } from './describe.ts'
 import { issuerKeyFault } from './issuer-rules.ts'
 import { importKey } from './public-key.ts'
 
-/** Most CRLs of one name whose signatures are checked for one certificate, newest first. */
-const MAX_CRLS_PER_ISSUER = 8
+/** Most CRLs whose signatures are checked for one certificate, newest first. The first good one that is complete ends the search. */
+const MAX_CHECKED_CRLS = 8
 
 /** What the operator's CRLs say of one certificate. */
 export interface RevocationCheck {
@@ -32,21 +32,29 @@ export function checkRevocation(
 ): RevocationCheck {
   const warnings: string[] = []
   const newestFirst = [...lists].sort((a, b) => b.thisUpdate.getTime() - a.thisUpdate.getTime())
-  for (const crl of newestFirst.slice(0, MAX_CRLS_PER_ISSUER)) {
+  let checked = 0
+  for (const crl of newestFirst) {
+    const entry = crl.revoked.get(toHex(subject.serial))
     if (isOfAnotherKey(crl, issuer)) continue
     const name = `CRL of "${crl.issuer.text}" of ${iso(crl.thisUpdate)}`
+    const stale = `${name} is stale: the next one was due ${crl.nextUpdate && iso(crl.nextUpdate)}; import it with \`holdfast roots import\``
+    const isStale = crl.nextUpdate !== undefined && crl.nextUpdate < now
+    if (crl.partial && entry === undefined) {
+      // it says nothing of this certificate, whoever has signed it, and a maker may have as many parts as it likes
+      if (isStale && warnings.length < MAX_CHECKED_CRLS) warnings.push(stale)
+      continue
+    }
+    if (checked++ === MAX_CHECKED_CRLS) {
+      const why = `for ${MAX_CHECKED_CRLS} newer ones settle nothing; remove those: holdfast roots remove FINGERPRINT`
+      warnings.push(`${name} and older ones are not looked at, ${why}`)
+      break
+    }
     const fault = crl.thisUpdate > now ? 'is from the future; check the clock' : signatureFault(crl, issuer)
     if (fault !== undefined) {
       warnings.push(`${name} ${fault}; it is not used`)
       continue
     }
-    if (crl.nextUpdate !== undefined && crl.nextUpdate < now) {
-      warnings.push(
-        `${name} is stale: the next one was due ${iso(crl.nextUpdate)}; import it with \`holdfast roots import\``,
-      )
-    }
-    const entry = crl.revoked.get(toHex(subject.serial))
-    if (entry === undefined && crl.partial) continue
+    if (isStale) warnings.push(stale)
     if (entry === undefined) return { revoked: undefined, warnings }
     const why = entry.reason === undefined ? '' : ` (${entry.reason})`
     return { revoked: `${describe(subject)} was revoked by its issuer on ${iso(entry.at)}${why}`, warnings }

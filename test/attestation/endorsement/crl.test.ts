@@ -108,6 +108,23 @@ describe('CRLs', () => {
     assertRevoked(find(newer, crl({ thisUpdate: older, revoked: [[EK_SERIAL]], extensions: [part] })), /was revoked/)
     assertFound(find(newer))
   })
+  it('in any number of parts are all looked at', () => {
+    const part = ['2.5.29.28', true, Uint8Array.of(0x30, 3, 0x81, 1, 0xff)] as const
+    const parts = Array.from({ length: 40 }, () => crl({ extensions: [part] }))
+    const older = new Date('2026-03-01T00:00:00Z')
+    const oldest = crl({ thisUpdate: older, revoked: [[EK_SERIAL]], extensions: [part] })
+    assertRevoked(find(...parts, oldest), /was revoked/)
+    assertFound(find(...parts))
+    const nextUpdate = new Date('2026-07-01T00:00:00Z')
+    assertFound(find(...parts, crl({ nextUpdate, extensions: [part] })), /is stale/)
+  })
+  it('that settle nothing are checked up to a bound, and it is told what was not looked at', () => {
+    const forged = (n: number) => Array.from({ length: n }, () => crl({ issuerKey: ecKey() }))
+    const older = crl({ thisUpdate: new Date('2026-03-01T00:00:00Z'), revoked: [[EK_SERIAL]] })
+    assertRevoked(find(...forged(7), older), /was revoked/)
+    const told = Array.from({ length: 8 }, () => /it is not used/)
+    assertFound(find(...forged(8), older), ...told, /2026-03-01T00:00:00Z and older ones are not looked at/)
+  })
   it('of the right name and a wrong key revoke nothing, and are told', () => {
     const revoked = [[EK_SERIAL]] as const
     assertFound(find(crl({ issuerKey: ecKey(), revoked })), /does not verify with the key of "CN=Mid"; it is not used/)
