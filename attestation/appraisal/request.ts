@@ -1,6 +1,7 @@
 import {
   ManifestError,
   manifestIsolators,
+  manifestPorts,
   manifestVolumes,
   type PodManifest,
   parsePodManifest,
@@ -101,7 +102,17 @@ function manifestFinding(request: LaunchRequest): Finding {
   return check('request.manifest', wrong === undefined, 'executables', wrong ?? '')
 }
 
-function manifestMisfit({ pod, images, isolators, volumes }: LaunchRequest): string | undefined {
+function manifestMisfit({
+  pod,
+  images,
+  isolators,
+  volumes,
+  network,
+  networks,
+  ports,
+}: LaunchRequest): string | undefined {
+  if ((network === 'cni') !== (networks !== undefined))
+    return `the request names networks that do not go with '${network}'`
   const bytes = utf8(canonicalJson(pod.manifest))
   const got = sha256Hex(bytes)
   if (got !== pod.manifestSha256) return `the manifest's digest is ${got}, the request says ${pod.manifestSha256}`
@@ -117,6 +128,9 @@ function manifestMisfit({ pod, images, isolators, volumes }: LaunchRequest): str
   }
   if (canonicalJson(manifestIsolators(manifest)) !== canonicalJson(isolators)) {
     return 'the request names other isolators than the manifest'
+  }
+  if (canonicalJson(manifestPorts(manifest)) !== canonicalJson(ports ?? [])) {
+    return 'the request names other ports than the manifest'
   }
   const same = canonicalJson(manifestVolumes(manifest)) === canonicalJson(volumes)
   return same ? undefined : 'the request names other volumes than the manifest'

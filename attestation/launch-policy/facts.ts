@@ -9,7 +9,9 @@ export interface NodeFacts {
 }
 
 /** The JSON that Cedar takes as the attributes of an entity. */
-export type CedarRecord = { [name: string]: string | number | boolean | CedarRecord | (string | CedarRecord)[] }
+export type CedarRecord = {
+  [name: string]: string | number | boolean | CedarRecord | (string | number | CedarRecord)[]
+}
 
 /** Attributes of the principal. The mode is in the request, which the launch log has measured. */
 export function nodeAttributes(node: NodeFacts, request: LaunchRequest): CedarRecord {
@@ -27,7 +29,7 @@ export function nodeAttributes(node: NodeFacts, request: LaunchRequest): CedarRe
  * compare with.
  */
 export function podAttributes(request: LaunchRequest): CedarRecord {
-  const { images, stage1 } = request
+  const { images, stage1, networks = [], ports = [] } = request
   const signersOf = images.map((image) => new Set(image.signers.map((s) => s.key)))
   const [first = new Set<string>(), ...others] = signersOf
   return {
@@ -38,7 +40,10 @@ export function podAttributes(request: LaunchRequest): CedarRecord {
     stage1Tree: stage1.tree,
     stage1Verification: stage1.verification,
     interfaceVersion: stage1.interfaceVersion,
-    hostPrograms: stage1.hostPrograms.map(({ path, sha256 }) => ({ path, sha256 })),
+    hostPrograms: [...stage1.hostPrograms, ...networks.flatMap((n) => n.plugins)].map(({ path, sha256 }) => ({
+      path,
+      sha256,
+    })),
     images: images.map((image) => ({
       name: image.name,
       id: image.id,
@@ -56,6 +61,16 @@ export function podAttributes(request: LaunchRequest): CedarRecord {
     signers: [...first].filter((key) => others.every((keys) => keys.has(key))),
     relaxed: [...new Set([...request.relaxed, ...images.flatMap((image) => image.relaxed)])],
     network: request.network,
+    networks: networks.map((n) => n.name),
+    networkConfigs: networks.map((n) => n.config),
+    ports: ports.map(({ name, protocol, podPort, hostPort, hostIp }) => ({
+      name,
+      protocol,
+      podPort,
+      hostPort,
+      ...(hostIp !== undefined && { hostIp }),
+    })),
+    hostPorts: ports.map((p) => p.hostPort),
     volumes: request.volumes.map(({ name, kind, readOnly, source }) => ({
       name,
       kind,

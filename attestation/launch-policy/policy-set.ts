@@ -106,7 +106,7 @@ export class LaunchPolicySet {
           (i) =>
             `image: ${i.name} ${i.id} tree ${i.tree} signed by ${i.signers.map((s) => s.key).join(' ') || 'nobody'}`,
         ),
-      `pod: network ${request.network}, ${request.volumes.length} volumes, relaxed ${
+      `pod: network ${[request.network, ...(request.networks ?? []).map((n) => n.name)].join(' ')}, ${request.volumes.length} volumes, relaxed ${
         Array.isArray(relaxed) && relaxed.length > 0 ? relaxed.join(' ') : 'nothing'
       }`,
     ]

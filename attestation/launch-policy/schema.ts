@@ -26,6 +26,7 @@ type Image = {
 
 type Volume = { name: String, kind: String, readOnly: Bool, source?: String };
 type Isolator = { name: String, value: String };
+type Port = { name: String, protocol: String, podPort: Long, hostPort: Long, hostIp?: String };
 type HostProgram = { path: String, sha256: String };
 
 // The pod that is to be started.
@@ -37,7 +38,7 @@ entity Pod = {
   stage1Tree: String,
   stage1Verification: String,
   interfaceVersion: Long,
-  hostPrograms: Set<HostProgram>,     // programs of the host that take part, such as systemd-nspawn
+  hostPrograms: Set<HostProgram>,     // programs of the host that take part: systemd-nspawn, plugins of networks
   images: Set<Image>,
   imageCount: Long,
   imageNames: Set<String>,            // of all its images; Cedar's way to say "each of them is one of these" is
@@ -46,7 +47,11 @@ entity Pod = {
   imageTrees: Set<String>,
   signers: Set<String>,               // keys that signed every one of its images
   relaxed: Set<String>,               // every check that was left out, at fetch or now
-  network: String,                    // "none" or "host"
+  network: String,                    // "none", "host", or "cni" with these:
+  networks: Set<String>,              // their names; what a name means is in the node's configuration, which is measured
+  networkConfigs: Set<String>,        // SHA-256 of each one's file; its plugins are among the host programs
+  ports: Set<Port>,                   // ports of the host that lead to the pod
+  hostPorts: Set<Long>,
   volumes: Set<Volume>,
   volumeSources: Set<String>,         // host paths of its volumes
   isolators: Set<Isolator>,

@@ -49,6 +49,32 @@ const Volume = Type.Object(
   { name: Name, kind: Name, source: Type.Optional(Type.String({ maxLength: 4096 })), readOnly: Type.Boolean() },
   closed,
 )
+/** A CNI network that the pod joins, by the content of everything that sets it up. */
+const Network = Type.Object(
+  {
+    name: Name,
+    /** SHA-256 of the configuration's file. */
+    config: Sha256,
+    /** CNI_ARGS, as `NAME=VALUE`. */
+    args: Type.Array(Type.String({ maxLength: 512 }), { maxItems: 16 }),
+    /** Programs that run as root on the host for it. */
+    plugins: Type.Array(HostProgram, { minItems: 1, maxItems: 32 }),
+  },
+  closed,
+)
+const PortNumber = Type.Integer({ minimum: 1, maximum: 65535 })
+/** A port of the host that leads to one of the pod. */
+const Port = Type.Object(
+  {
+    name: Name,
+    protocol: Type.Union([Type.Literal('tcp'), Type.Literal('udp')]),
+    podPort: PortNumber,
+    hostPort: PortNumber,
+    /** All addresses of the host where it is absent. */
+    hostIp: Type.Optional(Type.String({ pattern: '^[0-9a-fA-F:.]{2,45}$' })),
+  },
+  closed,
+)
 const Isolator = Type.Object({ name: Name, value: Type.String({ maxLength: 4096 }) }, closed)
 
 /** What stage0 tells the agent of one launch. */
@@ -67,7 +93,13 @@ export const PodLaunchSchema = Type.Object(
     ),
     stage1: Stage1,
     images: Type.Array(Image, { minItems: 1, maxItems: 64 }),
-    network: Type.Union([Type.Literal('none'), Type.Literal('host')]),
+    /** `cni`: those of `networks`. */
+    network: Type.Union([Type.Literal('none'), Type.Literal('host'), Type.Literal('cni')]),
+    /** In the order of eth0, eth1, ...; absent where there are none, as `ports` and `names` are. */
+    networks: Type.Optional(Type.Array(Network, { minItems: 1, maxItems: 16 })),
+    ports: Type.Optional(Type.Array(Port, { minItems: 1, maxItems: 64 })),
+    /** How apps find names, where it is not as the network has it: options as they were given. */
+    names: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 512 }), { minItems: 1, maxItems: 256 })),
     volumes: Type.Array(Volume, { maxItems: 64 }),
     isolators: Type.Array(Isolator, { maxItems: 64 }),
     /** Names of the checks that `--insecure-options` relaxed for this launch. */

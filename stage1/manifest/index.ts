@@ -23,6 +23,6 @@ export {
   redactManifest,
   type Volume,
 } from './pod-manifest.ts'
-export type { ExposedPort, Port } from './ports.ts'
+export { type ExposedPort, manifestPorts, type Port, type PortMapping } from './ports.ts'
 export { parseJson, ShapeReader } from './reader.ts'
 export { formatTreeDigest, parseTreeDigest, rootHashOf, type TreeDigest } from './tree-digest.ts'

@@ -15,7 +15,7 @@ export interface ExposedPort {
   readonly hostPort: number
   /** All addresses of the host where it is absent. */
   readonly hostIP?: string
-  readonly podPort: Port
+  readonly podPort: Port & { readonly protocol: 'tcp' | 'udp' }
 }
 
 const MAX_PORTS = 256
@@ -41,7 +41,12 @@ export function readExposedPorts(r: ShapeReader, value: unknown, path: string): 
     const hostPort = readNumber(r, o['hostPort'], `${at}.hostPort`)
     const [podPort] = readPort(r, o['podPort'], `${at}.podPort`)
     if (name === undefined || podPort === undefined) return []
-    return [{ name, hostPort, podPort, ...(hostIP === undefined ? {} : { hostIP }) }]
+    const { protocol } = podPort
+    if (protocol === 'tcp' || protocol === 'udp') {
+      return [{ name, hostPort, podPort: { ...podPort, protocol }, ...(hostIP === undefined ? {} : { hostIP }) }]
+    }
+    r.complain(`${at}.podPort.protocol`, "must be 'tcp' or 'udp' to be forwarded")
+    return []
   })
 }
 
@@ -52,6 +57,26 @@ export function portsFromOci(exposed: readonly string[]): Port[] {
     const port = Number(digits)
     return port >= 1 && port <= LAST_PORT ? [{ name: acName(`${port}-${protocol}`), protocol, port }] : []
   })
+}
+
+/** A port of the host that leads to the pod, as a launch request says it. */
+export interface PortMapping {
+  readonly name: string
+  readonly protocol: 'tcp' | 'udp'
+  readonly podPort: number
+  readonly hostPort: number
+  readonly hostIp?: string
+}
+
+/** Ports of a pod for a launch request and its policies, and for what forwards them. */
+export function manifestPorts({ ports = [] }: { readonly ports?: readonly ExposedPort[] }): PortMapping[] {
+  return ports.map(({ name, hostPort, hostIP, podPort }) => ({
+    name,
+    protocol: podPort.protocol,
+    podPort: podPort.port,
+    hostPort,
+    ...(hostIP === undefined ? {} : { hostIp: hostIP }),
+  }))
 }
 
 const LAST_PORT = 65535

@@ -1,16 +1,6 @@
 import { isIP } from 'node:net'
 import { UsageError } from '../../attestation/base/index.ts'
-
-/** A port of the host that leads to one of the pod. */
-export interface PortMapping {
-  /** Of the port in the image. */
-  readonly name: string
-  readonly protocol: 'tcp' | 'udp'
-  readonly hostPort: number
-  /** The one address of the host where it is reached; all of them where it is absent. */
-  readonly hostIp?: string
-  readonly podPort: number
-}
+import type { PortMapping } from '../manifest/index.ts'
 
 /** A port that an app says it listens on. */
 export interface AppPort {

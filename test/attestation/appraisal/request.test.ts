@@ -126,6 +126,12 @@ describe('a launch request', () => {
       ['request.manifest'],
     ],
     [
+      'that names a port that is not in its manifest',
+      () => measuredAs({ ports: [{ name: 'web', protocol: 'tcp', podPort: 80, hostPort: 80 }] }),
+      ['request.manifest'],
+    ],
+    ['whose network is CNI without a network', () => measuredAs({ network: 'cni' }), ['request.manifest']],
+    [
       'that leaves out an isolator of its manifest',
       () => {
         const manifest = podManifest([IMAGE], [{ name: 'os/linux/capabilities-retain-set', value: '{"set":["all"]}' }])

@@ -7,6 +7,7 @@ import {
   LaunchPolicySet,
   loadLaunchPolicies,
 } from '../../../attestation/launch-policy/index.ts'
+import type { LaunchRequest } from '../../../attestation/protocol/index.ts'
 import { launchRequest } from '../../support/launch-request.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
@@ -22,6 +23,19 @@ const withSigners = (...keys: string[][]) =>
       signers: signers.map((key) => ({ key, checkedAt: '2026-01-01T00:00:00Z' })),
     })),
   })
+
+const LAN: Partial<LaunchRequest> = {
+  network: 'cni',
+  networks: [
+    {
+      name: 'lan',
+      config: 'a'.repeat(64),
+      args: [],
+      plugins: [{ path: '/usr/lib/cni/bridge', sha256: 'b'.repeat(64) }],
+    },
+  ],
+  ports: [{ name: 'web', protocol: 'tcp', podPort: 80, hostPort: 8080, hostIp: '127.0.0.1' }],
+}
 
 describe('launch policies', () => {
   it('permit nothing when there is none, and say so', () => {
@@ -81,6 +95,21 @@ describe('launch policies', () => {
       'host programs',
       `resource.hostPrograms.contains({path: "/usr/bin/systemd-nspawn", sha256: "${'5'.repeat(64)}"})`,
       launchRequest(),
+    ],
+    [
+      'networks by name and by content',
+      `resource.network == "cni" && resource.networks == ["lan"] && resource.networkConfigs.contains("${'a'.repeat(64)}")`,
+      launchRequest(LAN),
+    ],
+    [
+      'plugins of networks as host programs',
+      `resource.hostPrograms.contains({path: "/usr/lib/cni/bridge", sha256: "${'b'.repeat(64)}"})`,
+      launchRequest(LAN),
+    ],
+    [
+      'ports of the host',
+      'resource.hostPorts.contains(8080) && resource.ports.contains({name: "web", protocol: "tcp", podPort: 80, hostPort: 8080, hostIp: "127.0.0.1"})',
+      launchRequest(LAN),
     ],
     [
       'isolators',

@@ -46,6 +46,16 @@ describe('a launch request', () => {
     },
     { name: 'another version', text: text.replace('"v":1', '"v":2'), code: 'LAUNCH_REQUEST_INVALID' },
     { name: 'a mode that is not known', text: text.replace('enforce', 'trust'), code: 'LAUNCH_REQUEST_INVALID' },
+    {
+      name: 'an empty list of networks',
+      text: canonicalJson({ ...request, networks: [] }),
+      code: 'LAUNCH_REQUEST_INVALID',
+    },
+    {
+      name: 'a port of the host that is none',
+      text: canonicalJson({ ...request, ports: [{ name: 'web', protocol: 'tcp', podPort: 80, hostPort: 65536 }] }),
+      code: 'LAUNCH_REQUEST_INVALID',
+    },
     { name: 'no image', text: canonicalJson({ ...request, images: [] }), code: 'LAUNCH_REQUEST_INVALID' },
     {
       name: 'a field that is not known',
