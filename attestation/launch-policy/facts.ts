@@ -63,12 +63,12 @@ export function podAttributes(request: LaunchRequest): CedarRecord {
     network: request.network,
     networks: networks.map((n) => n.name),
     networkConfigs: networks.map((n) => n.config),
-    ports: ports.map(({ name, protocol, podPort, hostPort, hostIp }) => ({
+    ports: ports.map(({ name, protocol, podPort, hostPort, hostIp = '' }) => ({
       name,
       protocol,
       podPort,
       hostPort,
-      ...(hostIp !== undefined && { hostIp }),
+      hostIp,
     })),
     hostPorts: ports.map((p) => p.hostPort),
     volumes: request.volumes.map(({ name, kind, readOnly, source }) => ({

@@ -26,7 +26,7 @@ type Image = {
 
 type Volume = { name: String, kind: String, readOnly: Bool, source?: String };
 type Isolator = { name: String, value: String };
-type Port = { name: String, protocol: String, podPort: Long, hostPort: Long, hostIp?: String };
+type Port = { name: String, protocol: String, podPort: Long, hostPort: Long, hostIp: String }; // hostIp "": all addresses
 type HostProgram = { path: String, sha256: String };
 
 // The pod that is to be started.
