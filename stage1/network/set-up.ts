@@ -1,0 +1,157 @@
+import { printable } from '../../attestation/base/index.ts'
+import { NetworkError } from './errors.ts'
+import type { Resolver } from './name-resolution.ts'
+import type { JsonObject } from './network-config.ts'
+import { type Attachment, pluginEnvironment, pluginInput } from './plugin-call.ts'
+import { checkPluginsUnchanged } from './plugin-programs.ts'
+import { type PluginResult, parsePluginResult, pluginFailure } from './plugin-result.ts'
+import { type JanitorCgroups, type JoinedNetwork, PodNetworkDir } from './pod-network-dir.ts'
+import { type PluginStep, type PodNetwork, programsOf } from './resolve.ts'
+import { runProgram, startFailure } from './run-program.ts'
+
+/** A pod that networks are set up for: its directory is there, and this process holds its lock. */
+export interface PodToConnect {
+  readonly uuid: string
+  readonly path: string
+  readonly fd: number
+}
+
+export interface SetUpOptions {
+  readonly pod: PodToConnect
+  /** At least one. */
+  readonly networks: readonly PodNetwork[]
+  readonly pluginDirs: readonly string[]
+  /** Path of the static `holdfast-stage1`. */
+  readonly stage1Program: string
+  readonly janitorCgroups: JanitorCgroups
+  readonly signal?: AbortSignal
+}
+
+/** What a pod found when its networks were set up. */
+export interface NetworksUp {
+  /** Absolute path of the namespace. */
+  readonly namespace: string
+  readonly joined: readonly JoinedNetwork[]
+  readonly resolver: Resolver
+}
+
+/** ADD takes 0.1 s at most here; one that waits for a DHCP server takes seconds. */
+const PLUGIN_DEADLINE_MS = 30_000
+const NAMESPACE_DEADLINE_MS = 10_000
+const MAX_STEPS = 64
+
+/**
+ * Makes the pod's network namespace, leaves the janitor that will undo everything when the lock on the pod is given up,
+ * and has the pod join its networks one after another.
+ *
+ * @throws NetworkError: what was done by then is undone as soon as the pod's lock is free
+ */
+export async function setUpNetworks(o: SetUpOptions): Promise<NetworksUp> {
+  const directory = new PodNetworkDir(o.pod.path)
+  const namespace = directory.create(o.pod.uuid, o.janitorCgroups)
+  await makeNamespace(o)
+  const joined: JoinedNetwork[] = []
+  const resolvers: Resolver[] = []
+  let position = 0
+  for (const network of o.networks) {
+    const attachment = {
+      ...o,
+      podUuid: o.pod.uuid,
+      namespace,
+      interfaceName: network.interfaceName,
+      args: network.args,
+    }
+    const result = await join(o, directory, network, attachment, position)
+    position += network.steps.length
+    const { name } = network.configured.config
+    joined.push({ name, interfaceName: network.interfaceName, addresses: result.addresses })
+    resolvers.push(result.dns)
+  }
+  checkPluginsUnchanged(o.networks.flatMap(programsOf))
+  directory.writeJoined(joined)
+  // the first network that knows of name servers is the one that names are looked up by
+  const resolver = resolvers.find((r) => r.nameservers.length > 0) ?? resolvers[0]
+  return { namespace, joined, resolver: resolver ?? { nameservers: [], search: [], options: [] } }
+}
+
+async function makeNamespace({ stage1Program, pod, signal }: SetUpOptions): Promise<void> {
+  const args = ['network', pod.path]
+  const run = { args, environment: [], deadlineMs: NAMESPACE_DEADLINE_MS, ...(signal === undefined ? {} : { signal }) }
+  const { status, stderr } = await runProgram(stage1Program, run).catch((err) => {
+    throw new NetworkError('NETWORK_NAMESPACE_FAILED', startFailure(stage1Program, err), { cause: err })
+  })
+  if (status === 0) return
+  throw new NetworkError(
+    'NETWORK_NAMESPACE_FAILED',
+    `no network namespace could be made: ${printable(new TextDecoder().decode(stderr).trim(), 600) || 'it was given up'}`,
+  )
+}
+
+/** ADD of each plugin of one network. @param first position of its first step among all of the pod's */
+async function join(
+  o: SetUpOptions,
+  directory: PodNetworkDir,
+  network: PodNetwork,
+  attachment: Attachment,
+  first: number,
+): Promise<PluginResult> {
+  const { config } = network.configured
+  if (first + network.steps.length > MAX_STEPS) {
+    throw new NetworkError('NETWORK_NAMESPACE_FAILED', `the networks of a pod have at most ${MAX_STEPS} plugins`)
+  }
+  const noteUndo = ({ plugin, program }: PluginStep, i: number, last?: JsonObject): void =>
+    directory.writeStep(
+      first + i,
+      program.path,
+      pluginInput(config, plugin, network.ports, last),
+      pluginEnvironment('DEL', attachment),
+    )
+  let result: PluginResult | undefined
+  for (const [i, step] of network.steps.entries()) {
+    noteUndo(step, i)
+    result = await add(o, network, step, attachment, result?.object)
+  }
+  if (result === undefined) throw new TypeError('a configuration has at least one plugin')
+  for (const [i, step] of network.steps.entries()) noteUndo(step, i, result.object)
+  return result
+}
+
+async function add(
+  o: SetUpOptions,
+  network: PodNetwork,
+  { plugin, program }: PluginStep,
+  attachment: Attachment,
+  previous: JsonObject | undefined,
+): Promise<PluginResult> {
+  const { config } = network.configured
+  const what = `plugin ${plugin.type} of network ${config.name}`
+  const end = await runProgram(program.path, {
+    environment: pluginEnvironment('ADD', attachment),
+    input: pluginInput(config, plugin, network.ports, previous),
+    holds: o.pod.fd, // nothing is undone while it is still doing, even when this process is killed
+    deadlineMs: PLUGIN_DEADLINE_MS,
+    ...(o.signal === undefined ? {} : { signal: o.signal }),
+  }).catch((err) => {
+    throw new NetworkError('NETWORK_PLUGIN_FAILED', `${what}: ${startFailure(program.path, err)}`, { cause: err })
+  })
+  if (end.killed) {
+    const why = o.signal?.aborted ? 'was given up' : `did not end within ${PLUGIN_DEADLINE_MS / 1000} s and was killed`
+    throw new NetworkError('NETWORK_PLUGIN_TIMEOUT', `${what} ${why}`)
+  }
+  if (end.status === 0) return parsePluginResult(end.stdout, config.cniVersion, what)
+  const { code, said } = pluginFailure(end.stdout, end.stderr)
+  throw new NetworkError(
+    'NETWORK_PLUGIN_FAILED',
+    `${what} failed${code === undefined ? '' : ` with code ${code}`}: ${said}`,
+    {
+      hint: hintFor(said, network),
+    },
+  )
+}
+
+function hintFor(said: string, { configured }: PodNetwork): string {
+  if (/iptables/.test(said) && /not found|locate/.test(said)) return 'It needs iptables: apt-get install iptables.'
+  if (/failed to find plugin/.test(said))
+    return 'A plugin that it calls is missing: apt-get install containernetworking-plugins.'
+  return `The network is configured in ${configured.file}.`
+}
