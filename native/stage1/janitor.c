@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Descriptors of a janitor: its messages, the pod's network directory with its lock, the pod's own directory. */
+/* Descriptors of a janitor: its messages, the pod's network directory, the pod's own directory. */
 enum { FD_LOG = 2, FD_NETWORK = 3, FD_POD = 4, FD_FIRST_FREE = 5 };
 
 static int open_directory(int at, const char *path)
@@ -60,12 +60,17 @@ static void leave_caller(int pod, int network)
 		fail_errno("close_range");
 }
 
-/* The mark goes last, and only when nothing is left to be done. */
+/* The mark goes last, and only when nothing is left to be done. Without it somebody else was here before. */
 static int undo(int network)
 {
-	const char *namespace = plan_read_text(network, "namespace");
-	int failed = undo_steps(network, namespace);
+	const char *namespace;
+	int failed;
 
+	lock(network, LOCK_EX, "the lock of the pod's network");
+	if (faccessat(network, "namespace", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	namespace = plan_read_text(network, "namespace");
+	failed = undo_steps(network, namespace);
 	if (network_remove_namespace(namespace) < 0)
 		fail_errno("removing the network namespace %s", namespace);
 	if (failed > 0)
@@ -95,7 +100,6 @@ int janitor_main(int argc, char **argv)
 		fail("wanted POD");
 	pod = open_directory(AT_FDCWD, argv[1]);
 	network = open_directory(pod, "network");
-	lock(network, LOCK_EX | LOCK_NB, "another janitor of this pod");
 	network_make_namespace(plan_read_text(network, "namespace"));
 	pid = fork(); /* whoever waits for this process does not wait for the janitor */
 	if (pid < 0)
@@ -109,15 +113,8 @@ int janitor_main(int argc, char **argv)
 
 int undo_main(int argc, char **argv)
 {
-	int pod, network;
-
 	fail_as("network", EXIT_HOLDFAST);
 	if (argc != 2)
 		fail("wanted POD");
-	pod = open_directory(AT_FDCWD, argv[1]);
-	network = open_directory(pod, "network");
-	lock(network, LOCK_EX, "the lock of the pod's network");
-	lock(pod, LOCK_SH | LOCK_NB, "the pod runs"); /* where its janitor was killed */
-	close(pod);
-	return faccessat(network, "namespace", F_OK, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : undo(network);
+	return undo(open_directory(open_directory(AT_FDCWD, argv[1]), "network"));
 }

@@ -81,16 +81,6 @@ export class PodNetworkDir {
     return fs.existsSync(path.join(this.path, 'namespace'))
   }
 
-  /** Its lock is the janitor's. @returns undefined where the pod has no such directory */
-  open(): number | undefined {
-    try {
-      return fs.openSync(this.path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW)
-    } catch (err) {
-      if (codeOf(err) === 'ENOENT') return undefined
-      throw err
-    }
-  }
-
   #readJson(name: string): unknown {
     try {
       return JSON.parse(fromUtf8(new Uint8Array(fs.readFileSync(path.join(this.path, name)))))
