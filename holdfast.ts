@@ -94,10 +94,20 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'Show one pod, or wait for its end',
     ...commander(() => import('./stage1/cli/status.ts')),
   },
+  stop: {
+    area: 'Pods and images',
+    summary: 'Stop running pods, in order or by force',
+    ...commander(() => import('./stage1/cli/stop.ts')),
+  },
   rm: {
     area: 'Pods and images',
     summary: 'Remove pods that have ended',
     ...commander(() => import('./stage1/cli/rm.ts')),
+  },
+  gc: {
+    area: 'Pods and images',
+    summary: 'Collect pods that have ended, were abandoned or have expired',
+    ...commander(() => import('./stage1/cli/gc.ts')),
   },
   image: {
     area: 'Pods and images',

@@ -1,8 +1,9 @@
 import { Command } from 'commander'
-import { EXIT_HOLDFAST_FAILED, failureText, UsageError } from '../../attestation/base/index.ts'
+import { UsageError } from '../../attestation/base/index.ts'
 import { findPod, removePod } from '../pod/index.ts'
+import { forEachPod } from './each-pod.ts'
 import { DEFAULT_DIR } from './installation.ts'
-import { uuidArgument } from './uuid-file.ts'
+import { undoNetworks } from './undo-networks.ts'
 
 interface RmOptions {
   readonly dir: string
@@ -12,7 +13,7 @@ interface RmOptions {
 /** `holdfast rm` */
 export function command(): Command {
   return new Command('rm')
-    .description('Remove pods that do not run, with their writable layers and control groups.')
+    .description('Remove pods that do not run, with their writable layers, control groups and networks.')
     .argument('[uuid...]', 'UUIDs of pods, or the beginnings of some')
     .option('--uuid-file <file>', 'take the UUID from this file')
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
@@ -30,16 +31,11 @@ Examples:
   holdfast rm --uuid-file /run/web.uuid
 `
 
-function rm(uuids: readonly string[], options: RmOptions): void {
-  if (uuids.length > 0 && options.uuidFile !== undefined) throw new UsageError('give UUIDs or --uuid-file, not both')
-  for (const prefix of uuids.length > 0 ? uuids : [uuidArgument(undefined, options.uuidFile)]) {
-    try {
-      const pod = findPod(options.dir, prefix)
-      removePod(options.dir, pod)
-      process.stdout.write(`${pod.uuid}\n`)
-    } catch (err) {
-      process.stderr.write(failureText('rm', err))
-      process.exitCode = EXIT_HOLDFAST_FAILED
-    }
-  }
+async function rm(uuids: readonly string[], { dir, uuidFile }: RmOptions): Promise<void> {
+  if (uuids.length > 0 && uuidFile !== undefined) throw new UsageError('give UUIDs or --uuid-file, not both')
+  await forEachPod('rm', uuids, uuidFile, async (prefix) => {
+    const pod = findPod(dir, prefix)
+    await removePod(dir, pod, undoNetworks())
+    return pod.uuid
+  })
 }

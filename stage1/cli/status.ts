@@ -1,12 +1,16 @@
 import { Command, Option } from 'commander'
-import { findPod, type PodStatus, readPodStatus, waitForPod } from '../pod/index.ts'
+import { printable } from '../../attestation/base/index.ts'
+import { findPod, type PodStatus, readPodStatus, waitForPod, waitUntilReady } from '../pod/index.ts'
+import { parseDuration } from './duration.ts'
 import { DEFAULT_DIR } from './installation.ts'
 import { podJson } from './pod-json.ts'
 import { uuidArgument } from './uuid-file.ts'
 
 interface StatusOptions {
   readonly dir: string
-  readonly wait?: true
+  /** `true` where no time was given. */
+  readonly wait?: true | string
+  readonly waitReady?: true | string
   readonly uuidFile?: string
   readonly format: 'text' | 'json'
 }
@@ -16,7 +20,8 @@ export function command(): Command {
   return new Command('status')
     .description('Show one pod as key=value lines.')
     .argument('[uuid]', 'UUID of the pod, or the beginning of one')
-    .option('--wait', 'wait until the pod has ended')
+    .option('--wait [time]', 'wait until the pod has ended, at most this long, as 90s or 5m')
+    .option('--wait-ready [time]', 'wait until all its apps have been executed')
     .option('--uuid-file <file>', 'take the UUID from this file')
     .addOption(new Option('--format <format>', 'how to print').choices(['text', 'json']).default('text'))
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
@@ -25,31 +30,59 @@ export function command(): Command {
 }
 
 const EXAMPLES = `
-Keys: state, mode, created, started, and for each app that has ended app-NAME=EXIT STATUS (128 and the number for a signal).
+Keys: state, mode, networks, created, started, ready, refused (code and reason of a launch that was refused), and for each app:
+  app-NAME=EXIT STATUS           where it has ended; 128 and the number for a signal
+  app-NAME-state=PHASE           waiting, pre-start, running, post-stop, restarting, ended
+  app-NAME-reason=WHY            exited, signal, oom-killed, handler-failed, killed-with-pod
+  app-NAME-restarts=NUMBER       where it was started again
 
 Examples:
   holdfast status 5c1d
+  holdfast status --wait-ready=30s --uuid-file /run/web.uuid
   holdfast status --wait --uuid-file /run/web.uuid | grep '^app-'
 `
 
-async function status(uuid: string | undefined, options: StatusOptions): Promise<void> {
-  const prefix = uuidArgument(uuid, options.uuidFile)
-  let pod = findPod(options.dir, prefix)
-  if (options.wait === true) {
-    await waitForPod(pod)
-    pod = findPod(options.dir, pod.uuid) // its state, and perhaps its directory, is another one now
-  }
+async function status(argument: string | undefined, options: StatusOptions): Promise<void> {
+  const { uuid, wait, waitReady } = withUuid(argument, options)
+  let pod = findPod(options.dir, uuidArgument(uuid, options.uuidFile))
+  if (waitReady !== undefined) await waitUntilReady(pod, milliseconds('--wait-ready', waitReady))
+  if (wait !== undefined) await waitForPod(pod, milliseconds('--wait', wait))
+  if (wait !== undefined || waitReady !== undefined) pod = findPod(options.dir, pod.uuid) // as it is now
   const found = readPodStatus(pod)
   process.stdout.write(options.format === 'json' ? `${JSON.stringify(podJson(found), undefined, 2)}\n` : lines(found))
+}
+
+/** `--wait 5c1d`: where no pod is named otherwise, the word behind the flag is its UUID and no time. */
+function withUuid(
+  argument: string | undefined,
+  { wait, waitReady, uuidFile }: StatusOptions,
+): { readonly uuid: string | undefined } & Pick<StatusOptions, 'wait' | 'waitReady'> {
+  const times = { ...(wait && { wait }), ...(waitReady && { waitReady }) }
+  if (argument !== undefined || uuidFile !== undefined) return { uuid: argument, ...times }
+  if (typeof wait === 'string') return { ...times, uuid: wait, wait: true }
+  if (typeof waitReady === 'string') return { ...times, uuid: waitReady, waitReady: true }
+  return { uuid: undefined, ...times }
+}
+
+function milliseconds(option: string, time: true | string): number | undefined {
+  return time === true ? undefined : parseDuration(option, time)
 }
 
 function lines(s: PodStatus): string {
   const pairs: (readonly [string, string | undefined])[] = [
     ['state', s.pod.state],
     ['mode', s.mode],
+    ['networks', s.networks?.join(',')],
     ['created', s.createdAt?.toISOString()],
     ['started', s.startedAt?.toISOString()],
-    ...s.apps.map((a) => [`app-${a.name}`, a.exitStatus?.toString()] as const),
+    ['ready', s.readyAt?.toISOString()],
+    ['refused', s.refused === undefined ? undefined : printable(`${s.refused.code}: ${s.refused.message}`, 2000)],
+    ...s.apps.map((a) => [`app-${a.name}`, a.phase === 'restarting' ? undefined : a.exitStatus?.toString()] as const),
+    ...s.apps.flatMap((a) => [
+      [`app-${a.name}-state`, a.phase] as const,
+      [`app-${a.name}-reason`, a.reason] as const,
+      [`app-${a.name}-restarts`, a.restarts === 0 ? undefined : String(a.restarts)] as const,
+    ]),
   ]
   return pairs.flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${value}\n`])).join('')
 }

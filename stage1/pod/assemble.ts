@@ -4,7 +4,8 @@ import path from 'node:path'
 import { equalBytes } from '../../attestation/base/index.ts'
 import { type PodManifest, podManifestBytes } from '../manifest/index.ts'
 import { PodError } from './errors.ts'
-import { createPod, inDirectory, type LockedPod, readPodFile } from './pod-directory.ts'
+import { createPod, inDirectory, type LockedPod } from './pod-directory.ts'
+import { readPodFile } from './pod-file.ts'
 import type { PodUuid } from './uuid.ts'
 
 /** A pod whose directory holds all that does not depend on how it is launched. */

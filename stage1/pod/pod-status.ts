@@ -1,15 +1,17 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { codeOf, fromUtf8 } from '../../attestation/base/index.ts'
-import { waitForFlock } from '../../native/process/index.ts'
 import { type PodManifest, parsePodManifest } from '../manifest/index.ts'
-import { inDirectory, openPod, type Pod, readPodFile } from './pod-directory.ts'
+import { type AppState, readAppState, readReadyAt } from './app-status.ts'
+import { inDirectory } from './pod-directory.ts'
+import { readPodFile } from './pod-file.ts'
+import type { Pod } from './pod-list.ts'
 
 /** Why a pod was not started: JSON with `at`, `code` and `message`. */
 export const REFUSED_FILE = 'refused.json'
 
-/** An app of a pod and how it ended. */
-export interface AppStatus {
+/** An app of a pod and how it fares. */
+export interface AppStatus extends AppState {
   readonly name: string
   /**
    * As the image was asked for, so that it can be asked for again; the manifest's own name of a pod that was never
@@ -17,8 +19,8 @@ export interface AppStatus {
    */
   readonly imageName: string
   readonly imageId: string
-  /** Absent while it runs, and for ever where it was ended together with the pod's PID 1. */
-  readonly exitStatus?: number
+  readonly userAnnotations: Readonly<Record<string, string>>
+  readonly userLabels: Readonly<Record<string, string>>
 }
 
 /** Everything that the directory of a pod tells. */
@@ -29,8 +31,14 @@ export interface PodStatus {
   readonly createdAt?: Date
   /** When it was handed to its stage1; absent for one that never was. */
   readonly startedAt?: Date
+  /** When each of its apps had been executed. */
+  readonly readyAt?: Date
   /** How the launch was let through; absent for one that was not. */
   readonly mode?: string
+  /** Names of its networks, or `none` or `host`; absent before its launch. */
+  readonly networks?: readonly string[]
+  /** Why it was not started. */
+  readonly refused?: { readonly code: string; readonly message: string }
 }
 
 /**
@@ -41,62 +49,68 @@ export function readPodStatus(pod: Pod): PodStatus {
   return inDirectory(pod.path, () => {
     const bytes = readPodFile(pod.path, 'pod')
     const manifest = bytes === undefined || bytes.length === 0 ? undefined : parsePodManifest(bytes)
-    const createdAt = modified(path.join(pod.path, 'pod'))
-    const started = modified(path.join(pod.path, 'launch.json'))
-    const { mode, imageNames } = readLaunchRecord(pod)
+    const launch = readJson(pod, 'launch.json')
+    const mode = launch?.['mode']
+    const asked = object(launch?.['launch'])
+    const refused = readJson(pod, REFUSED_FILE)
     return {
       pod,
-      apps: manifest === undefined ? [] : appsOf(pod, manifest, imageNames),
-      ...(createdAt === undefined ? {} : { createdAt }),
-      ...(started === undefined ? {} : { startedAt: started }),
-      ...(mode === undefined ? {} : { mode }),
+      apps: manifest === undefined ? [] : appsOf(pod, manifest, imageNames(asked?.['images'])),
+      ...optional('createdAt', modified(path.join(pod.path, 'pod'))),
+      ...optional('startedAt', modified(path.join(pod.path, 'launch.json'))),
+      ...optional('readyAt', readReadyAt(pod.path)),
+      ...optional('mode', typeof mode === 'string' ? mode : undefined),
+      ...optional('networks', networkNames(asked?.['network'])),
+      ...(refused === undefined
+        ? {}
+        : { refused: { code: String(refused['code']), message: String(refused['message']) } }),
     }
   })
 }
 
-/** Waits until nobody holds the pod's lock. @returns at once when the pod is gone */
-export async function waitForPod(pod: Pod): Promise<void> {
-  const fd = openPod(pod.path)
-  if (fd === undefined) return
-  try {
-    await waitForFlock(fd, 'shared')
-  } finally {
-    fs.closeSync(fd)
-  }
+function appsOf(pod: Pod, manifest: PodManifest, names: readonly string[]): AppStatus[] {
+  const ended = pod.state !== 'running'
+  return manifest.apps.map(({ name, image, app }, i) => ({
+    name,
+    imageName: names[i] ?? image.name,
+    imageId: image.id,
+    userAnnotations: app.userAnnotations,
+    userLabels: app.userLabels,
+    ...readAppState(pod.path, name, ended),
+  }))
 }
 
-function appsOf(pod: Pod, manifest: PodManifest, imageNames: readonly string[]): AppStatus[] {
-  return manifest.apps.map(({ name, image }, i) => {
-    const bytes = readPodFile(pod.path, `status/${name}`)
-    const text = bytes === undefined ? '' : fromUtf8(bytes)
-    return {
-      name,
-      imageName: imageNames[i] ?? image.name,
-      imageId: image.id,
-      ...(/^[0-9]{1,3}$/.test(text) ? { exitStatus: Number(text) } : {}),
-    }
-  })
-}
-
-/** What launch.json tells of a pod; nothing where there is none, or where a crash cut it short. */
-function readLaunchRecord(pod: Pod): { readonly mode?: string; readonly imageNames: readonly string[] } {
-  const bytes = readPodFile(pod.path, 'launch.json')
-  if (bytes === undefined) return { imageNames: [] }
-  let value: unknown
+/** One of the pod's own records; nothing where there is none, or where a crash cut it short. */
+function readJson(pod: Pod, name: string): Readonly<Record<string, unknown>> | undefined {
+  const bytes = readPodFile(pod.path, name)
+  if (bytes === undefined) return undefined
   try {
-    value = JSON.parse(fromUtf8(bytes))
+    return object(JSON.parse(fromUtf8(bytes)))
   } catch (err) {
-    if (err instanceof SyntaxError || err instanceof TypeError) return { imageNames: [] }
+    if (err instanceof SyntaxError || err instanceof TypeError) return undefined
     throw err
   }
-  const images = member(member(value, 'launch'), 'images')
-  const names = Array.isArray(images) ? images.map((image) => String(member(image, 'name'))) : []
-  const mode = member(value, 'mode')
-  return { imageNames: names, ...(mode === undefined ? {} : { mode: String(mode) }) }
 }
 
-function member(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
+function imageNames(images: unknown): string[] {
+  return Array.isArray(images) ? images.map((image) => String(object(image)?.['name'])) : []
+}
+
+/** As the launch request has it: one word, or an object for each network. */
+function networkNames(network: unknown): readonly string[] | undefined {
+  if (typeof network === 'string') return [network]
+  if (!Array.isArray(network)) return undefined
+  return network.map((one) => (typeof one === 'string' ? one : String(object(one)?.['name'])))
+}
+
+function object(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === 'object' && value !== null ? { ...value } : undefined
+}
+
+function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
+  const result: { [P in K]?: V } = {}
+  if (value !== undefined) result[key] = value
+  return result
 }
 
 function modified(file: string): Date | undefined {

@@ -2,12 +2,14 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { canonicalJson, messageOf, toHex, utf8 } from '../../attestation/base/index.ts'
 import { digest } from '../../attestation/crypto/index.ts'
-import { tryFlock } from '../../native/process/index.ts'
 import { findImage, type ImageStore, type StoredImage } from '../image/index.ts'
 import { parseJson, parsePodManifest, podManifestBytes, ShapeReader } from '../manifest/index.ts'
 import type { AssembledPod } from './assemble.ts'
 import { PodError } from './errors.ts'
-import { inDirectory, type LockedPod, movePod, openPod, type Pod, readPodFile } from './pod-directory.ts'
+import { inDirectory, type LockedPod, movePod } from './pod-directory.ts'
+import { readPodFile } from './pod-file.ts'
+import type { Pod } from './pod-list.ts'
+import { isStillAt, lockPod, openPod } from './pod-lock.ts'
 
 /** An image as it was when the pod was prepared; the launch must find it just so. */
 interface PreparedImage {
@@ -83,7 +85,7 @@ export interface TakenPod extends AssembledPod {
 export function takePrepared(store: ImageStore, found: Pod): TakenPod {
   const fd = found.state === 'prepared' ? openPod(found.path) : undefined
   try {
-    if (fd === undefined || !tryFlock(fd, 'exclusive') || !isStill(found.path, fd)) {
+    if (fd === undefined || !lockPod(fd) || !isStillAt(found.path, fd)) {
       throw new PodError(
         'POD_BUSY',
         `pod ${found.uuid} is ${fd === undefined ? found.state : 'in use'}, not prepared`,
@@ -164,12 +166,6 @@ function fileOf(at: string, name: string): Uint8Array {
   const bytes = readPodFile(at, name)
   if (bytes === undefined) throw new PodError('POD_FILE_BAD', `${path.join(at, name)} is missing`)
   return bytes
-}
-
-/** Whether the directory of this name is the one that was locked: somebody else may have launched the pod meanwhile. */
-function isStill(directory: string, fd: number): boolean {
-  const now = fs.lstatSync(directory, { throwIfNoEntry: false })
-  return now !== undefined && now.ino === fs.fstatSync(fd).ino
 }
 
 function changed(uuid: string, why: string): PodError {

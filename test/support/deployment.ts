@@ -263,7 +263,7 @@ export class Deployment {
     await this.#agent?.stop()
     await this.#verifier?.stop()
     await this.tpm.stop()
-    for (const pod of listPods(this.dataDirectory)) removePod(this.dataDirectory, pod)
+    for (const pod of listPods(this.dataDirectory)) await removePod(this.dataDirectory, pod)
     await rm(this.directory, { recursive: true, force: true })
   }
 

@@ -26,8 +26,8 @@ describe('holdfast list, status and rm', () => {
   after(async () => {
     await pods?.stop()
   })
-  afterEach(() => {
-    for (const pod of listPods(pods.dir)) removePod(pods.dir, pod)
+  afterEach(async () => {
+    for (const pod of listPods(pods.dir)) await removePod(pods.dir, pod)
   })
 
   it('print an empty list as [] and as a header alone', async () => {
@@ -115,13 +115,13 @@ describe('holdfast list, status and rm', () => {
   })
 
   for (const state of ['embryo', 'prepare', 'prepared', 'run', 'exited-garbage', 'garbage'] as const) {
-    it(`let a pod be removed from ${state} once it is unlocked, and not before`, () => {
+    it(`let a pod be removed from ${state} once it is unlocked, and not before`, async () => {
       const pod = createPod(pods.dir, newPodUuid())
       const moved = state === 'prepare' ? pod : movePod(pods.dir, pod, state)
       assert.equal(moved.path, findPod(pods.dir, pod.uuid).path)
-      assert.throws(() => removePod(pods.dir, findPod(pods.dir, pod.uuid)), { code: 'POD_BUSY' })
+      await assert.rejects(() => removePod(pods.dir, findPod(pods.dir, pod.uuid)), { code: 'POD_BUSY' })
       closeSync(pod.fd)
-      removePod(pods.dir, findPod(pods.dir, pod.uuid))
+      await removePod(pods.dir, findPod(pods.dir, pod.uuid))
       assert.throws(() => findPod(pods.dir, pod.uuid), { code: 'POD_NOT_FOUND' })
     })
   }
@@ -158,14 +158,14 @@ describe('holdfast list, status and rm', () => {
     }
   })
 
-  it('remove only cgroups of the pod’s own, whatever its plan says', () => {
+  it('remove only cgroups of the pod’s own, whatever its plan says', async () => {
     const pod = createPod(pods.dir, newPodUuid())
     const precious = path.join(pods.work, 'holdfast', 'precious')
     fs.mkdirSync(precious, { recursive: true })
     fs.mkdirSync(path.join(pod.path, 'plan'))
     fs.writeFileSync(path.join(pod.path, 'plan/cgroups.top'), `${precious}\0${precious}/../precious\0relative\0`)
     closeSync(pod.fd)
-    removePod(pods.dir, findPod(pods.dir, pod.uuid))
+    await removePod(pods.dir, findPod(pods.dir, pod.uuid))
     assert.ok(fs.existsSync(precious))
   })
 
