@@ -18,11 +18,23 @@ const ID_OR_PREFIX = /^(sha(256|512)-)?[0-9a-f]{4,64}$/
  * IMAGE_STORE_FAILED
  */
 export function findImage(store: ImageStore, text: string, cwd: string): StoredImage {
+  return imageOf(store, findOrigins(store, text, cwd).reduce(newer))
+}
+
+/**
+ * The names that a text stands for, all of one image: one name, or every name of the image that an ID or the last part
+ * of some names leads to. Their image is not looked at.
+ *
+ * @param text see findImage
+ * @returns one or more
+ * @throws ImageError as findImage, but for what is about the image
+ */
+export function findOrigins(store: ImageStore, text: string, cwd: string): ImageOrigin[] {
   const reference = parseReference(text, cwd)
   if (reference.kind !== 'stored') {
     const origin = readOrigin(store, reference.name)
     if (origin === undefined) throw notFound(text)
-    return imageOf(store, origin)
+    return [origin]
   }
   const prefix = ID_OR_PREFIX.test(reference.name) ? reference.name : undefined
   const ids = prefix === undefined ? [] : idsWithPrefix(store, prefix)
@@ -31,19 +43,18 @@ export function findImage(store: ImageStore, text: string, cwd: string): StoredI
     ids.length > 0
       ? origins.filter((o) => ids.includes(o.imageId))
       : origins.filter((o) => isLastPart(o.name, reference.name))
-  const [first] = candidates
-  if (first === undefined) throw notFound(text)
+  if (candidates.length === 0) throw notFound(text)
   if (new Set(candidates.map((o) => o.imageId)).size > 1) {
     const names = candidates.slice(0, 5).map((o) => `${o.name} (${o.imageId.slice(0, 19)})`)
     throw new ImageError('IMAGE_AMBIGUOUS', `'${text}' could be ${names.join(', ')}; write more of it`)
   }
-  return imageOf(store, candidates.reduce(newer, first))
+  return candidates
 }
 
 /** An image in the list, or what is wrong with it: one bad record must not hide the others. */
 export type ListedImage =
   | { readonly id: ImageId; readonly image: StoredImage; readonly origins: readonly ImageOrigin[] }
-  | { readonly id: ImageId; readonly error: ImageError }
+  | { readonly id: ImageId; readonly error: ImageError; readonly origins: readonly ImageOrigin[] }
 
 /** All images of the store, sorted by ID, each with what every name of it was fetched as; `image` has the newest. */
 export function listImages(store: ImageStore): ListedImage[] {
@@ -56,7 +67,7 @@ export function listImages(store: ImageStore): ListedImage[] {
       return [{ id, image: imageOf(store, mine.reduce(newer, first)), origins: mine }]
     } catch (error) {
       if (!(error instanceof ImageError)) throw error
-      return [{ id, error }]
+      return [{ id, error, origins: mine }]
     }
   })
 }

@@ -16,7 +16,7 @@ import {
 import { ImageError } from './errors.ts'
 import type { ImageOrigin, ImageRecord, Relaxation, Signer } from './image.ts'
 import { LIMITS } from './limits.ts'
-import { type ImageStore, readBlob, readSmallFile, storing, writeFileDurably } from './store.ts'
+import { type ImageStore, readBlob, readSmallFile, storing, syncDirectory, writeFileDurably } from './store.ts'
 
 const MAX_RECORD_BYTES = 16 * 1024 * 1024
 const MAX_DEPENDENCIES = 1024
@@ -111,6 +111,14 @@ export function readOrigin(store: ImageStore, name: string): ImageOrigin | undef
     )
   }
   return origin
+}
+
+/** Takes a name away. What it stood for stays until garbage is collected. @throws ImageError IMAGE_STORE_FAILED */
+export function removeOrigin(store: ImageStore, name: string): void {
+  storing(store, () => {
+    fs.rmSync(path.join(store.dir, 'refs', refFileName(name)), { force: true })
+    syncDirectory(path.join(store.dir, 'refs'))
+  })
 }
 
 /** All names of the store with what they stand for, sorted by name. */

@@ -142,13 +142,18 @@ export function writeFileDurably(store: ImageStore, relative: string, bytes: Uin
 export function moveIntoPlace(store: ImageStore, from: string, to: string): void {
   storing(store, () => {
     fs.renameSync(from, to)
-    const dir = fs.openSync(path.dirname(to), 'r')
-    try {
-      fs.fsyncSync(dir)
-    } finally {
-      fs.closeSync(dir)
-    }
+    syncDirectory(path.dirname(to))
   })
+}
+
+/** fsync of a directory: what was renamed or removed in it stays so after a power cut. */
+export function syncDirectory(directory: string): void {
+  const fd = fs.openSync(directory, 'r')
+  try {
+    fs.fsyncSync(fd)
+  } finally {
+    fs.closeSync(fd)
+  }
 }
 
 /** Runs file-system work on the store and gives its errors a code and a way out. */
