@@ -94,6 +94,16 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'Show one pod, or wait for its end',
     ...commander(() => import('./stage1/cli/status.ts')),
   },
+  logs: {
+    area: 'Pods and images',
+    summary: 'Print what an app of a detached pod has written',
+    ...commander(() => import('./stage1/cli/logs.ts')),
+  },
+  'cat-manifest': {
+    area: 'Pods and images',
+    summary: "Print a pod's manifest",
+    ...commander(() => import('./stage1/cli/cat-manifest.ts')),
+  },
   stop: {
     area: 'Pods and images',
     summary: 'Stop running pods, in order or by force',

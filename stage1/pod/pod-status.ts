@@ -3,6 +3,7 @@ import path from 'node:path'
 import { codeOf, fromUtf8 } from '../../attestation/base/index.ts'
 import { type PodManifest, parsePodManifest } from '../manifest/index.ts'
 import { type AppState, readAppState, readReadyAt } from './app-status.ts'
+import { PodError } from './errors.ts'
 import { inDirectory } from './pod-directory.ts'
 import { readPodFile } from './pod-file.ts'
 import type { Pod } from './pod-list.ts'
@@ -65,6 +66,21 @@ export function readPodStatus(pod: Pod): PodStatus {
         ? {}
         : { refused: { code: String(refused['code']), message: String(refused['message']) } }),
     }
+  })
+}
+
+/**
+ * The app that a command is about: the named one, or the only one.
+ * @throws PodError POD_APP_UNKNOWN
+ */
+export function chooseApp({ pod, apps }: PodStatus, name: string | undefined): string {
+  const names = apps.map((a) => a.name)
+  const [only] = names
+  if (name === undefined && names.length === 1 && only !== undefined) return only
+  if (name !== undefined && names.includes(name)) return name
+  const what = name === undefined ? `has ${names.length} apps` : `has no app ${name}`
+  throw new PodError('POD_APP_UNKNOWN', `pod ${pod.uuid} ${what}: ${names.join(', ') || 'none'}`, {
+    hint: 'Name one of them: --app NAME.',
   })
 }
 
