@@ -109,10 +109,10 @@ function means(exception: PolicyException, node: PolicyFacts['node']): boolean {
 }
 
 function ruleFinding({ rule, mode, note }: Stand, outcome: Outcome): Finding {
-  const { expected, seen, event, satisfied } = outcome
+  const { expected, seen, event, satisfied, tolerated = false } = outcome
   const { claim } = rule.check
-  const tier: Tier =
-    mode === 'observe' ? 'none' : satisfied ? 'affirming' : mode === 'warn' ? 'warning' : 'contraindicated'
+  const failed = mode === 'warn' || tolerated ? 'warning' : 'contraindicated'
+  const tier: Tier = mode === 'observe' ? 'none' : satisfied ? 'affirming' : failed
   const verdict = satisfied ? 'as it should be' : 'not as it should be'
   const how = mode === 'observe' ? 'observed only: ' : ''
   const message = `${how}${verdict}: ${seen}${note === '' ? '' : ` (${note})`}`
@@ -125,7 +125,10 @@ function ruleFinding({ rule, mode, note }: Stand, outcome: Outcome): Finding {
   })
 }
 
-/** The finding as the strictest of the rules that require it says; one that no rule does, as `unlisted` says. */
+/**
+ * The finding as the strictest of the rules that require it says; one that no rule does, as `unlisted` says. Of IMA something is found only because a
+ * rule asks for its list: where that rule observes or warns, so do these findings.
+ */
 function weigh(found: Finding, stands: readonly Stand[], policy: AppraisalPolicy): Finding {
   const requiring = requiringRules(found.rule, policy)
   if (requiring === undefined) return found
@@ -133,10 +136,16 @@ function weigh(found: Finding, stands: readonly Stand[], policy: AppraisalPolicy
   for (const i of requiring) {
     const stand = stands[i]
     if (stand === undefined) continue
-    if (strictest === undefined || MODES.indexOf(stand.mode) > MODES.indexOf(strictest.mode)) strictest = stand
+    if (strictest === undefined || isLaxer(strictest.mode, stand.mode)) strictest = stand
   }
   if (strictest !== undefined) return weighed(found, strictest.mode, strictest.rule.name, true)
+  const ima = found.rule.startsWith('ima.') ? stands.find(({ rule }) => rule.kind === 'ima') : undefined
+  if (ima !== undefined && isLaxer(ima.mode, policy.unlisted)) return weighed(found, ima.mode, ima.rule.name, false)
   return policy.unlisted === 'enforce' ? found : weighed(found, policy.unlisted, 'unlisted', false)
+}
+
+function isLaxer(a: Mode, b: Mode): boolean {
+  return MODES.indexOf(a) < MODES.indexOf(b)
 }
 
 /**

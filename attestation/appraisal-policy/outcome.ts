@@ -3,6 +3,8 @@ import type { FindingEvent } from '../appraisal/index.ts'
 /** What a rule made of the facts: for people, in few words. */
 export interface Outcome {
   readonly satisfied: boolean
+  /** Not satisfied, but the rule's own settings say that this is no more than a warning. */
+  readonly tolerated?: true
   readonly expected: string
   readonly seen: string
   readonly event?: FindingEvent
@@ -25,6 +27,10 @@ export function satisfied(expected: string, seen: string): Outcome {
 
 export function unsatisfied(expected: string, seen: string, event?: FindingEvent): Outcome {
   return { satisfied: false, expected, seen, ...(event !== undefined && { event }) }
+}
+
+export function tolerated(expected: string, seen: string, event?: FindingEvent): Outcome {
+  return { ...unsatisfied(expected, seen, event), tolerated: true }
 }
 
 /** The first of a list, and how many more there are. */

@@ -211,7 +211,7 @@ export const RULE_KINDS = {
           },
         ),
       ),
-      violations: Type.Optional(choice('refuse', 'allow')),
+      violations: Type.Optional(choice('refuse', 'warn', 'allow')),
     },
     {
       ...block(

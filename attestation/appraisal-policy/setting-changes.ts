@@ -33,6 +33,8 @@ const PERMITTING: ReadonlySet<string> = new Set([
 const PERMITTING_MEMBERS: ReadonlySet<string> = new Set(['files', 'keyrings', 'buffers', 'vendors'])
 /** Numbers and versions that ask more the higher they are. */
 const RISING: ReadonlySet<string> = new Set(['minimum', 'minimumEntries'])
+/** Values of `violations`, which ask less and less; the first is what holds where none is set. */
+const VIOLATIONS: readonly string[] = ['refuse', 'warn', 'allow']
 const FALLING: ReadonlySet<string> = new Set(['maxDriftPercent'])
 
 /** Differences of a rule's settings, walked down to what changed. */
@@ -44,6 +46,10 @@ function walk(a: unknown, b: unknown, path: readonly string[]): SettingChange[] 
   if (a === b || (a !== undefined && b !== undefined && canonicalJson(a) === canonicalJson(b))) return []
   const name = path.join('.')
   const key = path.at(-1) ?? ''
+  if (key === 'violations') {
+    const [before, after] = [a ?? VIOLATIONS[0], b ?? VIOLATIONS[0]]
+    return [{ effect: scalarEffect(key, before, after), what: `${name} from ${shown(before)} to ${shown(after)}` }]
+  }
   if (a === undefined || b === undefined) {
     const permits =
       PERMITTING.has(key) || PERMITTING_MEMBERS.has(path.at(-2) ?? '') || (path[0] === 'ima' && key === 'digests')
@@ -92,6 +98,7 @@ function scalarEffect(key: string, a: unknown, b: unknown): Effect {
     const rise = compareVersions(versionNumber(String(b)), versionNumber(String(a))) > 0
     return rise === RISING.has(key) ? 'tighter' : 'looser'
   }
+  if (key === 'violations') return VIOLATIONS.indexOf(String(b)) < VIOLATIONS.indexOf(String(a)) ? 'tighter' : 'looser'
   if (b === 'refuse' || (key === 'requireSignature' && b === true)) return 'tighter'
   if (b === 'allow' || b === 'any' || (key === 'requireSignature' && b === false)) return 'looser'
   return 'other'

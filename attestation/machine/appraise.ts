@@ -76,7 +76,7 @@ export function appraiseMachine(input: MachineInput): MachineAppraisal {
   const more = again || ima?.more === true
   const judged = judge(input, boot, ima, found, kept, changed)
   const result = more
-    ? appraisalResult([...input.findings, ...(again ? [againFinding()] : []), ...(ima?.findings ?? [])]) // a policy could say nothing yet
+    ? appraisalResult([...input.findings, ...(again ? [againFinding()] : []), ...pending(ima)]) // a policy could say nothing yet
     : appraisalResult([...withChanges(judged.findings, changes), ...changeFindings(lastGood, summary, changes)])
   const good = more ? (kept?.good ?? true) : result.tier === 'affirming' && (kept?.good ?? true)
   return {
@@ -204,6 +204,11 @@ function policyBoot(boot: BootAppraisal, kept: MachineState | undefined, changed
   if (boot.facts !== undefined) return { state: 'read', facts: boot.facts, events: boot.timeline }
   if (kept?.outcomes === undefined) return { state: 'absent' }
   return { state: 'kept', outcomes: kept.outcomes, changed: changed.unexplained }
+}
+
+/** What of the list is still to come. What it has shown by then is for the policy to weigh, when that can say something. */
+function pending(ima: ImaStep | undefined): readonly Finding[] {
+  return ima?.findings.filter(({ tier }) => tier === 'none') ?? []
 }
 
 function againFinding(): Finding {

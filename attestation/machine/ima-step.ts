@@ -100,10 +100,18 @@ function appraiseAt(
   }
   const whole = appraiseIma(imaStateStart(banksOf(quoted)), bytes, quoted, policy)
   if (whole.outcome === 'proved' || previous === undefined) return whole
-  return appraiseIma({ ...previous, replay: imaReplayRestart(previous.replay) }, bytes, quoted, policy)
+  return appraiseIma(restarted(previous), bytes, quoted, policy)
 }
 
-function proved(ima: ImaState, { pcr }: ImaStepInput): ImaStep {
+/** What was allowed before kexec stays as it is; the list of the next kernel has a boot_aggregate of its own. */
+function restarted({ bootAggregate: _, ...previous }: ImaState): ImaState {
+  return { ...previous, replay: imaReplayRestart(previous.replay) }
+}
+
+function proved(ima: ImaState, input: ImaStepInput): ImaStep {
+  const { pcr } = input
+  const foreign = foreignAggregate(ima, input)
+  if (foreign !== undefined) return refuted(input, foreign)
   const { entries, violations } = ima.replay
   const said = violations === 0 ? '' : `, ${violations} of them violations`
   return {
@@ -118,6 +126,22 @@ function proved(ima: ImaState, { pcr }: ImaStepInput): ImaStep {
   }
 }
 
+/**
+ * Every kernel begins its list with the hash of PCR 0 to 9, or 0 to 7 before Linux 5.8. As long as that of the kernel before kexec is the hash of the
+ * registers as quoted now, nobody has extended them since it started, and the list of the next one must begin with it too: another was not begun by a
+ * kernel of this boot. Where somebody did extend them (systemd does, PCR 9), what they were at kexec is not known, and aggregateFinding() warns.
+ *
+ * @returns why the list is refuted
+ */
+function foreignAggregate({ bootAggregate }: ImaState, { previous, pcr }: ImaStepInput): string | undefined {
+  const before = checkBootAggregate(previous?.bootAggregate, pcr)
+  if (before.result !== 'match' || before.last !== 9) return undefined
+  const now = checkBootAggregate(bootAggregate, pcr)
+  if (now.result === 'match' || (now.result === 'unknown' && bootAggregate !== undefined)) return undefined
+  const seen = bootAggregate === undefined ? 'none' : `${bootAggregate.algorithm}:${bootAggregate.digest}`
+  return `the list begins anew with another boot_aggregate (${seen}) than PCR 0 to 9 have, and they have not changed since this machine booted`
+}
+
 function aggregateFinding(ima: ImaState, pcr: ImaStepInput['pcr']): Finding {
   const rule = 'ima.boot-aggregate'
   const check = checkBootAggregate(ima.bootAggregate, pcr)
@@ -129,7 +153,9 @@ function aggregateFinding(ima: ImaState, pcr: ImaStepInput['pcr']): Finding {
         rule,
         'warning',
         'executables',
-        'boot_aggregate is not of these registers: one was extended later, or the list is of another boot',
+        check.expected.length === 1 && ima.bootAggregate?.algorithm !== 'sha1'
+          ? 'boot_aggregate is not of PCR 0 to 7; Linux from 5.8 on has PCR 8 and 9 in it, which are not quoted: name them in evidence.pcrs'
+          : 'boot_aggregate is not of these registers: one was extended later, or the list is of another boot',
         {
           expected: check.expected.join(' or '),
           seen: ima.bootAggregate?.digest ?? '',
@@ -160,7 +186,7 @@ function notProved(input: ImaStepInput, offset: number, why: string): ImaStep {
   if (input.refuted || previous === undefined || offset === 0) return refuted(input, why)
   return {
     ima: previous,
-    ahead: { ...previous, replay: imaReplayRestart(previous.replay) },
+    ahead: restarted(previous),
     ...{ refuted: true, more: true },
     ...untold(`the list does not go on from byte ${offset}: it is asked for from its beginning`),
   }

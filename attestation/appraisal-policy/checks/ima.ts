@@ -1,5 +1,5 @@
-import type { CompiledImaPolicy, ImaFailureKind, ImaState } from '../../appraisal/ima/index.ts'
-import { listed, type Outcome, satisfied, unsatisfied } from '../outcome.ts'
+import type { CompiledImaPolicy, ImaState } from '../../appraisal/ima/index.ts'
+import { listed, type Outcome, satisfied, tolerated, unsatisfied } from '../outcome.ts'
 import type { Check } from '../policy.ts'
 
 const IMA_PCR = 10
@@ -15,7 +15,7 @@ export function imaCheck(policy: CompiledImaPolicy): Check {
     ...(signatureKeys.length === 0
       ? []
       : [`${requireSignature ? 'and' : 'or'} signed by one of ${signatureKeys.length} keys`]),
-    ...(violations === 'refuse' ? ['none measured while it was written'] : []),
+    ...(violations !== 'allow' ? ['none measured while it was written'] : []),
   ].join(', ')
   return {
     claim: 'executables',
@@ -23,7 +23,7 @@ export function imaCheck(policy: CompiledImaPolicy): Check {
     check: ({ ima }) => {
       switch (ima.state) {
         case 'proved':
-          return judged(expected, ima.list, violations === 'allow' ? 'violation' : undefined)
+          return judged(expected, ima.list, violations)
         case 'refuted':
           return unsatisfied(expected, `the list does not replay to PCR ${IMA_PCR}: ${ima.why}`)
         case 'absent':
@@ -33,24 +33,34 @@ export function imaCheck(policy: CompiledImaPolicy): Check {
   }
 }
 
-function judged(expected: string, { counts, failures }: ImaState, ignored: ImaFailureKind | undefined): Outcome {
-  let failed = 0
-  for (const [kind, count] of Object.entries(counts.failures)) if (kind !== ignored) failed += count
+function judged(
+  expected: string,
+  { counts, failures }: ImaState,
+  violations: CompiledImaPolicy['policy']['violations'],
+): Outcome {
+  const { violation: violated = 0, ...others } = counts.failures
+  const bad = Object.values(others).reduce((sum, count) => sum + count, 0)
+  const failed = bad + (violations === 'allow' ? 0 : violated)
   const good = `${counts.listed} known, ${counts.signed} signed, ${counts.excluded} excluded`
-  if (failed === 0) {
-    // a machine that measures always measures something: nothing at all is a list cut down to its first entry
-    return counts.listed + counts.signed + counts.excluded + counts.keys + counts.buffers > 0
-      ? satisfied(expected, good)
-      : unsatisfied(expected, 'IMA measured no file: its policy measures nothing, or it is off')
-  }
+  const measured = counts.listed + counts.signed + counts.excluded + counts.keys + counts.buffers
+  // a machine that measures always measures something: nothing at all is a list cut down to its first entry
+  if (bad === 0 && measured === 0)
+    return unsatisfied(expected, 'IMA measured no file: its policy measures nothing, or it is off')
+  if (failed === 0) return satisfied(expected, good)
+  // what refuses is told before what only warns
   const told = failures
-    .filter(({ kind }) => kind !== ignored)
-    .map((f) => `${f.kind} ${f.name}: ${f.seen}, expected ${f.expected}`)
-  const first = failures.find(({ kind }) => kind !== ignored)
+    .filter(({ kind }) => kind !== 'violation' || violations !== 'allow')
+    .sort((a, b) => Number(a.kind === 'violation') - Number(b.kind === 'violation'))
+  const [first] = told
+  const what = listed(
+    told.map((f) => `${f.kind} ${f.name}: ${f.seen}, expected ${f.expected}`),
+    3,
+  )
   const event = { source: 'ima', index: first?.index ?? 0, register: { kind: 'pcr', index: IMA_PCR } } as const
-  return unsatisfied(
+  const outcome = bad === 0 && violations === 'warn' ? tolerated : unsatisfied
+  return outcome(
     expected,
-    `${failed} entries are not allowed (${good}): ${listed(told, 3)}`,
+    `${failed} entries are not allowed (${good}): ${what}`,
     first === undefined ? undefined : event,
   )
 }

@@ -95,6 +95,40 @@ describe('an appraisal policy, applied', () => {
     assert.equal(resultOf(policyOf({}), facts([WARNED])).vector.configuration, 36)
   })
 
+  describe('lets what is found of IMA be no graver than the rule that asks for its list', () => {
+    const replay = finding('ima.replay', 'contraindicated', 'executables', 'no prefix replays')
+    const seen = facts([replay], { ima: { state: 'refuted', why: 'forged' } })
+    const table = [
+      ['observe', 'enforce', 'affirming', 'files'],
+      ['observe', 'warn', 'affirming', 'files'],
+      ['warn', 'enforce', 'warning', 'files'],
+      ['warn', 'observe', 'warning', 'unlisted'], // by policy.files; the finding itself is observed
+      ['enforce', 'enforce', 'contraindicated', undefined],
+      ['enforce', 'observe', 'contraindicated', 'unlisted'],
+    ] as const
+    for (const [mode, unlisted, tier, by] of table) {
+      it(`${mode}, unlisted ${unlisted}: ${tier}`, () => {
+        const policy = policyOf({ files: `{mode: ${mode}, ima: {excludes: [/tmp/**]}}` }, `unlisted: ${unlisted}\n`)
+        const result = resultOf(policy, seen)
+        assert.equal(result.tier, tier)
+        assert.equal(of(result.findings, 'ima.replay').policy?.rule, by)
+      })
+    }
+
+    it('and as a rule says that requires the finding itself', () => {
+      const rules = {
+        files: '{mode: observe, ima: {excludes: [/tmp/**]}}',
+        r: '{mode: enforce, require: [ima.replay]}',
+      }
+      assert.equal(resultOf(policyOf(rules), seen).tier, 'contraindicated')
+    })
+
+    it('and anew as grave, when the stage has ended', () => {
+      const policy = policyOf({ files: '{mode: observe, expires: 2026-12-31, ima: {excludes: [/tmp/**]}}' })
+      assert.equal(resultOf(policy, seen, new Date('2027-01-01T00:00:00Z')).tier, 'contraindicated')
+    })
+  })
+
   it('never makes less of who the node is, of its history and of its launch log', () => {
     const policy = policyOf(
       { r: '{mode: observe, require: [launch-log.*, continuity.*, enrolment.*]}' },

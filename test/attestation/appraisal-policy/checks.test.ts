@@ -665,11 +665,9 @@ const cases: readonly Case[] = [
   },
 ]
 
-function ima(counts: object): PolicyFacts['ima'] {
+function ima(counts: object, kind: 'unknown-file' | 'violation' = 'unknown-file'): PolicyFacts['ima'] {
   const start = imaStateStart(['sha256'])
-  const failures = [
-    { kind: 'unknown-file', index: 7, name: '/bin/x', expected: 'a known path', seen: 'sha256:00' },
-  ] as const
+  const failures = [{ kind, index: 7, name: '/bin/x', expected: 'a known path', seen: 'sha256:00' }]
   return { state: 'proved', list: { ...start, counts: { ...start.counts, ...counts }, failures } }
 }
 
@@ -682,6 +680,37 @@ describe('a rule', () => {
       assert.ok((found.expected ?? '').length > 0)
     })
   }
+
+  describe('with `violations` says what a file is that was measured while it could be written', () => {
+    const violated = () => vmFacts('ovmf-sdboot', { ima: ima({ listed: 3, failures: { violation: 2 } }, 'violation') })
+    const worse = () =>
+      vmFacts('ovmf-sdboot', { ima: ima({ listed: 3, failures: { violation: 2, 'unknown-file': 1 } }) })
+    const table = [
+      ['refuse', 'enforce', 'contraindicated', 'contraindicated'],
+      ['refuse', 'warn', 'warning', 'warning'],
+      ['refuse', 'observe', 'none', 'none'],
+      ['warn', 'enforce', 'warning', 'contraindicated'],
+      ['warn', 'warn', 'warning', 'warning'],
+      ['warn', 'observe', 'none', 'none'],
+      ['allow', 'enforce', 'affirming', 'contraindicated'],
+    ] as const
+    for (const [violations, mode, alone, withUnknown] of table) {
+      it(`${violations}, in mode ${mode}: ${alone}, with an unknown file ${withUnknown}`, () => {
+        const rule = `ima: {excludes: ["/tmp/**"], violations: ${violations}}`
+        assert.equal(ruleFinding(rule, violated(), {}, mode).tier, alone)
+        const both = ruleFinding(rule, worse(), {}, mode)
+        assert.equal(both.tier, withUnknown)
+        assert.match(both.seen ?? '', violations === 'allow' ? /^1 entries/ : /^3 entries/)
+      })
+    }
+
+    it('and a list of nothing else is one of which no file was measured', () => {
+      const only = vmFacts('ovmf-sdboot', { ima: ima({ failures: { violation: 1 } }, 'violation') })
+      const found = ruleFinding('ima: {excludes: ["/tmp/**"], violations: warn}', only)
+      assert.equal(found.tier, 'contraindicated')
+      assert.match(found.seen ?? '', /^IMA measured no file/)
+    })
+  })
 
   it('names the event that it does not like', () => {
     const found = ruleFinding(`kernel: {digests: ["${OTHER}"]}`, vmFacts('ovmf-sdboot'))

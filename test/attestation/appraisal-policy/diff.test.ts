@@ -119,6 +119,18 @@ const cases: readonly Case[] = [
     changes: [['changed', 'looser', /from refuse to allow$/]],
   },
   {
+    name: 'violations that warn where they refused by default',
+    before: '{mode: warn, ima: {excludes: [/tmp/**]}}',
+    after: '{mode: warn, ima: {excludes: [/tmp/**], violations: warn}}',
+    changes: [['changed', 'looser', /from refuse to warn$/]],
+  },
+  {
+    name: 'violations that warn where they were allowed',
+    before: '{mode: warn, ima: {violations: allow}}',
+    after: '{mode: warn, ima: {violations: warn}}',
+    changes: [['changed', 'tighter', /from allow to warn$/]],
+  },
+  {
     name: 'a file more',
     before: `{mode: warn, ima: {files: {/a: ["${A}"]}}}`,
     after: `{mode: warn, ima: {files: {/a: ["${A}"], /b: ["${A}"]}}}`,

@@ -2,6 +2,7 @@ import { type AppraisalResult, appraisalResult, type Finding } from '../../../at
 import {
   type AppraisalPolicy,
   applyPolicy,
+  type Mode,
   type PolicyFacts,
   parseAppraisalPolicy,
 } from '../../../attestation/appraisal-policy/index.ts'
@@ -35,8 +36,9 @@ export function ruleFinding(
   rule: string,
   facts: PolicyFacts,
   files: Readonly<Record<string, Uint8Array>> = {},
+  mode: Mode = 'enforce',
 ): Finding {
-  const policy = policyOf({ rule: `{mode: enforce, ${rule}}` }, 'unlisted: observe\n', files)
+  const policy = policyOf({ rule: `{mode: ${mode}, ${rule}}` }, 'unlisted: observe\n', files)
   const found = applyPolicy(policy, facts, NOW).findings.find((f) => f.rule === 'policy.rule')
   if (found === undefined) throw new TypeError('each rule gives a finding')
   return found

@@ -7,6 +7,7 @@ import { appraiseMachine, type MachineState, wantedMachineLogs } from '../../../
 import type { MachineLogPiece } from '../../../attestation/protocol/index.ts'
 import { event, honestBoot, quoteOf } from '../../support/boot.ts'
 import { cryptoAgileLog, type WrittenEvent } from '../../support/firmware-log.ts'
+import { bootAggregateEntry, encodeList } from '../../support/ima-log.ts'
 
 const POLICY = `version: 1
 name: workers
@@ -37,12 +38,13 @@ describe('what policy made of a boot, kept while it lasts', () => {
     previous: MachineState | undefined,
     measured: readonly WrittenEvent[],
     pieces: readonly MachineLogPiece[],
+    by = policy,
   ) =>
     appraiseMachine({
       previous,
       start: START,
       continuity: previous === undefined ? 'first' : 'same-boot',
-      quoted: quoteOf([...GOOD, ...measured], { pcrs: [0, 1, 2, 3, 4, 5, 6, 7, 11] }),
+      quoted: quoteOf([...GOOD, ...measured], { pcrs: [0, 1, 2, 3, 4, 5, 6, 7, 10, 11] }),
       pieces,
       launchPcr: 15,
       explained: [],
@@ -51,7 +53,7 @@ describe('what policy made of a boot, kept while it lasts', () => {
       launchLog: undefined,
       tpm: { firmwareVersion: 1n },
       clock: { safe: true },
-      policy,
+      policy: by,
       now: new Date('2026-11-23T12:00:00Z'),
     })
   const systemd = (offset: number, ...strings: readonly string[]): MachineLogPiece => ({
@@ -95,5 +97,21 @@ describe('what policy made of a boot, kept while it lasts', () => {
     assert.equal(third.more, false)
     assert.equal(tierOf(third, 'policy.phases'), 'contraindicated')
     assert.equal(appraise(second.state, measured, []).result.tier, 'contraindicated', 'and never without them')
+  })
+
+  it('and what a list of IMA has shown meanwhile waits for the policy to weigh it', () => {
+    const text =
+      POLICY.replace('unlisted: observe', 'unlisted: enforce') +
+      '  files: {mode: observe, ima: {excludes: ["/tmp/**"]}}\n'
+    const observing = parseAppraisalPolicy(text, 'workers.yaml', () => new Uint8Array())
+    const began = appraise(undefined, [phase('enter-initrd')], [FIRMWARE, systemd(0, 'enter-initrd')], observing)
+    const forged: MachineLogPiece = { source: 'ima', offset: 0, bytes: encodeList([bootAggregateEntry()]), more: false }
+    const offset = systemdLog('enter-initrd').length
+    const measured = [phase('enter-initrd'), phase('debug-shell'), event(10, EV.IPL, utf8('in no list'))]
+    const second = appraise(began.state, measured, [systemd(offset, 'debug-shell'), forged], observing)
+    assert.equal(second.more, true)
+    assert.equal(second.result.tier, 'none', JSON.stringify(second.result.findings))
+    const third = appraise(second.state, measured, [FIRMWARE, systemd(0, 'enter-initrd'), forged], observing)
+    assert.equal(third.result.findings.find((f) => f.rule === 'ima.replay')?.policy?.mode, 'observe')
   })
 })
