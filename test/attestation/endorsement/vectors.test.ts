@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
+import { toHex } from '../../../attestation/base/index.ts'
+import { digest } from '../../../attestation/crypto/index.ts'
 import {
   type Certificate,
   certificatePurpose,
@@ -209,6 +211,17 @@ describe('what the index of the vectors expects', () => {
       }
       assert.equal(found.length, 8) // the other two are AMD's, and are read like any other
       assert.ok(found.every((file) => strict.has(file) && file.includes('N')))
+    })
+    it('each certificate that tpm-roots.yaml vouches for is here, and is curated by the index', function () {
+      const set = needVectors(this, 'vendor-roots')
+      const curated = set.text('INDEX.md').match(/^\|.*\*\*curated\*\*/gm) ?? []
+      const files = curated.map((line) => line.split('|')[2]?.trim() ?? '')
+      const here = new Set(files.map((file) => toHex(digest('sha256', read(set, file).bytes))))
+      assert.equal(here.size, 26)
+      const listed = [...set.text('tpm-roots.yaml').matchAll(/sha256: "([0-9A-F:]{95})"/g)]
+      const vouched = listed.map(([, fingerprint = '']) => fingerprint.replaceAll(':', '').toLowerCase())
+      assert.equal(vouched.length, 18)
+      for (const fingerprint of vouched) assert.ok(here.has(fingerprint), fingerprint)
     })
     it('a missing root is named with its key and where it is, if the certificate says so', function () {
       const set = needVectors(this, 'vendor-roots')

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { generateKeyPairSync } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import {
   appraiseIma,
   checkFileSignature,
@@ -100,6 +100,14 @@ describe('readKeylimeAllowlist', () => {
     assert.deepEqual(readKeylimeAllowlist('{"digests": 7, "keyrings": [], "ima": null}').problems, [])
   })
 
+  it('finds no file in what tells the kernel what to measure', function () {
+    const set = externalVectors('keylime/ima')
+    if (set === undefined) return skipWithoutVectors(this, 'keylime/ima')
+    const { policy, problems } = readKeylimeAllowlist(set.text('ima-policy-keylime-tests'))
+    assert.equal(policy.files.size, 0)
+    assert.match(problems[0] ?? '', /^line \d+: no digest and path$/)
+  })
+
   it('reads the allowlist of Keylime itself', function () {
     const set = externalVectors('keylime/ima')
     if (set === undefined) return skipWithoutVectors(this, 'keylime/ima')
@@ -169,10 +177,10 @@ describe('file signatures of other projects', () => {
     assert.deepEqual(check(list('keylime-bad_signatures.txt'), keys), { unchecked: ['/usr/bin/zmore'] })
     const [rsa] = readFileKeys(set.read('keys/rsa2048pub.pem')).keys
     assert.deepEqual(rsa?.keyIds, [4081397027])
-    assert.equal(
-      readFileKeys(set.read('keys/rsa2048.pem')).keys.length,
-      0,
-      'a private key is not taken for a public one',
-    )
+    for (const file of ['keys/rsa2048.pem', 'keys/secp256k1.pem']) {
+      assert.equal(readFileKeys(set.read(file)).keys.length, 0, `${file}: a private key is not taken for a public one`)
+    }
+    const secp256k1 = createPublicKey(set.text('keys/secp256k1.pem')).export({ format: 'der', type: 'spki' })
+    assert.deepEqual(readFileKeys(new Uint8Array(secp256k1)).keys[0]?.keyIds, [1394556965])
   })
 })
