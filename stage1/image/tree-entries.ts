@@ -1,4 +1,15 @@
-import { bad, type ErofsInode, ErofsReader, isType, S_IFDIR, S_IFLNK, S_IFREG } from './erofs.ts'
+import {
+  bad,
+  type ErofsInode,
+  ErofsReader,
+  isType,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFREG,
+} from './erofs.ts'
 import { LIMITS } from './limits.ts'
 import type { TarEntry, TarEntryType } from './tar.ts'
 
@@ -87,9 +98,9 @@ export function readTreeFile(
 const TYPES: Readonly<Record<number, TarEntryType>> = {
   [S_IFREG]: 'file',
   [S_IFLNK]: 'symlink',
-  4802: 'char',
-  14406: 'block',
-  2401: 'fifo',
+  [S_IFCHR]: 'char',
+  [S_IFBLK]: 'block',
+  [S_IFIFO]: 'fifo',
 }
 
 function typeOf(mode: number): TarEntryType {
