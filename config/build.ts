@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
 import { buildNspawnStage1 } from '../stage1/flavours/nspawn/index.ts'
@@ -62,6 +62,9 @@ for (const program of ['stage1', 'stage0']) {
   execFileSync('make', ['-s', '-C', `native/${program}`], { cwd: root, stdio: 'inherit' })
 }
 await buildNspawnStage1({ program: `${root}build/holdfast-stage1`, output: `${root}build/stage1-nspawn.aci` })
+
+rmSync(`${root}build/net.d`, { recursive: true, force: true })
+cpSync(`${root}config/net.d`, `${root}build/net.d`, { recursive: true }) // the networks that there are without configuration
 
 const commands = new Map<string, string>()
 const dispatcher = await build({

@@ -11,6 +11,8 @@ export interface Installation {
   readonly program: string
   readonly stage1Program: string
   readonly stage1Image: string
+  /** Directory of the networks that there are without configuration. */
+  readonly networks: string
 }
 
 /**
@@ -28,8 +30,13 @@ export function installation(): Installation {
   for (const directory of [here, path.resolve(here, '../../build')]) {
     const stage1Program = path.join(directory, 'holdfast-stage1')
     if (fs.existsSync(stage1Program)) {
-      const [program, stage1Image] = [path.join(directory, 'holdfast.js'), path.join(directory, 'stage1-nspawn.aci')]
-      return { program, stage1Program, stage1Image }
+      const file = (name: string): string => path.join(directory, name)
+      return {
+        program: file('holdfast.js'),
+        stage1Program,
+        stage1Image: file('stage1-nspawn.aci'),
+        networks: file('net.d'),
+      }
     }
   }
   throw new Error('holdfast-stage1 is missing from this installation; build it: npm run build')

@@ -1,23 +1,18 @@
-import { UsageError } from '../../attestation/base/index.ts'
-import { DEFAULT_AGENT_SOCKET, DEFAULT_TRUST_FILE, type Network } from '../pod/index.ts'
+import { DEFAULT_AGENT_SOCKET, DEFAULT_TRUST_FILE } from '../pod/index.ts'
+import { NETWORK_OPTIONS, type NetworkOptions, readNetworkOptions } from './network-options.ts'
 import type { OptionSpec, OptionValues } from './option-table.ts'
 import { DEFAULT_STAGE0_SOCKET } from './stage0-protocol.ts'
 
 /** How a pod is launched, as `run` and `run-prepared` are asked for it. */
 export interface PodLaunchOptions {
-  readonly network: Network
+  readonly network: NetworkOptions
   readonly agent: string
   readonly trust: string
 }
 
 /** Options of `run` and `run-prepared`. */
 export const LAUNCH_OPTIONS: readonly OptionSpec[] = [
-  {
-    name: 'net',
-    value: 'none|host',
-    of: 'pod',
-    help: ["none (default): only loopback; host: the host's interfaces"],
-  },
+  ...NETWORK_OPTIONS,
   { name: 'agent', value: 'SOCKET', of: 'command', help: [`the node agent (default ${DEFAULT_AGENT_SOCKET})`] },
   {
     name: 'trust',
@@ -37,10 +32,8 @@ export const STAGE0_OPTION: OptionSpec = {
 
 /** @throws UsageError */
 export function readLaunchOptions(o: OptionValues): PodLaunchOptions {
-  const network = o.last('net') ?? 'none'
-  if (network !== 'none' && network !== 'host') throw new UsageError(`--net ${network}: there are none and host`)
   return {
-    network,
+    network: readNetworkOptions(o),
     agent: o.last('agent') ?? DEFAULT_AGENT_SOCKET,
     trust: o.last('trust') ?? DEFAULT_TRUST_FILE,
   }

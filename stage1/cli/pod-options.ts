@@ -1,8 +1,10 @@
 import { UsageError } from '../../attestation/base/index.ts'
 import type { Mount, Volume } from '../manifest/index.ts'
+import { type PortWish, parsePortWishes } from '../network/index.ts'
 import { type AppOptions, readAppOptions } from './app-options.ts'
 import { type EnvironmentOptions, POD_ENVIRONMENT_OPTIONS, podEnvironment } from './environment-options.ts'
 import { DEFAULT_DIR } from './installation.ts'
+import { PORT_OPTION } from './network-options.ts'
 import type { OptionSpec, PodWords } from './option-table.ts'
 import { parseMount, parseVolume, VOLUME_OPTION } from './volume-options.ts'
 
@@ -16,6 +18,7 @@ export interface PodOptions {
   readonly environment: EnvironmentOptions
   readonly volumes: readonly Volume[]
   readonly mounts: readonly Mount[]
+  readonly ports: readonly PortWish[]
   readonly hostname?: string
   readonly uuidFile?: string
   readonly stage1: string
@@ -32,6 +35,7 @@ export const DIR_OPTION: OptionSpec = {
 /** Options of `run` and `prepare` about the pod. */
 export const POD_OPTIONS: readonly OptionSpec[] = [
   VOLUME_OPTION,
+  PORT_OPTION,
   ...POD_ENVIRONMENT_OPTIONS,
   { name: 'hostname', value: 'NAME', of: 'pod', help: ['default: pod- and the beginning of the UUID'] },
   {
@@ -73,6 +77,7 @@ export function readPodOptions({ options: o, images }: PodWords): PodOptions {
     environment: podEnvironment(o),
     volumes: o.all('volume').map(parseVolume),
     mounts: o.all('mount').map(parseMount),
+    ports: parsePortWishes(o.all('port')),
     stage1: o.last('stage1') ?? 'nspawn',
     relaxed,
     ...(hostname === undefined ? {} : { hostname: checkHostname(hostname) }),
@@ -84,7 +89,7 @@ export function readPodOptions({ options: o, images }: PodWords): PodOptions {
     if (images.length === 0) throw new UsageError('no image given')
     return options
   }
-  const contradicts = ['volume', 'mount', 'set-env', 'set-env-file', 'inherit-env'].find((name) =>
+  const contradicts = ['volume', 'mount', 'port', 'set-env', 'set-env-file', 'inherit-env'].find((name) =>
     o.names().includes(name),
   )
   if (images.length > 0 || contradicts !== undefined) {

@@ -61,7 +61,7 @@ async function fromImages(
   const manifest = buildPodManifest(
     images.map((image) => podImage(store, image)),
     o.apps.map((app) => ({ ...app.overrides, environment: variablesOf(app.environment, context) })),
-    { hostname, volumes: o.volumes, mounts: o.mounts, environment: variablesOf(o.environment, context) },
+    { hostname, volumes: o.volumes, mounts: o.mounts, ports: o.ports, environment: variablesOf(o.environment, context) },
   )
   return { images, manifest }
 }

@@ -3,6 +3,7 @@ import path from 'node:path'
 import { fetchImage } from '../image/index.ts'
 import { type AuthorisedLaunch, authoriseLaunch, becomePod, type LaunchOptions, readTicketKeys } from '../pod/index.ts'
 import type { PodLaunchOptions } from './launch-options.ts'
+import { networkRequest } from './network-options.ts'
 import { requestPod } from './pod-request.ts'
 import type { RunContext } from './run-context.ts'
 import { parseRunOptions, RUN_OPTION_NAMES, runHelp } from './run-options.ts'
@@ -64,13 +65,14 @@ export function launchSettings(
   command: string,
   o: PodLaunchOptions,
   { cwd, writeError, signal }: RunContext,
-): Pick<LaunchOptions, 'network' | 'agentSocket' | 'ticketKeys' | 'onMode' | 'signal'> {
+): Pick<LaunchOptions, 'network' | 'agentSocket' | 'ticketKeys' | 'onMode' | 'onLeft' | 'signal'> {
   return {
-    network: o.network,
+    network: networkRequest(o.network, cwd),
     agentSocket: path.resolve(cwd, o.agent),
     ticketKeys: () => readTicketKeys(path.resolve(cwd, o.trust)),
     onMode: (mode) =>
       writeError(`holdfast ${command}: warning: the agent does not enforce (mode ${mode}): started without a ticket\n`),
+    onLeft: (message) => writeError(`holdfast ${command}: warning: ${message}\n`),
     ...(signal === undefined ? {} : { signal }),
   }
 }

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 
-/** Namespaces that decide what a path means and what root may. */
-const NAMESPACES = ['cgroup', 'mnt', 'user'] as const
+/** Namespaces that decide what a path means, what root may, and which network a pod is connected to. */
+const NAMESPACES = ['cgroup', 'mnt', 'net', 'user'] as const
 
 /**
  * What a process sees and may, as one text. The server carries out only what the asking process could have done itself,

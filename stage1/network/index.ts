@@ -11,7 +11,6 @@ export {
   type Resolver,
 } from './name-resolution.ts'
 export { type NetworkConfig, type PluginConfig, parseNetworkConfig } from './network-config.ts'
-export { checkPortsFree, connectedPods, findPodPath } from './other-pods.ts'
 export { type Attachment, neededPlugins, pluginEnvironment, pluginInput } from './plugin-call.ts'
 export { PLUGIN_DIRS, type PluginProgram } from './plugin-programs.ts'
 export { parsePluginResult, pluginFailure } from './plugin-result.ts'
@@ -25,4 +24,4 @@ export {
 } from './port-mappings.ts'
 export { type NetworkDirs, type PodNetwork, programsOf, resolveNetworks } from './resolve.ts'
 export { type NetworksUp, type PodToConnect, type SetUpOptions, setUpNetworks } from './set-up.ts'
-export { tearDownAbandoned, tearDownNetworks } from './tear-down.ts'
+export { tearDownNetworks } from './tear-down.ts'

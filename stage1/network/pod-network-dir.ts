@@ -76,6 +76,11 @@ export class PodNetworkDir {
     return this.#readJson('ports') as readonly PortMapping[] // as above
   }
 
+  /** Forgets a launch that was undone and may be made again: a janitor of then finds nothing of now. */
+  remove(): void {
+    fs.rmSync(this.path, { recursive: true, force: true })
+  }
+
   /** Whether something is set up that nobody has undone. */
   needsUndo(): boolean {
     return fs.existsSync(path.join(this.path, 'namespace'))

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { codeOf, messageOf, utf8 } from '../../attestation/base/index.ts'
 
 /** How a program ended. */
@@ -30,7 +29,8 @@ const MAX_OUTPUT_BYTES = 1 << 20
  *
  * @throws Error ENOENT, EACCES, ... where it cannot be started
  */
-export function runProgram(program: string, run: ProgramRun): Promise<ProgramEnd> {
+export async function runProgram(program: string, run: ProgramRun): Promise<ProgramEnd> {
+  const { spawn } = await import('node:child_process') // most launches run none, and pay for what is loaded
   return new Promise((resolve, reject) => {
     const child = spawn(program, [...(run.args ?? [])], {
       env: Object.fromEntries(run.environment.map((v) => [v.slice(0, v.indexOf('=')), v.slice(v.indexOf('=') + 1)])),

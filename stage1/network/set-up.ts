@@ -1,13 +1,15 @@
-import { printable } from '../../attestation/base/index.ts'
+import { codeOf, messageOf, printable } from '../../attestation/base/index.ts'
 import { NetworkError } from './errors.ts'
 import type { Resolver } from './name-resolution.ts'
 import type { JsonObject } from './network-config.ts'
+import { checkPortsFree, connectedPods, findPodPath } from './other-pods.ts'
 import { type Attachment, pluginEnvironment, pluginInput } from './plugin-call.ts'
 import { checkPluginsUnchanged } from './plugin-programs.ts'
 import { type PluginResult, parsePluginResult, pluginFailure } from './plugin-result.ts'
 import { type JanitorCgroups, type JoinedNetwork, PodNetworkDir } from './pod-network-dir.ts'
 import { type PluginStep, type PodNetwork, programsOf } from './resolve.ts'
 import { runProgram, startFailure } from './run-program.ts'
+import { tearDownAbandoned } from './tear-down.ts'
 
 /** A pod that networks are set up for: its directory is there, and this process holds its lock. */
 export interface PodToConnect {
@@ -24,6 +26,10 @@ export interface SetUpOptions {
   /** Path of the static `holdfast-stage1`. */
   readonly stage1Program: string
   readonly janitorCgroups: JanitorCgroups
+  /** Directories in which the pods of this data directory are that may have networks. */
+  readonly podParents: readonly string[]
+  /** Told what of other pods could not be undone; this one does not need it. */
+  readonly onLeft: (message: string) => void
   readonly signal?: AbortSignal
 }
 
@@ -49,7 +55,10 @@ const MAX_STEPS = 64
 export async function setUpNetworks(o: SetUpOptions): Promise<NetworksUp> {
   const directory = new PodNetworkDir(o.pod.path)
   const namespace = directory.create(o.pod.uuid, o.janitorCgroups)
-  await makeNamespace(o)
+  const ports = o.networks.flatMap((n) => n.ports)
+  directory.writePorts(ports) // before it looks at those of others, who do the same: one of two sees the other
+  const [others] = await Promise.all([undoOthers(o), makeNamespace(o)])
+  checkPortsFree(ports, others)
   const joined: JoinedNetwork[] = []
   const resolvers: Resolver[] = []
   let position = 0
@@ -72,6 +81,23 @@ export async function setUpNetworks(o: SetUpOptions): Promise<NetworksUp> {
   // the first network that knows of name servers is the one that names are looked up by
   const resolver = resolvers.find((r) => r.nameservers.length > 0) ?? resolvers[0]
   return { namespace, joined, resolver: resolver ?? { nameservers: [], search: [], options: [] } }
+}
+
+/**
+ * Where a janitor was killed, what its pod held is given back here at the latest.
+ * @returns directories of the other pods that have networks now
+ */
+async function undoOthers({ pod, podParents, stage1Program, onLeft }: SetUpOptions): Promise<string[]> {
+  const others = connectedPods()
+    .filter((uuid) => uuid !== pod.uuid)
+    .flatMap((uuid) => findPodPath(podParents, uuid) ?? [])
+  for (const path of others) {
+    await tearDownAbandoned(path, stage1Program).catch((err) => {
+      if (codeOf(err) === undefined) throw err
+      onLeft(messageOf(err))
+    })
+  }
+  return others.filter((path) => new PodNetworkDir(path).needsUndo())
 }
 
 async function makeNamespace({ stage1Program, pod, signal }: SetUpOptions): Promise<void> {

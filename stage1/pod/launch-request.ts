@@ -9,7 +9,6 @@ import {
   podManifestBytes,
   redactManifest,
 } from '../manifest/index.ts'
-import type { Network } from './plan.ts'
 import type { Stage1Interface } from './stage1-interface.ts'
 import type { PodUuid } from './uuid.ts'
 
@@ -31,7 +30,8 @@ export interface LaunchFacts {
   readonly hostPrograms: readonly { readonly path: string; readonly sha256: string }[]
   /** One for each app, in the manifest's order. */
   readonly images: readonly VerifiedImage[]
-  readonly network: Network
+  /** What of a launch request is about the network. */
+  readonly network: Pick<PodLaunch, 'network' | 'networks' | 'ports' | 'names'>
   /** Checks relaxed for this launch, by the names of `--insecure-options`. */
   readonly relaxed: readonly string[]
 }
@@ -64,7 +64,7 @@ export function buildPodLaunch(f: LaunchFacts): PodLaunch {
       signers: image.origin.signers.map(({ key, checkedAt }) => ({ key, checkedAt })),
       relaxed: [...image.origin.relaxed],
     })),
-    network: f.network,
+    ...f.network,
     volumes: manifestVolumes(f.manifest),
     isolators: manifestIsolators(f.manifest),
     relaxed: [...f.relaxed].sort(),

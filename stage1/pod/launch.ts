@@ -13,8 +13,9 @@ import { readCgroupMounts } from './cgroups.ts'
 import { PodError } from './errors.ts'
 import { type HostProgram, hashProgram, openHostProgram } from './host-programs.ts'
 import { buildPodLaunch, type Verification } from './launch-request.ts'
-import { type Network, type PlanFiles, planPod } from './plan.ts'
+import { type PlanFiles, planPod } from './plan.ts'
 import { inDirectory, type LockedPod, movePod, movePodMeanwhile, podParent } from './pod-directory.ts'
+import { connectPod, disconnectPod, type NetworkRequest, nameFilesOfPod, resolvePodNetwork } from './pod-network.ts'
 import { REFUSED_FILE } from './pod-status.ts'
 import { stage1Interface } from './stage1-interface.ts'
 import type { PodUuid } from './uuid.ts'
@@ -31,7 +32,7 @@ export interface LaunchOptions {
   readonly manifest: PodManifest
   /** Taken from `prepared`; absent for a pod that is made for this launch. */
   readonly prepared?: AssembledPod
-  readonly network: Network
+  readonly network: NetworkRequest
   /** Path of the static `holdfast-stage1`. */
   readonly stage1Program: string
   readonly agentSocket: string
@@ -43,6 +44,8 @@ export interface LaunchOptions {
   readonly verifiedDir?: string
   /** Told when the agent does not enforce. */
   readonly onMode: (mode: LaunchMode) => void
+  /** Told what of the networks of this pod or another could not be undone. */
+  readonly onLeft: (message: string) => void
   /** Gives the launch up while the agent is asked. */
   readonly signal?: AbortSignal
 }
@@ -91,14 +94,16 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
   const programs = stage1.hostPrograms.map((name) => openProgram(name, o.stage1Program, opened))
   const supervisor = programNamed(programs, SUPERVISOR)
   const launcher = programNamed(programs, STAGE1_PROGRAM)
+  const network = resolvePodNetwork(o.network, o.uuid, o.manifest)
+  const cgroups = readCgroupMounts()
   // planned before anything is asked for: what cannot be carried out is not measured either
   const plan = planPod(o.manifest, {
     uuid: o.uuid,
     podPath: path.join(podParent(o.dir, 'run'), o.uuid),
-    network: o.network,
+    network: network.planned,
     supervisor: supervisor.path,
     run: stage1.run,
-    cgroups: readCgroupMounts(),
+    cgroups,
     arch: process.arch,
     seccomp: !o.relaxed.includes('seccomp'),
   })
@@ -109,6 +114,9 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
   const assembled = o.prepared ?? assemblePod(o.dir, o.uuid, o.manifest)
   if (o.prepared === undefined) opened.push(assembled.pod.fd)
   const { moved: pod, lasting } = movePodMeanwhile(o.dir, assembled.pod, 'run') // where the agent finds it
+  const failure = new AbortController()
+  const signal = o.signal === undefined ? failure.signal : AbortSignal.any([o.signal, failure.signal])
+  const connecting = connectPod(network, { ...o, pod, cgroups, signal })
   try {
     const launch = buildPodLaunch({
       uuid: o.uuid,
@@ -118,12 +126,13 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
       stage1Interface: stage1,
       hostPrograms: programs,
       images: o.images.map((image, i) => verified(image, i + 1)),
-      network: o.network,
+      network: network.measured,
       relaxed: o.relaxed,
     })
-    const answered = requestLaunch(o.agentSocket, launch, pod.path, o.signal)
-    // while the agent works, the rest of the code is loaded and the disk does its part
-    const [answer, { checkAnswer }] = await Promise.all([answered, import('./answer-check.ts'), lasting])
+    const answered = requestLaunch(o.agentSocket, launch, pod.path, signal)
+    // while the agent works, the network is set up, the rest of the code is loaded and the disk does its part
+    const meanwhile = [answered, connecting, import('./answer-check.ts'), lasting] as const
+    const [answer, up, { checkAnswer }] = await Promise.all(meanwhile)
     const mode = await checkAnswer(launch, answer, o.ticketKeys, new Date())
     if (mode !== 'enforce') o.onMode(mode)
     // the descriptors that are mounted are ones whose content was checked after the agent's answer
@@ -132,7 +141,7 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     checkPodFiles(assembled, pod.path)
     inDirectory(o.dir, () => {
       writeLaunchRecord(pod, launch, answer, mode)
-      writePlan(pod, new Map([...plan, ['resolv.conf', NOTHING], ['hosts', NOTHING]]))
+      writePlan(pod, new Map([...plan, ...nameFilesOfPod(network, o.manifest, up)]))
     })
     return {
       program: launcher.fd,
@@ -142,6 +151,8 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
       abandon: () => abandonPod(o.dir, pod, undefined),
     }
   } catch (err) {
+    failure.abort() // who is still asked or at work need not finish
+    await disconnectPod(connecting, pod, o)
     // nothing was measured: a prepared pod can be launched when there is an agent
     if (o.prepared !== undefined && codeOf(err) === 'AGENT_MISSING') movePod(o.dir, pod, 'prepared')
     else abandonPod(o.dir, pod, err)
@@ -166,8 +177,6 @@ export async function loadLaunchCode(): Promise<void> {
 }
 
 const STAGE1_PROGRAM = 'holdfast-stage1'
-/** An empty plan file: what the image has stays. */
-const NOTHING = new Uint8Array(0)
 
 function openTree(o: LaunchOptions, image: StoredImage, opened: number[]): VerifiedTree {
   const tree = openVerifiedTree(

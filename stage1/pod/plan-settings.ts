@@ -1,9 +1,6 @@
 import type { CgroupMounts } from './cgroup-layout.ts'
 import type { PodUuid } from './uuid.ts'
 
-/** `none`: nothing but loopback. `host`: the host's own interfaces. */
-export type Network = 'none' | 'host'
-
 /**
  * Where the standard streams of apps go. `pass`: where those of `holdfast run` go; standard input too, where the pod has
  * one app. `terminal`: the one app has the caller's terminal, by a pseudo-terminal of its own. `log`: to files in the
@@ -18,7 +15,8 @@ export interface PlanSettings {
   readonly uuid: PodUuid
   /** Absolute, where the pod will run. */
   readonly podPath: string
-  readonly network: Network
+  /** `none`, `host`, or the absolute path of a network namespace. */
+  readonly network: string
   /** Absolute path of the supervisor's program. */
   readonly supervisor: string
   /** PID 1 and its arguments. */

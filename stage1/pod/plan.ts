@@ -17,7 +17,7 @@ import { HOSTNAME_ANNOTATION } from './pod-manifest.ts'
 import { mountRecords, planVolumes, volumeRecords } from './volume-plan.ts'
 
 export type { PlanFiles } from './plan-list.ts'
-export type { Network, PlanSettings, Streams } from './plan-settings.ts'
+export type { PlanSettings, Streams } from './plan-settings.ts'
 
 /** How long apps may take to end after SIGTERM, and post-stop handlers after that. */
 const STOP_TIMEOUT_MS = 10_000

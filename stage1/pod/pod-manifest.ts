@@ -3,6 +3,7 @@ import {
   type AcName,
   type App,
   acIdentifierFrom,
+  acName,
   acNameFrom,
   type EnvironmentVariable,
   type ImageId,
@@ -14,6 +15,7 @@ import {
   type TextMap,
   type Volume,
 } from '../manifest/index.ts'
+import { mapPorts, type PortWish } from '../network/index.ts'
 import { PodError } from './errors.ts'
 
 /** An image as a pod uses it. */
@@ -58,6 +60,8 @@ export interface PodOverrides {
   readonly volumes?: readonly Volume[]
   /** In every app. */
   readonly mounts?: readonly Mount[]
+  /** Ports of the host that are to lead to the pod. */
+  readonly ports?: readonly PortWish[]
   /** In every app; its own come after them. */
   readonly environment?: readonly EnvironmentVariable[]
 }
@@ -69,7 +73,8 @@ export const HOSTNAME_ANNOTATION = 'holdfast/hostname'
  * The pod manifest that is stored, measured and run: images' app sections with everything the user set merged in.
  *
  * @param overrides one for each image, in the same order
- * @throws PodError POD_UNSUPPORTED for an image that cannot be run, POD_NAME_TAKEN for two apps of one name
+ * @throws PodError POD_UNSUPPORTED for an image that cannot be run, POD_NAME_TAKEN for two apps of one name; UsageError
+ * for a port that the pod has not
  */
 export function buildPodManifest(
   images: readonly PodImage[],
@@ -99,9 +104,26 @@ export function buildPodManifest(
     acVersion: AC_VERSION,
     ...withVolumesForAll(apps, pod.volumes ?? []),
     isolators: [],
+    ...exposedPorts(apps, pod.ports ?? []),
     annotations: [{ name: HOSTNAME_ANNOTATION, value: pod.hostname }],
     userAnnotations: {},
     userLabels: {},
+  }
+}
+
+function exposedPorts(apps: readonly PodApp[], wishes: readonly PortWish[]): Pick<PodManifest, 'ports'> {
+  const mappings = mapPorts(
+    wishes,
+    apps.flatMap((a) => a.app.ports ?? []),
+  )
+  if (mappings.length === 0) return {}
+  return {
+    ports: mappings.map(({ name, protocol, podPort, hostPort, hostIp }) => ({
+      name: acName(name),
+      hostPort,
+      ...(hostIp === undefined ? {} : { hostIP: hostIp }),
+      podPort: { name: acName(name), protocol, port: podPort },
+    })),
   }
 }
 
