@@ -17,6 +17,7 @@ import { machineLogReader } from './machine-logs/index.ts'
 import { PodStopper } from './pod-stop.ts'
 import { PodWatch } from './pod-watch.ts'
 import type { Tpm, TpmDescription } from './ports.ts'
+import { SilenceWatch } from './silence-watch.ts'
 import { Uplink, type UplinkOptions } from './uplink/index.ts'
 
 export interface AgentOptions {
@@ -70,9 +71,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       place: (uuid) => podWatch.place(uuid),
       logger,
     })
+    const silence = silenceWatch(config, stopper)
+    if (silence !== undefined) undo.push(async () => silence.stop())
     const uplink = makeUplink(options, description, identity, {
       attester,
       launchLog,
+      onAnswer: () => silence?.heard(),
       onStopPods: (reason) => void stopper.stopAll(reason),
       onKeyLost: () => fail(keyLost()),
     })
@@ -177,7 +181,7 @@ function makeUplink(
   options: AgentOptions,
   description: TpmDescription,
   identity: NodeIdentity,
-  parts: Pick<UplinkOptions, 'attester' | 'launchLog' | 'onStopPods' | 'onKeyLost'>,
+  parts: Pick<UplinkOptions, 'attester' | 'launchLog' | 'onStopPods' | 'onAnswer' | 'onKeyLost'>,
 ): Uplink | undefined {
   const { loaded, tpm, logger, version } = options
   const { config, trust, enrolmentToken } = loaded
@@ -213,6 +217,15 @@ function makeUplink(
         logger.warn({ err }, 'the AK certificate was not kept'),
       )
     },
+  })
+}
+
+function silenceWatch({ stopPodsAfterSilenceMs }: AgentConfig, stopper: PodStopper): SilenceWatch | undefined {
+  if (stopPodsAfterSilenceMs === undefined) return undefined
+  return new SilenceWatch({
+    afterMs: stopPodsAfterSilenceMs,
+    nowMs: () => performance.now(),
+    onSilence: (reason) => void stopper.stopAll(reason),
   })
 }
 

@@ -20,7 +20,7 @@ export interface PodStopOptions {
 }
 
 /**
- * Ends running pods because the verifier says so: the supervisor is asked with SIGTERM, as an operator would, and whatever is left in the pod's
+ * Ends running pods because the verifier says so, or says nothing any more: the supervisor is asked with SIGTERM, as an operator would, and whatever is left in the pod's
  * control groups after that is killed. The end is recorded by PodWatch, like any other.
  */
 export class PodStopper {
@@ -35,8 +35,7 @@ export class PodStopper {
   async stopAll(reason: string): Promise<void> {
     const { open, logger } = this.#options
     const uuids = [...open()]
-    if (uuids.length > 0)
-      logger.warn({ code: 'PODS_STOPPED', reason, pods: uuids.length }, 'pods are stopped by the verifier')
+    if (uuids.length > 0) logger.warn({ code: 'PODS_STOPPED', reason, pods: uuids.length }, 'pods are stopped')
     await Promise.all(
       uuids.map((uuid) => {
         const under = this.#stopping.get(uuid) ?? this.#stop(uuid).finally(() => this.#stopping.delete(uuid))

@@ -35,6 +35,8 @@ export interface AgentConfig {
   readonly enrolmentToken?: string
   readonly enrolmentTokenFile?: string
   readonly launchTimeoutMs: number
+  /** Absent: pods outlive any silence of the verifier. */
+  readonly stopPodsAfterSilenceMs?: number
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 }
 
@@ -75,6 +77,10 @@ function checkMeaning(c: AgentConfigFile, complain: Complain): void {
     if (v.trust === undefined && v.tlsSpkiSha256 === undefined && v.ca === undefined) {
       complain(['verifier'], "'verifier' names none of 'trust', 'tlsSpkiSha256', 'ca': no verifier could be recognised")
     }
+  }
+  if (c.stopPodsAfterSilenceSeconds !== undefined && mode !== 'enforce') {
+    const why = `would end pods that mode ${mode} starts without a verifier; remove it, or set mode: enforce`
+    complain(['stopPodsAfterSilenceSeconds'], `'stopPodsAfterSilenceSeconds' ${why}`)
   }
   if (c.enrolmentToken !== undefined && c.enrolmentTokenFile !== undefined) {
     complain(['enrolmentTokenFile'], "'enrolmentToken' and 'enrolmentTokenFile' are both set; keep one")
@@ -120,6 +126,9 @@ function withDefaults(c: AgentConfigFile): AgentConfig {
     ...(enrolmentToken === undefined ? {} : { enrolmentToken }),
     ...(enrolmentTokenFile === undefined ? {} : { enrolmentTokenFile }),
     launchTimeoutMs: Math.round((c.launchTimeoutSeconds ?? 10) * 1000),
+    ...(c.stopPodsAfterSilenceSeconds === undefined
+      ? {}
+      : { stopPodsAfterSilenceMs: Math.round(c.stopPodsAfterSilenceSeconds * 1000) }),
     logLevel: c.logLevel ?? 'info',
   }
 }

@@ -57,6 +57,7 @@ export const AgentConfigSchema = Type.Object(
     ),
     enrolmentTokenFile: Type.Optional(path('of a file that holds the token')),
     launchTimeoutSeconds: Type.Optional(seconds(1, 60)),
+    stopPodsAfterSilenceSeconds: Type.Optional(seconds(120, 604_800)),
     logLevel: Type.Optional(choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])),
   },
   { ...closed, description: 'a map of settings' },

@@ -41,6 +41,8 @@ export interface SessionOptions {
   readonly logger: Logger
   readonly onState: (state: SessionState) => void
   readonly onResult: (result: AttestationResult) => void
+  /** The verifier has answered, on a connection on which this node has proved itself. */
+  readonly onAnswer: () => void
   /** The verifier wants all running pods ended. */
   readonly onStopPods: (reason: string) => void
   /** The AK certificate that the verifier's CA issued, DER. */
@@ -180,6 +182,7 @@ export class Session {
           this.#known = { ...this.#quotedStart, offset: message.logOffset, machineLogs: message.machineLogs }
         }
         this.#scheduleRefresh()
+        this.#options.onAnswer()
         const waiting = this.#waiting
         this.#waiting = undefined
         if (message.t === 'result') this.#options.onResult(message)

@@ -49,9 +49,12 @@ describe('agent configuration', () => {
   it('accepts the file that the project ships, and every setting that is commented out in it', () => {
     const shipped = readFileSync(new URL('../../../config/agent.yaml', import.meta.url), 'utf8')
     assert.equal(parseAgentConfig(shipped, 'agent.yaml').mode, 'enforce')
-    const all = shipped.replace(/^# (banks|enrolmentTokenFile):/gm, '$1:').replace(/^ {2}# (ca|ticketKeys):/gm, '  $1:')
+    const all = shipped
+      .replace(/^# (banks|enrolmentTokenFile|stopPodsAfterSilenceSeconds):/gm, '$1:')
+      .replace(/^ {2}# (ca|ticketKeys):/gm, '  $1:')
     const config = parseAgentConfig(all, 'agent.yaml')
     assert.deepEqual(config.banks, ['sha256'])
+    assert.equal(config.stopPodsAfterSilenceMs, 3_600_000)
     assert.equal(config.enrolmentTokenFile, '/etc/holdfast/enrolment-token')
     assert.deepEqual(config.verifier?.ticketKeys, ['/etc/holdfast/ticket-key.pem'])
   })
@@ -114,6 +117,16 @@ banks:
     },
     { name: 'a short pin', text: `${GOOD}  tlsSpkiSha256: [abcd]\n`, why: /64 hexadecimal digits, got "abcd"/ },
     { name: 'a timeout of text', text: `${GOOD}launchTimeoutSeconds: soon\n`, why: /seconds, 1 to 60, got "soon"/ },
+    {
+      name: 'pods stopped by a silence as short as that between two answers',
+      text: `${GOOD}stopPodsAfterSilenceSeconds: 60\n`,
+      why: /seconds, 120 to 604800/,
+    },
+    {
+      name: 'pods stopped by silence that start without asking',
+      text: `${GOOD}mode: audit\nstopPodsAfterSilenceSeconds: 600\n`,
+      why: /:6:1: .*mode audit/,
+    },
     { name: 'a timeout too long', text: `${GOOD}launchTimeoutSeconds: 3600\n`, why: /seconds, 1 to 60/ },
     { name: 'an unknown mode', text: `${GOOD}mode: lenient\n`, why: /one of enforce, audit, off, got "lenient"/ },
     { name: 'a mode that YAML 1.1 took for a boolean', text: `${GOOD}mode: no\n`, why: /one of enforce, audit, off/ },

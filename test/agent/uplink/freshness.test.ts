@@ -19,8 +19,10 @@ describe('the nonce in hand', () => {
   let uplink: Uplink
   let log: LaunchLog
   let nowMs: number
+  let answers: number
   beforeEach(async () => {
     nowMs = 1_000_000
+    answers = 0
     verifier = await ScriptedVerifier.start()
     const tpm = new SoftTpmPort(new SoftTpm(['sha256', 'sha384']))
     log = await softLog(tpm)
@@ -30,6 +32,7 @@ describe('the nonce in hand', () => {
       trust: verifier.trust,
       identity,
       onStopPods: () => {},
+      onAnswer: () => answers++,
       hello: {
         ...{ t: 'hello', agent: 'test/1', hostname: 'host.example', ekPublic, ekChain: [], akPublic },
         ...{ pcr: 15, banks: ['sha256', 'sha384'], mode: 'enforce' },
@@ -77,6 +80,7 @@ describe('the nonce in hand', () => {
       assert.deepEqual(purposes(), ['session', 'launch'])
       const kinds = verifier.peers[0]?.messages.map((m) => m.t)
       assert.deepEqual(kinds, ['hello', 'quoted', 'renew', 'quoted'])
+      assert.equal(answers, 3)
       assert.equal(verifier.peers.length, 1)
     })
   }
@@ -98,6 +102,22 @@ describe('the nonce in hand', () => {
     await eventually(() => purposes().length === 2)
     assert.equal(await launch(), 'ticket')
     assert.deepEqual(purposes(), ['session', 'periodic', 'launch'])
+  })
+
+  it('comes again when the verifier says, and shows why it waits', async () => {
+    verifier.script = (peer, message) => {
+      if (message.t !== 'hello') return false
+      peer.send({ t: 'error', code: 'NODE_OVER_BUDGET', message: 'too much', retryAfterMs: 600_000 })
+      peer.ws.close(1013)
+      return true
+    }
+    const before = Date.now()
+    verifier.peers[0]?.ws.terminate()
+    await eventually(() => uplink.status.state === 'unreachable' && verifier.peers.length === 2)
+    const { status } = uplink
+    assert.ok(status.state === 'unreachable')
+    assert.match(status.message, /NODE_OVER_BUDGET: too much/)
+    assert.ok(Date.parse(status.retryAt) - before >= 600_000, status.retryAt)
   })
 
   it('connects again after the connection was lost, and not after stop', async () => {
