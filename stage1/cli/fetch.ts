@@ -1,7 +1,9 @@
+import path from 'node:path'
 import { Command } from 'commander'
 import { UsageError } from '../../attestation/base/index.ts'
-import { type FetchProgress, fetchImage, openImageStore } from '../image/index.ts'
+import { fetchImage, openImageStore } from '../image/index.ts'
 import { DEFAULT_CONFIG } from '../signatures/index.ts'
+import { progressDisplay } from './fetch-progress.ts'
 import { FETCH_CHECKS, fetchRelaxations, insecureNames, parseInsecureOptions } from './insecure-options.ts'
 import { DEFAULT_DIR, installation } from './installation.ts'
 import { checkOf } from './provenance.ts'
@@ -12,6 +14,7 @@ interface FetchCommandOptions {
   readonly signature?: string
   readonly localConfig: string
   readonly systemConfig: string
+  readonly registries?: string
   readonly quiet?: true
 }
 
@@ -21,7 +24,10 @@ export function command(): Command {
     .description(
       'Bring images into the store: every blob is checked by its digest, the files are rendered once and measured.',
     )
-    .argument('<image...>', 'docker://HOST[:PORT]/NAME[:TAG][@DIGEST], oci:PATH[:REF], or the path of an .aci')
+    .argument(
+      '<image...>',
+      'docker://HOST[:PORT]/NAME[:TAG][@DIGEST], https://HOST/FILE.aci, oci:PATH[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:NAME:TAG], or the path of an .aci or .tar',
+    )
     .option(
       '--insecure-options <list>',
       `relax checks, separated by commas: ${insecureNames(FETCH_CHECKS)}; recorded with the image, and to be named again at its launches`,
@@ -29,6 +35,10 @@ export function command(): Command {
     .option('--signature <file>', 'OpenPGP signature of the one .aci, where it is not beside it as FILE.aci.asc')
     .option('--local-config <directory>', 'image-policy.json and trustedkeys of this machine', DEFAULT_CONFIG.local)
     .option('--system-config <directory>', 'the same, as they came with the system', DEFAULT_CONFIG.system)
+    .option(
+      '--registries <file>',
+      'mirrors, certificates and plain HTTP of registries (default: /etc/holdfast/registries.yaml)',
+    )
     .option('--quiet', 'no progress on standard error')
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
     .addHelpText('after', EXAMPLES)
@@ -42,6 +52,8 @@ trust store (holdfast trust), and nothing else is admitted.
 Examples:
   holdfast fetch docker://registry.example/busybox:1
   holdfast fetch oci:./layout:latest
+  docker save busybox:1 -o busybox.tar && holdfast fetch ./busybox.tar
+  holdfast fetch ./base.aci ./app.aci                      an ACI after those it depends on
   holdfast fetch --insecure-options=http docker://localhost:5000/busybox:1
 `
 
@@ -54,7 +66,7 @@ async function fetch(images: readonly string[], options: FetchCommandOptions): P
     acceptUnsigned: relax.includes('image'),
     ...(options.signature !== undefined && { signatureFile: options.signature }),
   })
-  const progress = options.quiet === true || !process.stderr.isTTY ? undefined : await progressBar()
+  const progress = options.quiet === true ? undefined : await progressDisplay(process.stderr)
   for (const name of images) {
     try {
       const image = await fetchImage(store, name, {
@@ -63,6 +75,7 @@ async function fetch(images: readonly string[], options: FetchCommandOptions): P
         relax,
         checkProvenance,
         environment: process.env,
+        ...(options.registries !== undefined && { registriesFile: path.resolve(options.registries) }),
         ...(progress === undefined ? {} : { onProgress: progress.show }),
       })
       progress?.stop()
@@ -70,45 +83,5 @@ async function fetch(images: readonly string[], options: FetchCommandOptions): P
     } finally {
       progress?.stop()
     }
-  }
-}
-
-/** One line at the bottom of the terminal: what is being done, and how much of a blob is there. */
-async function progressBar(): Promise<{ show: (p: FetchProgress) => void; stop: () => void }> {
-  const { SingleBar } = await import('cli-progress')
-  const bar = new SingleBar({
-    format: '{what} [{bar}] {percentage}%',
-    stream: process.stderr,
-    clearOnComplete: true,
-    hideCursor: true,
-  })
-  let active = false
-  const stop = (): void => {
-    if (active) bar.stop()
-    active = false
-  }
-  return {
-    show: (p) => {
-      if (!active) bar.start(1, 0, { what: '' })
-      active = true
-      switch (p.step) {
-        case 'resolve':
-          bar.update(0, { what: p.name })
-          break
-        case 'blob':
-          bar.setTotal(Math.max(p.totalBytes, 1))
-          bar.update(p.doneBytes, { what: p.digest.slice(0, 19) })
-          break
-        case 'unpack':
-          bar.setTotal(Math.max(p.layers, 1))
-          bar.update(p.layer, { what: 'unpack' })
-          break
-        case 'render':
-          bar.setTotal(1)
-          bar.update(0, { what: 'render' })
-          break
-      }
-    },
-    stop,
   }
 }
