@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -14,6 +14,7 @@ export interface VectorSet {
   readonly read: (path: string) => Uint8Array
   readonly text: (path: string) => string
   readonly has: (path: string) => boolean
+  readonly isDirectory: (path: string) => boolean
   /** Names in it, or in a directory below, sorted. */
   readonly list: (below?: string) => readonly string[]
 }
@@ -46,6 +47,7 @@ function open(root: string, name: string): VectorSet {
     read: (path) => new Uint8Array(readFileSync(at(path))),
     text: (path) => readFileSync(at(path), 'utf8'),
     has: (path) => existsSync(at(path)),
+    isDirectory: (path) => statSync(at(path)).isDirectory(),
     list: (below = '.') => readdirSync(at(below)).sort(),
   }
 }

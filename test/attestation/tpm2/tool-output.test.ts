@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createPrivateKey, createPublicKey } from 'node:crypto'
+import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
 import { parse } from 'yaml'
 import { fromHex, toHex, utf8 } from '../../../attestation/base/index.ts'
 import { digest, exportSpki, hashSize } from '../../../attestation/crypto/index.ts'
@@ -57,6 +57,13 @@ describe('what tpm2-tools printed', () => {
     for (const [register, value] of quotedRegisters(set.read('quote-pods.attest'), set.read('quote-pods.pcrs'))) {
       assert.equal(printed.get(register), value, `register ${register}`)
     }
+  })
+  it('of the node of swtpm: its EK certificate is of the EK', function () {
+    const set = externalVectors('swtpm') ?? skipWithoutVectors(this, 'swtpm')
+    const { publicKey } = new X509Certificate(set.read('node/ek.der'))
+    const spki = toHex(publicKey.export({ format: 'der', type: 'spki' }))
+    assert.equal(spki, spkiOf(set.read('ek/ek-rsa.tpm2b_public')))
+    assert.deepEqual(set.read('node/ek.der'), set.read('ek/ek-rsa.der'))
   })
   it('of the verifier of swtpm: its private key belongs to its public one', function () {
     const set = externalVectors('swtpm/policy') ?? skipWithoutVectors(this, 'swtpm/policy')
