@@ -20,6 +20,7 @@ enum { SAID_BYTES = 512 };
 #define NAMESPACE_VARIABLE "CNI_NETNS="
 
 struct step {
+	int must;
 	char *program, *input;
 	char **environment;
 };
@@ -37,9 +38,9 @@ static struct step read_step(int network, const char *file, const char *namespac
 	struct plan_list items = plan_read_list(network, file);
 	struct step step;
 
-	if (items.count < 2 || items.item[0][0] != '/')
+	if (items.count < 3 || items.item[1][0] != '/')
 		fail("%s is no step of an undoing", file);
-	step = (struct step){items.item[0], items.item[1], items.item + 2};
+	step = (struct step){strcmp(items.item[0], "may") != 0, items.item[1], items.item[2], items.item + 3};
 	for (char **variable = step.environment; *variable != NULL; variable++)
 		if (strncmp(*variable, NAMESPACE_VARIABLE, strlen(NAMESPACE_VARIABLE)) == 0 && !network_is_namespace(namespace))
 			*variable = NAMESPACE_VARIABLE;
@@ -140,7 +141,7 @@ int undo_steps(int network, const char *namespace)
 		if (faccessat(network, file, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		step = read_step(network, file, namespace);
-		if (run_step(&step) < 0)
+		if (run_step(&step) < 0 && step.must)
 			failed++;
 		else if (unlinkat(network, file, 0) < 0)
 			fail_errno("removing %s", file);

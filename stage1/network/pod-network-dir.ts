@@ -53,9 +53,17 @@ export class PodNetworkDir {
 
   /**
    * Notes how a plugin is undone, before it does anything, and again when more is known: a step is replaced as a whole.
+   *
+   * @param obligation `may` for a plugin that refused: what it cannot set up it may be unable to undo as well
    */
-  writeStep(position: number, program: string, input: string, environment: readonly string[]): void {
-    this.#writing(() => this.#write(`undo/${position}`, list([program, input, ...environment])))
+  writeStep(
+    position: number,
+    obligation: 'must' | 'may',
+    program: string,
+    input: string,
+    environment: readonly string[],
+  ): void {
+    this.#writing(() => this.#write(`undo/${position}`, list([obligation, program, input, ...environment])))
   }
 
   writeJoined(joined: readonly JoinedNetwork[]): void {

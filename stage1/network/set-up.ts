@@ -125,20 +125,24 @@ async function join(
   if (first + network.steps.length > MAX_STEPS) {
     throw new NetworkError('NETWORK_NAMESPACE_FAILED', `the networks of a pod have at most ${MAX_STEPS} plugins`)
   }
-  const noteUndo = ({ plugin, program }: PluginStep, i: number, last?: JsonObject): void =>
+  const noteUndo = ({ plugin, program }: PluginStep, i: number, obligation: 'must' | 'may', last?: JsonObject): void =>
     directory.writeStep(
       first + i,
+      obligation,
       program.path,
       pluginInput(config, plugin, network.ports, last),
       pluginEnvironment('DEL', attachment),
     )
   let result: PluginResult | undefined
   for (const [i, step] of network.steps.entries()) {
-    noteUndo(step, i)
-    result = await add(o, network, step, attachment, result?.object)
+    noteUndo(step, i, 'must')
+    result = await add(o, network, step, attachment, result?.object).catch((err) => {
+      if (codeOf(err) === 'NETWORK_PLUGIN_FAILED') noteUndo(step, i, 'may')
+      throw err
+    })
   }
   if (result === undefined) throw new TypeError('a configuration has at least one plugin')
-  for (const [i, step] of network.steps.entries()) noteUndo(step, i, result.object)
+  for (const [i, step] of network.steps.entries()) noteUndo(step, i, 'must', result.object)
   return result
 }
 
