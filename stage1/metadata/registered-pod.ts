@@ -1,11 +1,11 @@
 import path from 'node:path'
-import { equalBytes } from '../../attestation/base/index.ts'
+import { equalBytes, utf8 } from '../../attestation/base/index.ts'
 import { existingImageStore, readRecord } from '../image/index.ts'
-import { imageId, parsePodManifest } from '../manifest/index.ts'
+import { imageId, type PodManifest, parsePodManifest } from '../manifest/index.ts'
 import { POD_DIRECTORIES, PodError, type PodUuid, podParent, podUuid, readPodFile } from '../pod/index.ts'
 import type { AskingPod } from './answers.ts'
 import { isSignedByPod, launchRequestOf, type SigningPod, signAsPod } from './pod-signature.ts'
-import { METADATA_SECRET_FILE, parseToken } from './token.ts'
+import { METADATA_VARIABLE, metadataUrl, parseToken } from './token.ts'
 
 /** What the service knows: all of it is on disk, so that a service that was started again knows the same. */
 export interface MetadataStore {
@@ -24,14 +24,14 @@ export function askingPod(store: MetadataStore, token: string): AskingPod | unde
   const claimed = parseToken(token)
   if (claimed === undefined) return undefined
   const directory = path.join(podParent(store.dir, 'run'), claimed.uuid)
-  const secret = readPodFile(directory, METADATA_SECRET_FILE)
-  if (secret === undefined || !equalBytes(secret, claimed.secret)) return undefined
-  const manifest = readPodFile(directory, 'pod')
+  const bytes = readPodFile(directory, 'pod')
   const signing = signingPod(directory, claimed.uuid)
-  if (manifest === undefined || signing === undefined) return undefined // it has not been launched yet
+  if (bytes === undefined || signing === undefined) return undefined // it has not been launched yet
+  const manifest = parsePodManifest(bytes)
+  if (!isRegistered(manifest, metadataUrl(claimed.uuid, claimed.secret))) return undefined
   return {
     uuid: claimed.uuid,
-    manifest: parsePodManifest(manifest),
+    manifest,
     imageOf: (id) => imageManifest(store, id),
     sign: (content) => signAsPod(store.serviceKey, signing, content),
     verify: (uuid, content, signature) => {
@@ -39,6 +39,12 @@ export function askingPod(store: MetadataStore, token: string): AskingPod | unde
       return signer !== undefined && isSignedByPod(store.serviceKey, signer, content, signature)
     },
   }
+}
+
+/** A pod is registered by what its apps were given, which only root can read. */
+function isRegistered({ apps }: PodManifest, url: string): boolean {
+  const values = apps.flatMap(({ app }) => app.environment.filter(({ name }) => name === METADATA_VARIABLE))
+  return values.some(({ value }) => equalBytes(utf8(value), utf8(url)))
 }
 
 function imageManifest(store: MetadataStore, id: string) {

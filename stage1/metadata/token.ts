@@ -6,13 +6,13 @@ import { type PodUuid, podUuid } from '../pod/uuid.ts'
  */
 export const METADATA_ADDRESS = '169.254.169.255'
 export const METADATA_PORT = 18112
-/** File of a pod's directory (0600): the secret by which the pod is known to the service. */
-export const METADATA_SECRET_FILE = 'metadata-secret'
+/** The variable by which an app finds it. */
+export const METADATA_VARIABLE = 'AC_METADATA_URL'
 export const METADATA_SECRET_BYTES = 32
 
 const SECRET = /^[A-Za-z0-9_-]{43}$/
 
-/** The value of AC_METADATA_URL: whoever has it is taken for the pod. */
+/** The value of AC_METADATA_URL: whoever has it is taken for the pod. Like any value of an environment it is measured as a keyed digest. */
 export function metadataUrl(uuid: PodUuid, secret: Uint8Array): string {
   const token = `${uuid}.${Buffer.from(secret).toString('base64url')}`
   return `http://${METADATA_ADDRESS}:${METADATA_PORT}/${token}`

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { codeOf } from '../../../attestation/base/index.ts'
@@ -14,19 +14,15 @@ import { newPodUuid, type PodUuid, podParent } from '../../../stage1/pod/index.t
 import { tempDir } from '../../support/temp-dir.ts'
 
 const FLAVOR = { 'metadata-flavor': 'AppContainer' }
-const MANIFEST = podManifestBytes(
-  readPodManifest({
-    acKind: 'PodManifest',
-    acVersion: '0.8.11',
-    apps: [
-      {
-        name: 'app',
-        image: { id: `sha512-${'0'.repeat(64)}`, name: 'example.com/app' },
-        app: { exec: ['/app'], user: '0', group: '0', workingDirectory: '/' },
-      },
-    ],
-  }),
-)
+/** With or without the variable that registers the pod. */
+function manifestBytes(url?: string): Uint8Array {
+  const environment = url === undefined ? [] : [{ name: METADATA_VARIABLE, value: url }]
+  const app = { exec: ['/app'], user: '0', group: '0', workingDirectory: '/', environment }
+  const image = { id: `sha512-${'0'.repeat(64)}`, name: 'example.com/app' }
+  return podManifestBytes(
+    readPodManifest({ acKind: 'PodManifest', acVersion: '0.8.11', apps: [{ name: 'app', image, app }] }),
+  )
+}
 
 describe('the metadata service', () => {
   const directory = tempDir()
@@ -45,15 +41,14 @@ describe('the metadata service', () => {
   })
 
   /** As a launched pod's directory is, with a secret of its own. */
-  function launched(request: string): { uuid: PodUuid; base: string; path: string } {
+  function launched(request: string): { uuid: PodUuid; url: string; base: string; path: string } {
     const uuid = newPodUuid()
     const path = join(podParent(directory.path, 'run'), uuid)
-    const secret = new Uint8Array(32).fill(uuid.charCodeAt(0))
+    const url = metadataUrl(uuid, new Uint8Array(32).fill(uuid.charCodeAt(0)))
     mkdirSync(path, { recursive: true })
-    writeFileSync(join(path, 'pod'), MANIFEST)
+    writeFileSync(join(path, 'pod'), manifestBytes(url))
     writeFileSync(join(path, 'launch.json'), JSON.stringify({ answer: { request } }))
-    writeFileSync(join(path, METADATA_SECRET_FILE), secret)
-    return { uuid, path, base: new URL(metadataUrl(uuid, secret)).pathname }
+    return { uuid, path, url, base: new URL(url).pathname }
   }
 
   const get = (path: string, headers: Record<string, string> = FLAVOR) =>
@@ -73,7 +68,7 @@ describe('the metadata service', () => {
     assert.equal(await answer.text(), pod.uuid)
     assert.deepEqual(told.at(-1), { pod: pod.uuid, path: '/acMetadata/v1/pod/uuid', status: 200 })
     const manifest = await get(`${pod.base}/acMetadata/v1/pod/manifest`)
-    assert.deepEqual(new Uint8Array(await manifest.arrayBuffer()), MANIFEST)
+    assert.deepEqual(new Uint8Array(await manifest.arrayBuffer()), manifestBytes(pod.url))
   })
 
   it('has signatures verified by other pods, after it was started again, and after the signer has ended', async () => {
@@ -106,7 +101,7 @@ describe('the metadata service', () => {
     for (const path of ['/', what, `/x${what}`, `${changed}${what}`, `/..%2f${pod.uuid}${what}`]) {
       assert.equal((await get(path)).status, 404, path)
     }
-    rmSync(join(pod.path, METADATA_SECRET_FILE))
+    writeFileSync(join(pod.path, 'pod'), manifestBytes())
     assert.equal((await get(`${pod.base}${what}`)).status, 404) // it was not registered
   })
 
