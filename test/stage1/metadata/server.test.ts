@@ -4,12 +4,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { codeOf } from '../../../attestation/base/index.ts'
 import { podManifestBytes, readPodManifest } from '../../../stage1/manifest/index.ts'
-import {
-  METADATA_SECRET_FILE,
-  MetadataServer,
-  metadataServiceKey,
-  metadataUrl,
-} from '../../../stage1/metadata/index.ts'
+import { METADATA_VARIABLE, MetadataServer, metadataServiceKey, metadataUrl } from '../../../stage1/metadata/index.ts'
 import { newPodUuid, type PodUuid, podParent } from '../../../stage1/pod/index.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
