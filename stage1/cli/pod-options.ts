@@ -1,8 +1,11 @@
 import { UsageError } from '../../attestation/base/index.ts'
 import type { Mount, Volume } from '../manifest/index.ts'
 import { type PortWish, parsePortWishes } from '../network/index.ts'
+import type { ConfigDirectories } from '../signatures/index.ts'
 import { type AppOptions, readAppOptions } from './app-options.ts'
+import { CONFIG_OPTIONS, readConfigOptions } from './config-options.ts'
 import { type EnvironmentOptions, POD_ENVIRONMENT_OPTIONS, podEnvironment } from './environment-options.ts'
+import { parseInsecureOptions, RUN_CHECKS } from './insecure-options.ts'
 import { DEFAULT_DIR } from './installation.ts'
 import { PORT_OPTION } from './network-options.ts'
 import type { OptionSpec, PodWords } from './option-table.ts'
@@ -23,6 +26,8 @@ export interface PodOptions {
   readonly uuidFile?: string
   readonly stage1: string
   readonly relaxed: readonly string[]
+  /** As typed. */
+  readonly config: ConfigDirectories
 }
 
 export const DIR_OPTION: OptionSpec = {
@@ -34,6 +39,7 @@ export const DIR_OPTION: OptionSpec = {
 
 /** Options of `run` and `prepare` about the pod. */
 export const POD_OPTIONS: readonly OptionSpec[] = [
+  ...CONFIG_OPTIONS,
   VOLUME_OPTION,
   PORT_OPTION,
   ...POD_ENVIRONMENT_OPTIONS,
@@ -57,19 +63,15 @@ export const POD_OPTIONS: readonly OptionSpec[] = [
     of: 'pod',
     help: [
       'relax checks, separated by commas; they are measured and policies see them. seccomp: no system call filter;',
-      'http, tls: for fetching; image: fetch an image without the signature that is asked for',
+      'http, tls: for fetching; image: an image without the signature that is asked for; all-fetch, all-run, all, none.',
+      'What was relaxed when an image was fetched has to be named at each launch of it',
     ],
   },
 ]
 
-/** Names of `--insecure-options`; the last three are for fetching. */
-const RELAXATIONS = ['seccomp', 'http', 'tls', 'image']
-
 /** @throws UsageError, and PodError POD_ISOLATOR_BAD for a limit of the wrong form */
 export function readPodOptions({ options: o, images }: PodWords): PodOptions {
-  const relaxed = (o.last('insecure-options') ?? '').split(',').filter((name) => name !== '')
-  const unknown = relaxed.find((name) => !RELAXATIONS.includes(name))
-  if (unknown !== undefined) throw new UsageError(`--insecure-options ${unknown}: there are ${RELAXATIONS.join(', ')}`)
+  const relaxed = parseInsecureOptions(o.last('insecure-options') ?? '', RUN_CHECKS)
   const [hostname, uuidFile, podManifest] = [o.last('hostname'), o.last('uuid-file-save'), o.last('pod-manifest')]
   const options: PodOptions = {
     dir: o.last('dir') ?? DEFAULT_DIR,
@@ -80,6 +82,7 @@ export function readPodOptions({ options: o, images }: PodWords): PodOptions {
     ports: parsePortWishes(o.all('port')),
     stage1: o.last('stage1') ?? 'nspawn',
     relaxed,
+    config: readConfigOptions(o),
     ...(hostname === undefined ? {} : { hostname: checkHostname(hostname) }),
     ...(uuidFile === undefined ? {} : { uuidFile }),
     ...(podManifest === undefined ? {} : { podManifest }),

@@ -4,11 +4,14 @@ import { codeOf, messageOf, UsageError } from '../../attestation/base/index.ts'
 import { findImage, type ImageStore, openImageStore, parseReference, type StoredImage } from '../image/index.ts'
 import type { EnvironmentVariable, PodManifest } from '../manifest/index.ts'
 import { buildPodManifest, newPodUuid, PodError, type PodImage, type PodUuid, programLength } from '../pod/index.ts'
+import { configAt } from './config-options.ts'
 import { type EnvironmentOptions, inheritedVariables, parseEnvironmentFile } from './environment-options.ts'
+import { fetchRelaxations } from './insecure-options.ts'
 import { type Installation, installation } from './installation.ts'
 import { readManifestFile } from './manifest-file.ts'
 import type { PodOptions } from './pod-options.ts'
-import type { RunContext } from './run-context.ts'
+import { checkOf } from './provenance.ts'
+import type { FetchSettings, RunContext } from './run-context.ts'
 import { resolveStage1 } from './stage1-image.ts'
 
 /** A pod that was asked for, with everything found that it is made of. */
@@ -40,7 +43,8 @@ export async function requestPod(o: PodOptions, context: RunContext): Promise<Po
     o.podManifest === undefined
       ? await fromImages(o, store, hostname, find, context)
       : await readManifestFile(path.resolve(context.cwd, o.podManifest), hostname, find)
-  return { uuid, store, installed, stage1: await resolveStage1(store, o.stage1, installed, context), ...made }
+  const stage1 = await resolveStage1(store, o.stage1, fetchSettings(o, installed, context), installed, context)
+  return { uuid, store, installed, stage1, ...made }
 }
 
 /** @throws PodError POD_UNSUPPORTED */
@@ -61,7 +65,13 @@ async function fromImages(
   const manifest = buildPodManifest(
     images.map((image) => podImage(store, image)),
     o.apps.map((app) => ({ ...app.overrides, environment: variablesOf(app.environment, context) })),
-    { hostname, volumes: o.volumes, mounts: o.mounts, ports: o.ports, environment: variablesOf(o.environment, context) },
+    {
+      hostname,
+      volumes: o.volumes,
+      mounts: o.mounts,
+      ports: o.ports,
+      environment: variablesOf(o.environment, context),
+    },
   )
   return { images, manifest }
 }
@@ -107,7 +117,7 @@ function writeForCaller(file: string, text: string, umask: number): void {
 async function findOrFetch(
   store: ImageStore,
   name: string,
-  { stage1Program }: Installation,
+  installed: Installation,
   o: PodOptions,
   context: RunContext,
 ): Promise<StoredImage> {
@@ -116,6 +126,11 @@ async function findOrFetch(
   } catch (err) {
     if (codeOf(err) !== 'IMAGE_NOT_FOUND' || parseReference(name, context.cwd).kind === 'stored') throw err
   }
-  const relax = o.relaxed.filter((r) => r === 'http' || r === 'tls' || r === 'image')
-  return context.fetch(store, name, { stage1Program, relax })
+  return context.fetch(store, name, fetchSettings(o, installed, context))
+}
+
+function fetchSettings(o: PodOptions, { stage1Program }: Installation, { cwd }: RunContext): FetchSettings {
+  const relax = fetchRelaxations(o.relaxed)
+  const config = configAt(o.config, cwd)
+  return { stage1Program, relax, checkProvenance: checkOf({ config, acceptUnsigned: relax.includes('image') }) }
 }

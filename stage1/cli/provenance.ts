@@ -16,7 +16,7 @@ import { installation } from './installation.ts'
 export function checkOf(options: Omit<ProvenanceOptions, 'now'>): CheckProvenance {
   const check = provenanceCheck({ ...options, now: () => new Date() })
   return async (image) =>
-    image.kind === 'aci' && isInstalled(image.file)
+    image.kind === 'aci' && image.file !== undefined && isInstalled(image.file)
       ? { signers: [], policy: { sha256: BUILT_IN_POLICY_SHA256, scope: INSTALLATION_SCOPE } }
       : check(image)
 }

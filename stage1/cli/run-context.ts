@@ -1,5 +1,8 @@
 import type { FetchOptions, ImageStore, StoredImage } from '../image/index.ts'
 
+/** What of a fetch is for the command to say. */
+export type FetchSettings = Pick<FetchOptions, 'stage1Program' | 'relax' | 'checkProvenance'>
+
 /**
  * What `holdfast run` takes from the process that was called. The stage0 server runs launches for other processes, so
  * nothing on the way of a launch may ask its own process for any of this.
@@ -12,11 +15,7 @@ export interface RunContext {
   readonly writeOutput: (text: string) => void
   readonly writeError: (text: string) => void
   /** Brings in an image that is not in the store. */
-  readonly fetch: (
-    store: ImageStore,
-    name: string,
-    options: Pick<FetchOptions, 'stage1Program' | 'relax'>,
-  ) => Promise<StoredImage>
+  readonly fetch: (store: ImageStore, name: string, options: FetchSettings) => Promise<StoredImage>
   /** The caller's own, for `--inherit-env`. */
   readonly environment: () => Readonly<Record<string, string | undefined>>
   /** Aborted when the caller is gone. */

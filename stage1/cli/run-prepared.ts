@@ -2,6 +2,7 @@ import path from 'node:path'
 import { UsageError } from '../../attestation/base/index.ts'
 import { openImageStore } from '../image/index.ts'
 import { authoriseLaunch, becomePod, findPod, takePrepared } from '../pod/index.ts'
+import { CONFIG_OPTIONS, configAt, readConfigOptions } from './config-options.ts'
 import { DEFAULT_DIR, installation } from './installation.ts'
 import { LAUNCH_OPTIONS, readLaunchOptions } from './launch-options.ts'
 import { optionsHelp } from './option-help.ts'
@@ -12,7 +13,7 @@ import { launchSettings, ownContext } from './run.ts'
 import { uuidArgument } from './uuid-file.ts'
 
 const UUID_FILE: OptionSpec = { name: 'uuid-file', value: 'FILE', of: 'pod', help: ['take the UUID from this file'] }
-const OPTIONS: readonly OptionSpec[] = [UUID_FILE, ...LAUNCH_OPTIONS, DIR_OPTION]
+const OPTIONS: readonly OptionSpec[] = [UUID_FILE, ...LAUNCH_OPTIONS, ...CONFIG_OPTIONS, DIR_OPTION]
 
 /** As they are typed, for completion. */
 export const RUN_PREPARED_OPTION_NAMES: readonly string[] = OPTIONS.map(({ name }) => `--${name}`)
@@ -49,5 +50,6 @@ export async function runPreparedCommand(argv: readonly string[]): Promise<void>
   const taken = takePrepared(store, findPod(dir, prefix))
   const { pod, manifest, stage1, images: found, relaxed } = taken
   const about = { dir, uuid: pod.uuid, store, stage1, images: found, manifest, relaxed, prepared: taken, stage1Program }
-  becomePod(await authoriseLaunch({ ...about, ...launchSettings('run-prepared', o, context) }))
+  const config = configAt(readConfigOptions(options), context.cwd)
+  becomePod(await authoriseLaunch({ ...about, config, ...launchSettings('run-prepared', o, context) }))
 }

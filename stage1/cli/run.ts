@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { fetchImage } from '../image/index.ts'
 import { type AuthorisedLaunch, authoriseLaunch, becomePod, type LaunchOptions, readTicketKeys } from '../pod/index.ts'
+import { configAt } from './config-options.ts'
 import type { PodLaunchOptions } from './launch-options.ts'
 import { networkRequest } from './network-options.ts'
 import { requestPod } from './pod-request.ts'
@@ -56,6 +57,7 @@ export async function prepareRun(argv: readonly string[], context: RunContext): 
     ...launchSettings('run', o, context),
     dir: path.resolve(context.cwd, o.dir),
     stage1Program,
+    config: configAt(o.config, context.cwd),
     relaxed: o.relaxed,
   })
 }

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { codeOf } from '../../attestation/base/index.ts'
 import { findImage, type ImageStore, type StoredImage } from '../image/index.ts'
 import type { Installation } from './installation.ts'
-import type { RunContext } from './run-context.ts'
+import type { FetchSettings, RunContext } from './run-context.ts'
 
 /**
  * The stage1 image that `--stage1` names: `nspawn` for the one that came with this holdfast, a path of an .aci, or an
@@ -15,19 +15,23 @@ import type { RunContext } from './run-context.ts'
 export async function resolveStage1(
   store: ImageStore,
   name: string,
+  settings: FetchSettings,
   installed: Installation,
   context: RunContext,
 ): Promise<StoredImage> {
   const { cwd } = context
-  const file = name === 'nspawn' ? installed.stage1Image : name.endsWith('.aci') ? path.resolve(cwd, name) : undefined
+  const own = name === 'nspawn' ? fs.realpathSync(installed.stage1Image) : undefined
+  const file = own ?? (name.endsWith('.aci') ? path.resolve(cwd, name) : undefined)
   if (file === undefined) return findImage(store, name, cwd)
   // an ACI's ID is the digest of its uncompressed tar; a compressed one is not found and imported, which finds it
   const id = `sha512-${createHash('sha512').update(fs.readFileSync(file)).digest('hex').slice(0, 64)}`
   try {
-    return findImage(store, id, cwd)
+    // our own by its path: that record says that it came with the installation, others of the same content may not
+    const image = findImage(store, own ?? id, cwd)
+    if (image.id === id) return image
   } catch (err) {
     if (codeOf(err) !== 'IMAGE_NOT_FOUND') throw err
   }
-  // unsigned, but measured: whether this stage1 may be used is for the verifier's policy to say
-  return context.fetch(store, fs.realpathSync(file), { stage1Program: installed.stage1Program })
+  // ours is not signed, but measured: whether this stage1 may be used is for the verifier's policy to say
+  return context.fetch(store, fs.realpathSync(file), settings)
 }

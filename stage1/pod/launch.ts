@@ -6,6 +6,7 @@ import { execve, loadCalls } from '../../native/process/index.ts'
 import { SUPERVISOR } from '../flavours/nspawn/index.ts'
 import { type ImageStore, openVerifiedTree, type StoredImage, type VerifiedTree } from '../image/index.ts'
 import type { PodManifest } from '../manifest/index.ts'
+import { type ConfigDirectories, requireProvenance } from '../signatures/index.ts'
 import { type AgentAnswer, requestLaunch } from './agent-client.ts'
 import type { LaunchMode } from './answer-check.ts'
 import { type AssembledPod, assemblePod, checkPodFiles, launchChanged } from './assemble.ts'
@@ -38,6 +39,8 @@ export interface LaunchOptions {
   readonly agentSocket: string
   /** Asked for only where a ticket came. */
   readonly ticketKeys: () => TrustedTicketKeys
+  /** Where the image policy and the trusted keys are. */
+  readonly config: ConfigDirectories
   /** Names of the checks relaxed for this launch; `seccomp` takes the filter away. */
   readonly relaxed: readonly string[]
   /** Where openVerifiedTree remembers; its own default unless given. */
@@ -71,7 +74,7 @@ export interface AuthorisedLaunch {
  * Has a launch measured and authorised and checks again what was measured. What it gives is to be executed now. There
  * is no other way to a running pod: `run` and `run-prepared` both end here.
  *
- * @throws PodError, ImageError, ManifestError: nothing was started, nothing is left open, and the pod is in
+ * @throws PodError, ImageError, ManifestError, SignatureError: nothing was started, nothing is left open, and the pod is in
  * `exited-garbage`, or still prepared where nobody was asked
  */
 export async function authoriseLaunch(o: LaunchOptions): Promise<AuthorisedLaunch> {
@@ -90,6 +93,7 @@ export async function authoriseLaunch(o: LaunchOptions): Promise<AuthorisedLaunc
 /** @param opened takes every descriptor as soon as it is open */
 async function authorise(o: LaunchOptions, opened: number[], close: () => void): Promise<AuthorisedLaunch> {
   const stage1 = stage1Interface(o.stage1)
+  for (const image of [o.stage1, ...o.images]) requireProvenance(o.store, image, o.config, o.relaxed)
   const verifications = [o.stage1, ...o.images].map((image) => openTree(o, image, opened).verification)
   const programs = stage1.hostPrograms.map((name) => openProgram(name, o.stage1Program, opened))
   const supervisor = programNamed(programs, SUPERVISOR)

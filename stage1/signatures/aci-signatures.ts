@@ -1,5 +1,5 @@
 import fs from 'node:fs'
-import { codeOf, messageOf } from '../../attestation/base/index.ts'
+import { messageOf } from '../../attestation/base/index.ts'
 import type { UnprovenImage } from '../image/index.ts'
 import { SignatureError } from './errors.ts'
 import { verifyDetached } from './gpgv.ts'
@@ -18,7 +18,8 @@ export async function findAciSigners(
   requirements: readonly Requirement[],
   options: ProvenanceOptions,
 ): Promise<FoundSigners> {
-  const signature = readSignature(options.signatureFile ?? `${image.file}.asc`, options.signatureFile !== undefined)
+  const { signatureFile } = options
+  const signature = signatureFile === undefined ? await image.signature() : readSignature(signatureFile)
   if (signature === undefined) return { signers: [], faults: [] }
   const keys = candidateKeys(image, requirements, options)
   const { goodKeys, faults } = await verifyDetached(image.archive(), signature, [...keys.values()])
@@ -44,14 +45,12 @@ function candidateKeys(
   return new Map(keys.map((key) => [key.fingerprint, key]))
 }
 
-/** @param asked the user named the file: it has to be there */
-function readSignature(file: string, asked: boolean): Uint8Array | undefined {
+function readSignature(file: string): Uint8Array {
   try {
     const { size } = fs.statSync(file)
     if (size > MAX_SIGNATURE_BYTES) throw new RangeError(`has ${size} bytes, at most ${MAX_SIGNATURE_BYTES} are read`)
     return new Uint8Array(fs.readFileSync(file))
   } catch (cause) {
-    if (codeOf(cause) === 'ENOENT' && !asked) return undefined
     throw new SignatureError('IMAGE_SIGNATURE_BAD', `cannot read the signature ${file}: ${messageOf(cause)}`, { cause })
   }
 }

@@ -1,8 +1,8 @@
-import type { StoredImage } from '../image/index.ts'
+import { findImage, type ImageStore, type StoredImage } from '../image/index.ts'
 import { demandOf } from './demand.ts'
 import { SignatureError } from './errors.ts'
 import { judge } from './judge.ts'
-import { type LoadedPolicy, loadImagePolicy } from './policy-file.ts'
+import { INSTALLATION_SCOPE, type LoadedPolicy, loadImagePolicy } from './policy-file.ts'
 import { type NamedImage, requirementsFor } from './scope.ts'
 import type { ConfigDirectories } from './trust-store.ts'
 
@@ -15,7 +15,18 @@ import type { ConfigDirectories } from './trust-store.ts'
  * @throws SignatureError IMAGE_RELAXED where a check was relaxed at fetch that is not named now, IMAGE_POLICY_REFUSES,
  *   IMAGE_UNSIGNED, IMAGE_SIGNATURE_BAD, IMAGE_POLICY_BAD, TRUST_KEY_BAD, TRUST_STORE_FAILED
  */
-export function requireProvenance(image: StoredImage, config: ConfigDirectories, relaxed: readonly string[]): void {
+export function requireProvenance(
+  store: ImageStore,
+  image: StoredImage,
+  config: ConfigDirectories,
+  relaxed: readonly string[],
+): void {
+  requireOne(image, config, relaxed)
+  // each layer of an ACI is an image that somebody else may have signed; a dependency never leads back to itself
+  for (const id of image.dependencies ?? []) requireProvenance(store, findImage(store, id, '/'), config, relaxed)
+}
+
+function requireOne(image: StoredImage, config: ConfigDirectories, relaxed: readonly string[]): void {
   const { origin } = image
   const missing = origin.relaxed.filter((name) => !relaxed.includes(name))
   if (missing.length > 0) {
@@ -25,7 +36,7 @@ export function requireProvenance(image: StoredImage, config: ConfigDirectories,
         `to use it say --insecure-options=${[...new Set([...relaxed, ...missing])].join(',')}, or fetch it again without`,
     )
   }
-  if (relaxed.includes('image')) return
+  if (relaxed.includes('image') || origin.policy?.scope === INSTALLATION_SCOPE) return
   const named: NamedImage = { kind: image.kind, name: origin.name, manifestName: image.manifest.name }
   const loaded = loadImagePolicy(config)
   const { scope, requirements } = requirementsFor(loaded.policy, named)

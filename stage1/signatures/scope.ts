@@ -3,7 +3,7 @@ import type { ImagePolicy, Requirement } from './policy.ts'
 /** An image as policies speak of it. */
 export interface NamedImage {
   readonly kind: 'oci' | 'aci'
-  /** The reference in its full form: `docker://HOST/NAME:TAG`, `oci:/PATH:REF`, or the path of an ACI. */
+  /** The reference in its full form: `docker://HOST/NAME:TAG`, `oci:/PATH:REF`, `oci-archive:/FILE:REF`, or a path. */
   readonly name: string
   /** Of an ACI, the name inside its manifest. */
   readonly manifestName: string
@@ -30,7 +30,12 @@ export function requirementsFor(policy: ImagePolicy, image: NamedImage): ScopedR
 function scopesOf(image: NamedImage): { readonly transport: string; readonly scopes: readonly string[] } {
   if (image.kind === 'aci') return { transport: 'aci', scopes: parents(image.manifestName) }
   if (image.name.startsWith('docker://')) return { transport: 'docker', scopes: dockerScopes(image.name.slice(9)) }
-  return { transport: 'oci', scopes: layoutScopes(image.name.slice('oci:'.length)) }
+  const colon = image.name.startsWith('/') ? -1 : image.name.indexOf(':')
+  // a file named by its path alone may be either kind of archive; it is one of these
+  return {
+    transport: colon < 0 ? 'oci-archive' : image.name.slice(0, colon),
+    scopes: layoutScopes(image.name.slice(colon + 1)),
+  }
 }
 
 /** The reference itself, its repository, each namespace, the host, then wildcards for the host's domains. */

@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Deployment } from '../support/deployment.ts'
 import { HOLDFAST_PROGRAM, run } from '../support/holdfast.ts'
+import { configOptions } from '../support/image-policy.ts'
 import { writeBusyboxLayout } from '../support/images.ts'
 import { firstByteMs } from './first-byte.ts'
 import { type BenchRow, median, ratioRow } from './rows.ts'
@@ -21,7 +22,8 @@ export async function measure(): Promise<readonly BenchRow[]> {
     const layout = join(deployment.directory, 'layout')
     mkdirSync(layout)
     writeBusyboxLayout(layout)
-    const image = await deployment.expect('fetch', '--dir', deployment.dataDirectory, `oci:${layout}:latest`)
+    const options = ['--dir', deployment.dataDirectory, ...configOptions(deployment.configDirectory)]
+    const image = await deployment.expect('fetch', ...options, `oci:${layout}:latest`)
     const tree = join(deployment.directory, 'tree')
     await must('umoci', ['raw', 'unpack', '--image', `${layout}:latest`, tree])
     const podman = await preparePodman(deployment.directory, layout)
@@ -64,15 +66,26 @@ const NSPAWN_OPTIONS = [
   ...['--link-journal=no', '--console=pipe', '--private-network'],
 ]
 
-/** @returns the command that runs the image, up to the program */
-async function preparePodman(directory: string, layout: string): Promise<[string, ...string[]]> {
+/**
+ * Gives podman a store of its own in `directory` with the image of an OCI layout.
+ *
+ * @param network what follows `--network=`
+ * @param more global options
+ * @returns the command that runs the image, up to the program
+ */
+export async function preparePodman(
+  directory: string,
+  layout: string,
+  network = 'none',
+  more: readonly string[] = [],
+): Promise<[string, ...string[]]> {
   const storage = ['--root', join(directory, 'podman'), '--runroot', join(directory, 'podman-run')]
-  const global = [...storage, '--cgroup-manager=cgroupfs', '--runtime=runc']
+  const global = [...storage, '--cgroup-manager=cgroupfs', '--runtime=runc', ...more]
   const archive = join(directory, 'podman.tar')
   await must('skopeo', ['copy', '-q', `oci:${layout}:latest`, `docker-archive:${archive}:bench:latest`])
   await must('podman', [...global, 'load', '-q', '-i', archive])
   const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'] // podman's own need CAP_SYS_RESOURCE
-  return ['podman', ...global, 'run', '--rm', '--network=none', ...limits, 'bench:latest']
+  return ['podman', ...global, 'run', '--rm', `--network=${network}`, ...limits, 'bench:latest']
 }
 
 async function must(program: string, args: readonly string[]): Promise<void> {

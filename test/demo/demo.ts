@@ -4,12 +4,15 @@ import { join } from 'node:path'
 import { nspawnStage1Image } from '../../stage1/flavours/nspawn/index.ts'
 import { Deployment } from '../support/deployment.ts'
 import { HOLDFAST_PROGRAM as HOLDFAST, PROJECT_ROOT, type Ran } from '../support/holdfast.ts'
+import { configOptions } from '../support/image-policy.ts'
 import { type Registry, startRegistry } from '../support/registry.ts'
 import { startReplayingVerifier } from '../support/replaying-verifier.ts'
 import { TPM_CC, TpmProxy } from '../support/tpm-proxy.ts'
 import { buildImage, pushImage } from './image.ts'
 import { describe, type Outcome, type Progress, refused } from './steps.ts'
 
+/** The registry has no TLS: said when an image is fetched, and at each launch of it. */
+const OVER_HTTP = '--insecure-options=http'
 const GREETING = 'hello from a measured pod'
 
 /** One verifier, one node, one registry; and everything that must and must not start on it. */
@@ -54,7 +57,7 @@ export class Demo {
   async show(progress: Progress): Promise<readonly Outcome[]> {
     const d = this.#deployment
     const uuidFile = join(d.directory, 'first.uuid')
-    const launch = (...args: readonly string[]) => d.launch('--uuid-file-save', uuidFile, ...args)
+    const launch = (...args: readonly string[]) => d.launch(OVER_HTTP, '--uuid-file-save', uuidFile, ...args)
 
     const permitted = await progress.step('Launch a pod that is permitted', () =>
       launch(this.#image('demo'), '--', 'sh', '-c', `echo ${GREETING}; exit 7`),
@@ -71,7 +74,7 @@ export class Demo {
         'refused by policy',
         'no-host-network',
         await progress.step('Launch a pod on the network of the host, which policy forbids', () =>
-          d.launch('--net', 'host', this.#image('demo'), '--', 'echo', 'started all the same'),
+          d.launch(OVER_HTTP, '--net', 'host', this.#image('demo'), '--', 'echo', 'started all the same'),
         ),
       ),
       refused(
@@ -104,7 +107,7 @@ export class Demo {
     const pids = [d.stage0.pid, d.agent.pid, d.verifier.pid, d.tpm.pid, this.#registry.pid]
     return `
 The fleet goes on running in ${d.directory}:
-  ${HOLDFAST} run ${node} ${this.#image('demo')} -- sh -c 'cat /etc/motd; id'
+  ${HOLDFAST} run ${node} ${OVER_HTTP} ${this.#image('demo')} -- sh -c 'cat /etc/motd; id'
   ${HOLDFAST} list --dir ${d.dataDirectory}
   ${HOLDFAST} log --socket ${d.agentSocket}
   ${HOLDFAST} nodes list --config ${d.verifierConfig}
@@ -136,7 +139,7 @@ To end it:
   /** Policy names the stage1 by its tree digest, so it can be written when the stage1 has been rendered. */
   async #fetch(): Promise<void> {
     const d = this.#deployment
-    const fetch = ['fetch', '--dir', d.dataDirectory, '--insecure-options=http']
+    const fetch = ['fetch', '--dir', d.dataDirectory, OVER_HTTP, ...configOptions(d.configDirectory)]
     await d.expect(...fetch, STAGE1, this.#image('demo'), this.#image('victim'))
     await d.setPolicies({ '10-demo.cedar': policies(await this.#tree('stage1-nspawn')) })
   }
@@ -161,7 +164,7 @@ To end it:
     } finally {
       await file.close()
     }
-    return d.launch(this.#image('victim'), '--', 'echo', 'started all the same')
+    return d.launch(OVER_HTTP, this.#image('victim'), '--', 'echo', 'started all the same')
   }
 
   /** One more byte behind the program: it works as well as the real one, and is another. */
@@ -170,7 +173,7 @@ To end it:
     const other = join(d.directory, 'other-stage1.aci')
     const program = readFileSync(join(PROJECT_ROOT, 'build/holdfast-stage1'))
     await writeFile(other, nspawnStage1Image(Buffer.concat([program, Buffer.of(0)]), process.arch))
-    return d.launch('--stage1', other, this.#image('demo'), '--', 'echo', 'started all the same')
+    return d.launch(OVER_HTTP, '--stage1', other, this.#image('demo'), '--', 'echo', 'started all the same')
   }
 
   async #launchWithReplayedTicket(uuid: string): Promise<Ran> {
@@ -182,7 +185,7 @@ To end it:
     try {
       await d.startAgent()
       await d.waitForUplink('connected')
-      return await d.launch(this.#image('demo'), '--', 'echo', 'started all the same')
+      return await d.launch(OVER_HTTP, this.#image('demo'), '--', 'echo', 'started all the same')
     } finally {
       await d.agent.stop()
       await attacker.stop()
@@ -208,7 +211,7 @@ To end it:
           },
         }
       })
-      const launch = d.launch(this.#image('demo'), '--', 'echo', 'started all the same')
+      const launch = d.launch(OVER_HTTP, this.#image('demo'), '--', 'echo', 'started all the same')
       await extended
       await d.agent.stop('SIGKILL')
       cut = await launch
@@ -219,7 +222,7 @@ To end it:
     await d.startAgent()
     const { log } = await d.waitForUplink('connected')
     const held = /0x([0-9A-F]{64})/.exec(await d.tpm.tool('tpm2_pcrread', 'sha256:15'))?.[1]?.toLowerCase()
-    const again = await d.launch(this.#image('demo'), '--', 'true')
+    const again = await d.launch(OVER_HTTP, this.#image('demo'), '--', 'true')
     const inStep = log.settled && log.breaks === 0 && held === log.register.sha256
     return {
       name: 'kill -9 in an extend',

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import type { AgentStatus } from '../../agent/local-api/index.ts'
 import { listPods, removePod } from '../../stage1/pod/index.ts'
 import { HOLDFAST_PROGRAM, type Ran, run, Service } from './holdfast.ts'
+import { configOptions, writeImagePolicy } from './image-policy.ts'
 import { stage0SocketIn, startStage0 } from './stage0.ts'
 import { manufactureSwtpm, type Swtpm, type SwtpmOptions, type SwtpmState, startSwtpm, twoFreePorts } from './swtpm.ts'
 
@@ -81,6 +82,7 @@ export class Deployment {
         const deployment = new Deployment(directory, tpm, await twoFreePorts(), options)
         await deployment.measureFirmware()
         deployment.#writeVerifierConfig()
+        writeImagePolicy(deployment.configDirectory)
         if (options.tpm?.ekCertificates !== 'none' && options.withoutRoots !== true) {
           await deployment.expect('roots', 'import', '--config', deployment.verifierConfig, ...state.caCertificates)
         }
@@ -127,6 +129,10 @@ export class Deployment {
   get trustFile(): string {
     return join(this.directory, 'verifier/trust.json')
   }
+  /** Of the image policy, which admits anything. */
+  get configDirectory(): string {
+    return join(this.directory, 'config')
+  }
   get policyDirectory(): string {
     return join(this.directory, 'policies')
   }
@@ -156,7 +162,8 @@ export class Deployment {
   /** Options of stage0's commands that name this node. */
   get nodeOptions(): readonly string[] {
     const stage0 = this.#options.stage0 === true ? this.stage0Socket : 'none'
-    return ['--dir', this.dataDirectory, '--agent', this.agentSocket, '--trust', this.trustFile, '--stage0', stage0]
+    const own = ['--dir', this.dataDirectory, '--agent', this.agentSocket, '--trust', this.trustFile]
+    return [...own, ...configOptions(this.configDirectory), '--stage0', stage0]
   }
 
   /** Runs `holdfast ARGS`. */

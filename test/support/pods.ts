@@ -13,6 +13,7 @@ import { openImageStore, type StoredImage, treeDigestOf } from '../../stage1/ima
 import { manifestFromBlob, writeOrigin, writeRecord } from '../../stage1/image/records.ts'
 import { imageId, rootHashOf } from '../../stage1/manifest/index.ts'
 import { HOLDFAST_PROGRAM, PROJECT_ROOT, type Service } from './holdfast.ts'
+import { writeImagePolicy } from './image-policy.ts'
 import { stage0SocketIn, startStage0 } from './stage0.ts'
 
 export const STAGE1_PROGRAM = path.join(PROJECT_ROOT, 'build/holdfast-stage1')
@@ -264,6 +265,8 @@ export class PodFixture {
   readonly dir: string
   readonly agent: FakeAgent
   readonly stage1: StoredImage
+  /** They name an image policy that admits anything. */
+  readonly configOptions: readonly string[]
   readonly stage0: Service | undefined
   readonly #children = new Set<ChildProcess>()
 
@@ -273,6 +276,7 @@ export class PodFixture {
     this.dir = path.join(work, 'data')
     this.agent = agent
     this.stage1 = putStage1(this.dir, work)
+    this.configOptions = writeImagePolicy(path.join(work, 'config'))
   }
 
   /** @param options.stage0 launches are made with the help of a stage0 server */
@@ -306,7 +310,7 @@ export class PodFixture {
   startRun(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
     const stage0 = this.stage0 === undefined ? 'none' : stage0SocketIn(this.work)
     const options = [...this.dirOption, '--agent', this.agent.socket, '--trust', this.agent.trust, '--stage0', stage0]
-    return this.startCli(['run', ...options, ...argv], env)
+    return this.startCli(['run', ...options, ...this.configOptions, ...argv], env)
   }
 
   startCli(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {

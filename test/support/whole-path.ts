@@ -7,6 +7,7 @@ import type { AgentStatus } from '../../agent/local-api/index.ts'
 import { decodeCelRecord, type LaunchLogContent, parseLaunchLogContent } from '../../attestation/event-log/index.ts'
 import { Deployment, type DeploymentOptions } from './deployment.ts'
 import { HOLDFAST, HOLDFAST_PROGRAM, PROJECT_ROOT, type Ran, run } from './holdfast.ts'
+import { writeImagePolicy } from './image-policy.ts'
 import { writeBusyboxLayout } from './images.ts'
 import { manufactureSwtpm, type SwtpmState, swtpmMissing } from './swtpm.ts'
 
@@ -57,7 +58,8 @@ async function make(): Promise<Made> {
   const [layout, store] = [join(directory, 'busybox'), join(directory, 'store')]
   writeBusyboxLayout(layout)
   const image = `oci:${layout}:latest`
-  const fetched = await run(HOLDFAST_PROGRAM, ['fetch', '--dir', store, STAGE1_IMAGE, image])
+  const config = writeImagePolicy(join(directory, 'config'))
+  const fetched = await run(HOLDFAST_PROGRAM, ['fetch', '--dir', store, ...config, STAGE1_IMAGE, image])
   assert.equal(fetched.status, 0, fetched.stderr)
   return { tpm, layout, store, image }
 }

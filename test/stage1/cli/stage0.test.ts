@@ -27,7 +27,8 @@ describe('the stage0 server (agent and verifier stand in)', () => {
       env: ['PATH=/bin'],
     })
     const { socket, trust } = pods.agent
-    nodeOptions = ['--dir', pods.dir, '--agent', socket, '--trust', trust, '--stage0', stage0SocketIn(pods.work)]
+    const own = ['--dir', pods.dir, '--agent', socket, '--trust', trust, '--stage0', stage0SocketIn(pods.work)]
+    nodeOptions = [...own, ...pods.configOptions]
   })
   after(async () => {
     await pods?.stop()
@@ -131,7 +132,17 @@ describe('the stage0 server (agent and verifier stand in)', () => {
         const { status, stderr } = await from(
           ...([path.dirname(pods.work), mask, '--dir', `./${name}/data`, '--agent', `${name}/agent.sock`] as const),
           ...['--trust', `${name}/trust.json`, '--stage0', stage0SocketIn(pods.work)],
-          ...['--uuid-file-save', `${name}/${file}`, 'busybox', '--', 'true'],
+          ...[
+            '--local-config',
+            `${name}/config`,
+            '--system-config',
+            '/',
+            '--uuid-file-save',
+            `${name}/${file}`,
+            'busybox',
+            '--',
+            'true',
+          ],
         )
         assert.deepEqual([status, stderr], [0, ''])
         const { mode } = fs.statSync(path.join(pods.work, file))
