@@ -11,7 +11,7 @@ export { verifyConsistency } from './consistency-proof.ts'
 export { decodeEntryBundle, encodeEntryBundle, MAX_ENTRY_BYTES, verifyEntries } from './entry-bundle.ts'
 export { TransparencyLogError, type TransparencyLogErrorCode } from './errors.ts'
 export { verifyInclusion } from './inclusion-proof.ts'
-export { EMPTY_ROOT, leafHash, nodeHash, type TreeHead } from './merkle-hash.ts'
+export { EMPTY_ROOT, leafHash, type TreeHead } from './merkle-hash.ts'
 export { signNote, type VerifiedNote, verifyNote } from './note.ts'
 export {
   ecdsaNoteKey,
