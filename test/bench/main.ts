@@ -5,6 +5,7 @@ import type { BenchRow } from './rows.ts'
 const BENCHES: Readonly<Record<string, () => Promise<{ measure: () => Promise<readonly BenchRow[]> }>>> = {
   'pcr-extend': () => import('./pcr-extend.ts'),
   'launch-nspawn': () => import('./launch-nspawn.ts'),
+  'launch-cni': () => import('./launch-cni.ts'),
   'quote-rsa': async () => ({ measure: (await import('./quote.ts')).measureRsa }),
   'quote-p256': async () => ({ measure: (await import('./quote.ts')).measureP256 }),
   'firmware-log': () => import('./firmware-log.ts'),
