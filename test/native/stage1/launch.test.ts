@@ -53,7 +53,7 @@ describe('holdfast-stage1', () => {
 
   const refused: readonly { name: string; change: () => void; says: RegExp }[] = [
     { name: 'no network', change: () => fs.rmSync(path.join(pod, 'plan/network')), says: /network: No such file/ },
-    { name: 'an unknown network', change: () => plan('network', 'bridge\0'), says: /wanted none or host/ },
+    { name: 'an unknown network', change: () => plan('network', 'bridge\0'), says: /wanted none, host or a path/ },
     { name: 'a network without its NUL', change: () => plan('network', 'none'), says: /does not end with a NUL/ },
     { name: 'two networks', change: () => plan('network', 'none\0host\0'), says: /2 items, wanted one/ },
     { name: 'no app', change: () => plan('apps.list', ''), says: /names 0 apps/ },
