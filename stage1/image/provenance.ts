@@ -26,8 +26,10 @@ export type UnprovenImage =
       readonly manifestName: string
       /** The archive as received, which is what is signed. */
       readonly archive: () => AsyncIterable<Uint8Array>
-      /** Where the archive was, for the signature beside it. */
-      readonly file: string
+      /** Where the archive was, unless it came from a URL. */
+      readonly file?: string
+      /** The detached signature that lies beside it, undefined where there is none. */
+      readonly signature: () => Promise<Uint8Array | undefined>
     }
 
 /** What was found out: kept with the name, measured with every launch. */

@@ -16,14 +16,17 @@ import {
   sha256,
 } from './fetch-work.ts'
 import type { HttpClient } from './http-client.ts'
-import { shownUrl, streamBody } from './http-get.ts'
+import { type HttpAnswer, readBody, shownUrl, streamBody } from './http-get.ts'
 import type { StoredImage } from './image.ts'
 import { LIMITS } from './limits.ts'
 import { asManifestError, hostPlatform } from './oci.ts'
 import type { ImageReference } from './reference.ts'
 import { renderTree } from './render.ts'
+import { readSmallFile } from './store.ts'
 import { verifiedBlob } from './unpack.ts'
 import { openVerifiedTree } from './verify.ts'
+
+const MAX_SIGNATURE_BYTES = 64 * 1024
 
 type AciReference = Extract<ImageReference, { kind: 'aci-file' | 'aci-url' }>
 
@@ -52,9 +55,14 @@ export async function pullAci(
   const manifest = asManifestError(() => parseImageManifest(manifestBytes))
   refuseForeign(manifest)
   const archive = () => verifiedBlob(store, blob.digest, blob.sizeBytes, options.signal)
-  const { name } = reference
-  const file = reference.kind === 'aci-file' ? reference.file : reference.url.href
-  const provenance = await options.checkProvenance?.({ kind: 'aci', name, manifestName: manifest.name, archive, file })
+  const provenance = await options.checkProvenance?.({
+    kind: 'aci',
+    name: reference.name,
+    manifestName: manifest.name,
+    archive,
+    ...(reference.kind === 'aci-file' && { file: reference.file }),
+    signature: () => signatureBeside(reference, client),
+  })
   const below = resolveDependencies(store, manifest.dependencies ?? [])
   const { aci, rendered } = await render(work, blob, manifest, below)
   if (!aci.manifest.equals(manifestBytes)) {
@@ -118,14 +126,21 @@ function refuseForeign({ labels }: ImageManifest): void {
   )
 }
 
+/** The detached signature that lies beside an archive: `NAME.aci.asc` (appc, "Image Archives"). */
+async function signatureBeside(reference: AciReference, client: HttpClient): Promise<Buffer | undefined> {
+  if (reference.kind === 'aci-file') return readSmallFile(`${reference.file}.asc`, MAX_SIGNATURE_BYTES)
+  const answer = await client.follow(new URL(`${reference.url.href}.asc`), { accept: '*/*' })
+  if (answer.status === 200) return readBody(answer, MAX_SIGNATURE_BYTES)
+  answer.body.destroy()
+  if (answer.status === 404 || answer.status === 410) return undefined
+  throw urlError(answer)
+}
+
 async function* readUrl({ options }: FetchWork, client: HttpClient, url: URL): AsyncGenerator<Buffer> {
   const answer = await client.follow(url, { accept: '*/*' })
   if (answer.status !== 200) {
     answer.body.destroy()
-    const where = `${shownUrl(answer.url)} answered ${answer.status}`
-    if (answer.status === 404) throw new ImageError('IMAGE_NOT_FOUND', where)
-    if (answer.status === 401 || answer.status === 403) throw new ImageError('IMAGE_SOURCE_DENIED', where)
-    throw new ImageError(answer.status >= 500 ? 'IMAGE_SOURCE_UNREACHABLE' : 'IMAGE_SOURCE_BAD', where)
+    throw urlError(answer)
   }
   const stated = Number(answer.headers['content-length'] ?? Number.NaN)
   if (stated > LIMITS.blobBytes) {
@@ -138,4 +153,11 @@ async function* readUrl({ options }: FetchWork, client: HttpClient, url: URL): A
     options.onProgress?.({ step: 'blob', digest: url.href, doneBytes, totalBytes: Math.max(stated || 0, doneBytes) })
     yield piece
   }
+}
+
+function urlError({ url, status }: HttpAnswer): ImageError {
+  const where = `${shownUrl(url)} answered ${status}`
+  if (status === 404) return new ImageError('IMAGE_NOT_FOUND', where)
+  if (status === 401 || status === 403) return new ImageError('IMAGE_SOURCE_DENIED', where)
+  return new ImageError(status >= 500 ? 'IMAGE_SOURCE_UNREACHABLE' : 'IMAGE_SOURCE_BAD', where)
 }
