@@ -42,7 +42,12 @@ function endWithReader(action: Command): void {
     throw err
   })
 }
-const SERVICES: ReadonlySet<string> = new Set(['holdfast agent', 'holdfast stage0', 'holdfast verifier'])
+const SERVICES: ReadonlySet<string> = new Set([
+  'holdfast agent',
+  'holdfast metadata-service',
+  'holdfast stage0',
+  'holdfast verifier',
+])
 
 /**
  * What commander refuses, an unknown option for example, is said and exits as all failures of ours; so for subcommands.
@@ -124,10 +129,20 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'List the images in the store',
     ...commander(() => import('./stage1/cli/image.ts')),
   },
+  trust: {
+    area: 'Pods and images',
+    summary: 'Say whose keys may sign App Container images',
+    ...commander(() => import('./stage1/cli/trust.ts')),
+  },
   stage0: {
     area: 'Node',
     summary: 'Optional: keep the code of run loaded, so that launches are faster',
     ...commander(() => import('./stage1/cli/stage0.ts')),
+  },
+  'metadata-service': {
+    area: 'Node',
+    summary: 'Optional: tell pods who they are, and sign for them',
+    ...commander(() => import('./stage1/cli/metadata-service.ts')),
   },
   agent: {
     area: 'Node',

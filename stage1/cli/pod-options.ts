@@ -28,6 +28,8 @@ export interface PodOptions {
   readonly relaxed: readonly string[]
   /** As typed. */
   readonly config: ConfigDirectories
+  /** Whether the pod is to be known by the metadata service. */
+  readonly metadata: boolean
 }
 
 export const DIR_OPTION: OptionSpec = {
@@ -49,6 +51,11 @@ export const POD_OPTIONS: readonly OptionSpec[] = [
     value: 'FILE',
     of: 'pod',
     help: ['a pod manifest (JSON, App Container specification) instead of images and their options'],
+  },
+  {
+    name: 'mds-register',
+    of: 'pod',
+    help: ['let the apps find holdfast metadata-service, at AC_METADATA_URL; the pod needs a network to reach it'],
   },
   { name: 'uuid-file-save', value: 'FILE', of: 'pod', help: ["write the pod's UUID there before anything else"] },
   {
@@ -83,6 +90,7 @@ export function readPodOptions({ options: o, images }: PodWords): PodOptions {
     stage1: o.last('stage1') ?? 'nspawn',
     relaxed,
     config: readConfigOptions(o),
+    metadata: o.flag('mds-register'),
     ...(hostname === undefined ? {} : { hostname: checkHostname(hostname) }),
     ...(uuidFile === undefined ? {} : { uuidFile }),
     ...(podManifest === undefined ? {} : { podManifest }),

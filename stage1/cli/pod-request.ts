@@ -3,6 +3,7 @@ import path from 'node:path'
 import { codeOf, messageOf, UsageError } from '../../attestation/base/index.ts'
 import { findImage, type ImageStore, openImageStore, parseReference, type StoredImage } from '../image/index.ts'
 import type { EnvironmentVariable, PodManifest } from '../manifest/index.ts'
+import { registerPod } from '../metadata/register.ts'
 import { buildPodManifest, newPodUuid, PodError, type PodImage, type PodUuid, programLength } from '../pod/index.ts'
 import { configAt } from './config-options.ts'
 import { type EnvironmentOptions, inheritedVariables, parseEnvironmentFile } from './environment-options.ts'
@@ -44,7 +45,8 @@ export async function requestPod(o: PodOptions, context: RunContext): Promise<Po
       ? await fromImages(o, store, hostname, find, context)
       : await readManifestFile(path.resolve(context.cwd, o.podManifest), hostname, find)
   const stage1 = await resolveStage1(store, o.stage1, fetchSettings(o, installed, context), installed, context)
-  return { uuid, store, installed, stage1, ...made }
+  const manifest = o.metadata ? registerPod(made.manifest, uuid) : made.manifest
+  return { uuid, store, installed, stage1, images: made.images, manifest }
 }
 
 /** @throws PodError POD_UNSUPPORTED */

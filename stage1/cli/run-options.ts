@@ -1,3 +1,4 @@
+import { UsageError } from '../../attestation/base/index.ts'
 import { APP_OPTIONS } from './app-options.ts'
 import { LAUNCH_OPTIONS, type PodLaunchOptions, readLaunchOptions, STAGE0_OPTION } from './launch-options.ts'
 import { optionsHelp } from './option-help.ts'
@@ -41,5 +42,12 @@ Examples:
  */
 export function parseRunOptions(argv: readonly string[]): RunOptions | 'help' {
   const words = parsePodWords(argv, OPTIONS)
-  return words === 'help' ? words : { ...readPodOptions(words), ...readLaunchOptions(words.options) }
+  if (words === 'help') return words
+  const o = { ...readPodOptions(words), ...readLaunchOptions(words.options) }
+  if (o.metadata && o.network.choice.kind === 'none') {
+    throw new UsageError(
+      '--mds-register: a pod without a network does not reach the metadata service; give --net=default',
+    )
+  }
+  return o
 }
