@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
 import { EXIT_HOLDFAST_FAILED, formatTable, messageOf, UsageError } from '../../attestation/base/index.ts'
-import { existingImageStore, listImages } from '../image/index.ts'
+import { existingImageStore, listImages, type Signer } from '../image/index.ts'
 import { DEFAULT_DIR } from './installation.ts'
 
 interface ImageListOptions {
@@ -25,6 +25,10 @@ interface Row {
   readonly kind: 'oci' | 'aci'
   readonly signers: readonly string[]
   readonly relaxed: readonly string[]
+  /** What was verified of each signer; only printed as JSON. */
+  readonly signatures: readonly Signer[]
+  /** By which policy it was let in; null where none was asked. */
+  readonly policy: { readonly sha256: string; readonly scope: string } | null
 }
 
 interface Field {
@@ -99,6 +103,8 @@ function readRows(dir: string): Row[] {
       kind: image.kind,
       signers: origin.signers.map((s) => s.name),
       relaxed: origin.relaxed,
+      signatures: origin.signers,
+      policy: origin.policy ?? null,
     }))
   })
 }

@@ -1,5 +1,6 @@
 import type { CheckProvenance, Provenance, UnprovenImage } from '../image/index.ts'
 import { type Demand, demandOf } from './demand.ts'
+import { SignatureError } from './errors.ts'
 import { judge } from './judge.ts'
 import { refusal } from './launch-check.ts'
 import type { Requirement } from './policy.ts'
@@ -20,6 +21,11 @@ async function check(image: UnprovenImage, options: ProvenanceOptions): Promise<
     kind: image.kind,
     name: image.name,
     manifestName: image.kind === 'aci' ? image.manifestName : '',
+  }
+  const { expectedName } = options
+  if (expectedName !== undefined && named.manifestName !== expectedName) {
+    const what = `${image.name} is the image ${named.manifestName || 'of no appc name'}, ${expectedName} was asked for`
+    throw new SignatureError('TRUST_DISCOVERY_FAILED', what)
   }
   const loaded = loadImagePolicy(options.config)
   const { scope, requirements } = requirementsFor(loaded.policy, named)

@@ -8,6 +8,8 @@ export interface ProvenanceOptions {
   readonly acceptUnsigned: boolean
   /** Detached signature of an ACI, where it is not beside it. */
   readonly signatureFile?: string
+  /** The name that was asked for where an image was discovered: its manifest has to have it. */
+  readonly expectedName?: string
   readonly now: () => Date
 }
 
