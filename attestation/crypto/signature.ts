@@ -1,6 +1,6 @@
 import { constants, type KeyObject, verify } from 'node:crypto'
 import type { HashAlgorithm } from './hash.ts'
-import { type PublicKey, unsigned } from './public-key.ts'
+import type { PublicKey } from './public-key.ts'
 
 /** PKCS #1 v1.5, PSS, or ECDSA. */
 export type SignatureAlgorithm = 'rsassa' | 'rsapss' | 'ecdsa'
@@ -62,24 +62,32 @@ type VerifyKey = KeyObject | { key: KeyObject; padding: number; saltLength?: num
  * @param r,s unsigned, big-endian, leading zeros allowed, at most 120 bytes each
  */
 export function ecdsaDer(r: Uint8Array, s: Uint8Array): Uint8Array {
-  const [ri, si] = [derInteger(r), derInteger(s)]
-  const size = ri.length + si.length
+  const [rSize, sSize] = [derIntegerSize(r), derIntegerSize(s)]
+  const size = 2 + rSize + 2 + sSize
   // A P-521 pair takes the long form of a length: 81 and one byte.
-  const header = size < 0x80 ? [0x30, size] : [0x30, 0x81, size]
-  const out = new Uint8Array(header.length + size)
-  out.set(header)
-  out.set(ri, header.length)
-  out.set(si, header.length + ri.length)
+  const start = size < 0x80 ? 2 : 3
+  const out = new Uint8Array(start + size)
+  out[0] = 0x30
+  if (start === 3) out[1] = 0x81
+  out[start - 1] = size
+  writeDerInteger(out, start, r, rSize)
+  writeDerInteger(out, start + 2 + rSize, s, sSize)
   return out
 }
 
-function derInteger(value: Uint8Array): Uint8Array {
-  const v = unsigned(value)
-  if (v.length > 120) throw new RangeError(`an ECDSA number of ${v.length} bytes`)
-  const pad = v.length === 0 || (v[0] as number) >= 0x80 ? 1 : 0 // an INTEGER is signed; zero is one byte
-  const out = new Uint8Array(2 + pad + v.length)
-  out[0] = 0x02
-  out[1] = pad + v.length
-  out.set(v, 2 + pad)
-  return out
+/** Bytes of the INTEGER's value: it is signed, so a zero goes before a high bit; zero itself is one byte. */
+function derIntegerSize(value: Uint8Array): number {
+  let first = 0
+  while (value[first] === 0) first++
+  const size = value.length - first
+  if (size > 120) throw new RangeError(`an ECDSA number of ${size} bytes`)
+  return size === 0 || (value[first] as number) >= 0x80 ? size + 1 : size
+}
+
+/** Filled from its end, into zeros. No subarray(): of a small array it costs more than all the rest. */
+function writeDerInteger(out: Uint8Array, at: number, value: Uint8Array, size: number): void {
+  out[at] = 0x02
+  out[at + 1] = size
+  const end = at + 2 + size
+  for (let i = 1; i <= size; i++) out[end - i] = value[value.length - i] ?? 0
 }
