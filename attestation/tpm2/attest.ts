@@ -116,6 +116,7 @@ function decode<Body extends object>(
 ): AttestHeader & Body {
   limitInput(bytes, 'TPMS_ATTEST', MAX_ATTEST_BYTES)
   const r = new WireReader(bytes, 'TPMS_ATTEST')
+  // Magic and type come before anything else: a genuine AK signs foreign bytes that begin otherwise.
   r.expectU32('magic', TPM_GENERATED_VALUE)
   r.expectU16('type', type)
   const header = {

@@ -3,7 +3,6 @@ import { digest } from '../crypto/index.ts'
 import { decodeCertifyAttest, decodeCreationAttest } from './attest.ts'
 import { AttestError, type AttestErrorCode } from './attest-errors.ts'
 import { attributeNames, hasAttribute, type ObjectAttribute } from './attributes.ts'
-import { TPM_ST_ATTEST_CERTIFY, TPM_ST_ATTEST_CREATION } from './constants.ts'
 import { type CreationData, decodeCreationData } from './creation.ts'
 import { objectName, type QualifiedParent, qualifiedName } from './name.ts'
 import type { PcrSelection, PcrValue } from './pcr.ts'
@@ -60,7 +59,7 @@ const RESIDENT: readonly (readonly [ObjectAttribute, AttestErrorCode])[] = [
  * @throws AttestError
  */
 export function verifyCertify(input: CertifyInput): VerifiedCertify {
-  const claimed = verifyAttest(input, TPM_ST_ATTEST_CERTIFY, decodeCertifyAttest)
+  const claimed = verifyAttest(input, decodeCertifyAttest)
   const subject = certifiedPublic(input.subjectPublic, claimed.name)
   if (input.subjectParent !== undefined) {
     const wanted = qualifiedName(input.subjectParent, claimed.name)
@@ -90,7 +89,7 @@ export function verifyCertify(input: CertifyInput): VerifiedCertify {
  * @throws AttestError; RangeError when pcrsAtCreation has not exactly the values of its selection
  */
 export function verifyCertifyCreation(input: CertifyCreationInput): VerifiedCreation {
-  const claimed = verifyAttest(input, TPM_ST_ATTEST_CREATION, decodeCreationAttest)
+  const claimed = verifyAttest(input, decodeCreationAttest)
   const subject = certifiedPublic(input.subjectPublic, claimed.objectName)
   const got = digest(subject.nameAlg, input.creationData)
   if (!equalBytes(got, claimed.creationHash)) {

@@ -1,7 +1,6 @@
 import { type Brand, equalBytes, toHex } from '../base/index.ts'
 import { decodeNvAttest } from './attest.ts'
 import { AttestError } from './attest-errors.ts'
-import { TPM_ST_ATTEST_NV } from './constants.ts'
 import { nvName } from './name.ts'
 import { type NvPublic, TPMA_NV } from './nv.ts'
 import { type ProvenHeader, provenHeader, type SignedAttest, verifyAttest } from './signed-attest.ts'
@@ -25,7 +24,7 @@ export type VerifiedNv = Brand<
  */
 export function verifyNvCertify(input: NvCertifyInput): VerifiedNv {
   const { nvPublic } = input
-  const claimed = verifyAttest(input, TPM_ST_ATTEST_NV, decodeNvAttest)
+  const claimed = verifyAttest(input, decodeNvAttest)
   const index = `NV index 0x${nvPublic.index.toString(16)}`
   const wanted = nvName(nvPublic)
   if (!equalBytes(claimed.indexName, wanted)) {

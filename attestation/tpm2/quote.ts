@@ -10,7 +10,7 @@ import {
 } from '../crypto/index.ts'
 import { type ClaimedQuote, decodeQuoteAttest } from './attest.ts'
 import { AttestError, type QuoteErrorCode } from './attest-errors.ts'
-import { MAX_DIGEST_BYTES, MAX_PCR_BANKS, TPM_ST_ATTEST_QUOTE } from './constants.ts'
+import { MAX_DIGEST_BYTES, MAX_PCR_BANKS } from './constants.ts'
 import type { PcrIndex, PcrSelection, PcrValue } from './pcr.ts'
 import { orderPcrValues, type ValueMisfit } from './pcr-digest.ts'
 import { formatPcrSelections } from './pcr-selection.ts'
@@ -86,7 +86,7 @@ interface CheckedQuote {
 }
 
 function checkQuote(input: QuoteInput): CheckedQuote {
-  const { claimed, signature } = checkAttest(input, TPM_ST_ATTEST_QUOTE, decodeQuoteAttest)
+  const { claimed, signature } = checkAttest(input, decodeQuoteAttest)
   checkSelection(claimed.pcrSelections, input.selection)
   checkRequired(claimed.pcrSelections, input.required)
   return { claimed, signature, ordered: orderClaimed(claimed.pcrSelections, input.claimedValues) }
@@ -94,22 +94,32 @@ function checkQuote(input: QuoteInput): CheckedQuote {
 
 /** Rules 7 and 11: the signed selection is the one asked for, and something better than SHA-1 is in it. */
 function checkSelection(got: readonly PcrSelection[], asked: readonly PcrSelection[]): void {
-  const texts = () => `quoted ${formatPcrSelections(got)}, asked for ${formatPcrSelections(asked)}`
-  if (got.length === 0) throw refuse('QUOTE_SELECTION_EMPTY', texts())
+  if (got.length === 0) throw refuseSelection('QUOTE_SELECTION_EMPTY', got, asked)
   for (const { bank, pcrs } of got) {
-    if (pcrs.length === 0) throw refuse('QUOTE_SELECTION_EMPTY', `${texts()}: no register of ${bank}, is it allocated?`)
+    if (pcrs.length > 0) continue
+    throw refuseSelection('QUOTE_SELECTION_EMPTY', got, asked, `: no register of ${bank}, is it allocated?`)
   }
-  if (got.length !== asked.length) throw refuse('QUOTE_SELECTION_COUNT', texts())
-  if (got.some((g) => !asked.some((a) => a.bank === g.bank))) throw refuse('QUOTE_SELECTION_BANK', texts())
+  if (got.length !== asked.length) throw refuseSelection('QUOTE_SELECTION_COUNT', got, asked)
+  if (got.some((g) => !asked.some((a) => a.bank === g.bank))) throw refuseSelection('QUOTE_SELECTION_BANK', got, asked)
   for (const [i, g] of got.entries()) {
     const a = asked[i]
-    if (a?.bank !== g.bank) throw refuse('QUOTE_SELECTION_ORDER', texts())
+    if (a?.bank !== g.bank) throw refuseSelection('QUOTE_SELECTION_ORDER', got, asked)
     if (a.pcrs.length !== g.pcrs.length || a.pcrs.some((pcr, j) => pcr !== g.pcrs[j])) {
-      throw refuse('QUOTE_SELECTION_BITMAP', texts())
+      throw refuseSelection('QUOTE_SELECTION_BITMAP', got, asked)
     }
   }
   if (got.every((g) => g.bank === 'sha1'))
-    throw refuse('QUOTE_BANK_WEAK', `${texts()}: a SHA-256 bank or better is needed`)
+    throw refuseSelection('QUOTE_BANK_WEAK', got, asked, ': a SHA-256 bank or better is needed')
+}
+
+/** Not a closure of checkSelection(): one with a name is given it at every call, which costs more than the checks. */
+function refuseSelection(
+  code: QuoteErrorCode,
+  got: readonly PcrSelection[],
+  asked: readonly PcrSelection[],
+  why = '',
+): AttestError {
+  return refuse(code, `quoted ${formatPcrSelections(got)}, asked for ${formatPcrSelections(asked)}${why}`)
 }
 
 /** Rules 9, 11 and 12: what the policy reads is quoted, is no SHA-1 register, and cannot be reset at run time. */

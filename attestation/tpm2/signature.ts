@@ -18,6 +18,7 @@ export type TpmSignature =
 /**
  * TPMT_SIGNATURE. Source: TPM 2.0 Part 2 r1.59 §11.3.4.
  *
+ * @returns numbers that are views of `bytes`: to be checked at once, not kept
  * @throws WireError; a scheme other than RSASSA, RSAPSS and ECDSA is WIRE_BAD_VALUE in field sigAlg
  */
 export function decodeSignature(bytes: Uint8Array): TpmSignature {
@@ -36,14 +37,14 @@ function readSignature(r: WireReader): TpmSignature {
       return {
         alg: id === TPM_ALG_RSASSA ? 'rsassa' : 'rsapss',
         hash: readHash(r, 'hash'),
-        sig: r.tpm2b('sig', MAX_RSA_BYTES),
+        sig: r.tpm2bView('sig', MAX_RSA_BYTES),
       }
     case TPM_ALG_ECDSA:
       return {
         alg: 'ecdsa',
         hash: readHash(r, 'hash'),
-        r: r.tpm2b('signatureR', MAX_ECC_PARAMETER_BYTES),
-        s: r.tpm2b('signatureS', MAX_ECC_PARAMETER_BYTES),
+        r: r.tpm2bView('signatureR', MAX_ECC_PARAMETER_BYTES),
+        s: r.tpm2bView('signatureS', MAX_ECC_PARAMETER_BYTES),
       }
     default:
       throw r.badValue('sigAlg', 2, `${hex(id, 4)} is none of RSASSA, RSAPSS, ECDSA`)

@@ -4,10 +4,10 @@ import type { VerifiedAk } from './ak.ts'
 import type { AttestHeader } from './attest.ts'
 import { AttestError, type AttestErrorCode } from './attest-errors.ts'
 import type { ClockInfo } from './clock.ts'
-import { MAX_ATTEST_BYTES, MAX_SIGNATURE_BYTES, TPM_GENERATED_VALUE } from './constants.ts'
+import { MAX_ATTEST_BYTES, MAX_SIGNATURE_BYTES } from './constants.ts'
 import { nameHash, type QualifiedParent, qualifiedName } from './name.ts'
 import { decodeSignature, type TpmSignature } from './signature.ts'
-import { hex, WireError } from './wire.ts'
+import { WireError } from './wire.ts'
 
 /** A structure a TPM signed, and what the verifier asked for. */
 export interface SignedAttest {
@@ -46,10 +46,9 @@ export interface Unsigned<Claimed extends AttestHeader> {
  */
 export function checkAttest<Claimed extends AttestHeader>(
   input: SignedAttest,
-  type: number,
   decode: (attest: Uint8Array) => Claimed,
 ): Unsigned<Claimed> {
-  const claimed = decodeClaims(input.attest, type, decode)
+  const claimed = decodeClaims(input.attest, decode)
   const signature = checkScheme(decodeTpmSignature(input.signature), input.ak)
   checkExtraData(claimed.extraData, input.expectedExtraData)
   checkSigner(claimed.qualifiedSigner, input.ak, input.akParent)
@@ -59,10 +58,9 @@ export function checkAttest<Claimed extends AttestHeader>(
 /** The same, and the signature. @throws AttestError */
 export function verifyAttest<Claimed extends AttestHeader>(
   input: SignedAttest,
-  type: number,
   decode: (attest: Uint8Array) => Claimed,
 ): Claimed {
-  const { claimed, signature } = checkAttest(input, type, decode)
+  const { claimed, signature } = checkAttest(input, decode)
   requireValid(verifySignature(input.ak.key, signature, input.attest), input.ak)
   return claimed
 }
@@ -78,17 +76,9 @@ export function provenHeader(claimed: AttestHeader, ak: VerifiedAk): ProvenHeade
   return { akName: ak.name, qualifiedSigner, extraData, clockInfo, firmwareVersion }
 }
 
-function decodeClaims<Claimed>(attest: Uint8Array, type: number, decode: (attest: Uint8Array) => Claimed): Claimed {
+function decodeClaims<Claimed>(attest: Uint8Array, decode: (attest: Uint8Array) => Claimed): Claimed {
   if (attest.length > MAX_ATTEST_BYTES) {
     throw refuse('ATTEST_TOO_LARGE', `attest structure of ${attest.length} bytes, at most ${MAX_ATTEST_BYTES}`)
-  }
-  // Magic and type come before anything else: a genuine AK signs foreign bytes that begin otherwise.
-  const view = new DataView(attest.buffer, attest.byteOffset, attest.length)
-  if (attest.length >= 4 && view.getUint32(0) !== TPM_GENERATED_VALUE) {
-    throw refuse('ATTEST_MAGIC', `magic is ${hex(view.getUint32(0), 8)}, wanted ${hex(TPM_GENERATED_VALUE, 8)}`)
-  }
-  if (attest.length >= 6 && view.getUint16(4) !== type) {
-    throw refuse('ATTEST_TYPE', `attest type is ${hex(view.getUint16(4), 4)}, wanted ${hex(type, 4)}`)
   }
   try {
     return decode(attest)
@@ -100,6 +90,8 @@ function decodeClaims<Claimed>(attest: Uint8Array, type: number, decode: (attest
 
 function claimsCode(err: WireError): AttestErrorCode {
   if (err.code === 'WIRE_TRAILING_BYTES') return 'ATTEST_TRAILING_BYTES'
+  if (err.code === 'WIRE_BAD_VALUE' && err.field === 'magic') return 'ATTEST_MAGIC'
+  if (err.code === 'WIRE_BAD_VALUE' && err.field === 'type') return 'ATTEST_TYPE'
   if (err.code === 'WIRE_BAD_VALUE' && err.field.endsWith('.sizeofSelect')) return 'QUOTE_SELECTION_FORM'
   if (err.code === 'WIRE_BAD_VALUE' && /^pcrSelections\[\d+\]\.hash$/.test(err.field)) return 'QUOTE_BANK_UNKNOWN'
   return 'ATTEST_MALFORMED'

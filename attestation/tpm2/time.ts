@@ -1,7 +1,6 @@
 import type { Brand } from '../base/index.ts'
 import { decodeTimeAttest } from './attest.ts'
 import type { ClockInfo, TimeInfo } from './clock.ts'
-import { TPM_ST_ATTEST_TIME } from './constants.ts'
 import { type ProvenHeader, provenHeader, type SignedAttest, verifyAttest } from './signed-attest.ts'
 
 /**
@@ -36,7 +35,7 @@ export type VerifiedTime = Brand<
  * @throws AttestError
  */
 export function verifyTime(input: SignedAttest): VerifiedTime {
-  const claimed = verifyAttest(input, TPM_ST_ATTEST_TIME, decodeTimeAttest)
+  const claimed = verifyAttest(input, decodeTimeAttest)
   const { time, attestedFirmwareVersion } = claimed
   const { akName, qualifiedSigner, extraData } = provenHeader(claimed, input.ak)
   const addend: CounterAddend = {

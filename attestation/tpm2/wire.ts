@@ -26,7 +26,7 @@ export class WireError extends CodedError<WireErrorCode> {
 /**
  * Reads one TPM structure: integers are big-endian, sized buffers have a u16 in front. It owns every bound: a size is
  * compared with its maximum and with what remains before anything is copied. What it returns is the caller's own copy,
- * so that a receive buffer may be reused.
+ * so that a receive buffer may be reused; only tpm2bView() gives a view.
  *
  * All methods throw WireError; each names the field it reads.
  */
@@ -97,6 +97,13 @@ export class WireReader {
   /** A u16 size and as many bytes, `maxBytes` at most. */
   tpm2b(field: string, maxBytes: number): Uint8Array {
     return this.bytes(field, this.#size(field, maxBytes))
+  }
+
+  /** As tpm2b(), but a view of the input: for what is used at once, as a copy of a large one costs much. */
+  tpm2bView(field: string, maxBytes: number): Uint8Array {
+    const size = this.#size(field, maxBytes)
+    const at = this.#take(field, size)
+    return this.#bytes.subarray(at, at + size)
   }
 
   /**

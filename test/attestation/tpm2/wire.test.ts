@@ -15,6 +15,8 @@ describe('WireReader', () => {
   const refused: readonly { name: string; hex: string; read: (r: WireReader) => unknown; code: string }[] = [
     { name: 'an integer cut short', hex: '0102', read: (r) => r.u32('a'), code: 'WIRE_TRUNCATED' },
     { name: 'a buffer shorter than its size', hex: '000301', read: (r) => r.tpm2b('a', 8), code: 'WIRE_TRUNCATED' },
+    { name: 'a view shorter than its size', hex: '000301', read: (r) => r.tpm2bView('a', 8), code: 'WIRE_TRUNCATED' },
+    { name: 'a view above its maximum', hex: '000901', read: (r) => r.tpm2bView('a', 8), code: 'WIRE_TOO_LONG' },
     { name: 'a size above its maximum', hex: '000901', read: (r) => r.tpm2b('a', 8), code: 'WIRE_TOO_LONG' },
     { name: 'a count above its maximum', hex: '00000011', read: (r) => r.count('a', 16), code: 'WIRE_TOO_LONG' },
     { name: 'a rest above its maximum', hex: '010203', read: (r) => r.rest('a', 2), code: 'WIRE_TOO_LONG' },
@@ -53,6 +55,13 @@ describe('WireReader', () => {
     const [sized, plain] = [r.tpm2b('a', 8), r.bytes('b', 2)]
     buffer.fill(0)
     assert.deepEqual([...sized, ...plain], [1, 2, 3, 4])
+  })
+
+  it('gives a view only where one is asked for, and of nothing but the field', () => {
+    const buffer = Buffer.from('ff00020102ee', 'hex').subarray(1)
+    const view = new WireReader(buffer, 'TPMS_TEST').tpm2bView('a', 8)
+    buffer[2] = 9
+    assert.deepEqual(view, Uint8Array.of(9, 2))
   })
 
   it('refuses input above the limit before reading it', () => {
