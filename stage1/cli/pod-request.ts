@@ -82,7 +82,7 @@ async function fromImages(
 export function podImage(store: ImageStore, image: StoredImage): PodImage {
   return {
     id: image.id,
-    reference: image.origin.name,
+    reference: image.kind === 'aci' ? image.manifest.name : image.origin.name,
     ...(image.manifest.app === undefined ? {} : { app: image.manifest.app }),
     programLength: programLength(store, image),
   }

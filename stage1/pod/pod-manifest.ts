@@ -21,7 +21,7 @@ import { PodError } from './errors.ts'
 /** An image as a pod uses it. */
 export interface PodImage {
   readonly id: ImageId
-  /** The reference it was fetched by. */
+  /** The reference it was fetched by; of an ACI its own name. */
   readonly reference: string
   /** Absent for an image that only holds files. */
   readonly app?: App
@@ -133,7 +133,7 @@ function exposedPorts(apps: readonly PodApp[], wishes: readonly PortWish[]): Pic
 export function completePodManifest(manifest: PodManifest, hostname: string): PodManifest {
   const named = manifest.apps.map((a) => ({
     ...a,
-    app: { ...a.app, environment: mergeEnvironment(a.app.environment, [{ name: 'AC_APP_NAME', value: a.name }]) },
+    app: { ...a.app, environment: environmentOf(a.name, a.app.environment) },
   }))
   const annotations = manifest.annotations.some((a) => a.name === HOSTNAME_ANNOTATION)
     ? manifest.annotations
@@ -193,7 +193,7 @@ function mergeApp(name: AcName, image: PodImage, o: AppOverrides): App {
     ...(group === undefined ? {} : { group }),
     ...(o.supplementaryGIDs === undefined ? {} : { supplementaryGIDs: o.supplementaryGIDs }),
     ...(o.workingDirectory === undefined ? {} : { workingDirectory: o.workingDirectory }),
-    environment: mergeEnvironment(own.environment, [...(o.environment ?? []), { name: 'AC_APP_NAME', value: name }]),
+    environment: environmentOf(name, [...own.environment, ...(o.environment ?? [])]),
     isolators: [...own.isolators.filter((a) => !isolators.some((b) => subjectOf(a) === subjectOf(b))), ...isolators],
     userAnnotations: { ...own.userAnnotations, ...o.userAnnotations },
     userLabels: { ...own.userLabels, ...o.userLabels },
@@ -210,13 +210,13 @@ function mergeExec(image: PodImage, own: readonly string[], o: AppOverrides): re
   return o.args === undefined || o.args.length === 0 ? own : [...own.slice(0, image.programLength), ...o.args]
 }
 
-/** Later values win; the place of a variable is where it was first set. */
-function mergeEnvironment(
-  base: readonly EnvironmentVariable[],
-  more: readonly EnvironmentVariable[],
-): EnvironmentVariable[] {
-  const values = new Map(base.map((v) => [v.name, v.value]))
-  for (const { name, value } of more) values.set(name, value)
+/** PATH where nobody says otherwise. Source: App Container specification v0.8.11, "Execution Environment". */
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/** Each variable once, where it was first given, with the value it was given last; PATH and AC_APP_NAME are always there. */
+function environmentOf(app: AcName, given: readonly EnvironmentVariable[]): EnvironmentVariable[] {
+  const all = [{ name: 'PATH', value: DEFAULT_PATH }, ...given, { name: 'AC_APP_NAME', value: app }]
+  const values = new Map(all.map((v) => [v.name, v.value]))
   return [...values].map(([name, value]) => ({ name, value }))
 }
 
