@@ -105,6 +105,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       status,
       log: () => launchLog.view,
       launch: (body) => launcher.launch(body),
+      enter: (body, by) => launcher.enter(body, by),
       evidence: (nonce) =>
         collectEvidence(nonce, {
           ...{ attester, launchLog, machineLogs, identity, banks: description.banks, pcr: config.pcr },

@@ -13,6 +13,7 @@ const HINTS: Readonly<Record<string, string>> = {
   ATTEST_REGISTER_MOVED: 'Find out what else extends the register of the launch log; holdfast log shows the break.',
   ATTEST_BANK: "Compare the TPM's allocated banks with what the verifier's policy asks for.",
   ATTEST: 'Try again; if it stays, look at the agent log.',
+  ENTER_NOT_RUNNING: 'holdfast list shows the pods that run.',
   LAUNCH_BODY: 'Use the holdfast that belongs to this agent: holdfast version.',
   LAUNCH_LOG_LOCKED: 'A node has one agent: stop the other one, or give this one another dataDirectory.',
   LAUNCH_LOG_STORAGE:

@@ -1,20 +1,16 @@
 import type { Logger } from 'pino'
 import { codeOf, messageOf } from '../attestation/base/index.ts'
-import { type LaunchRecord, toBankValues } from '../attestation/event-log/index.ts'
-import { checkTicket, type TrustedTicketKeys, verifyTicket } from '../attestation/protocol/index.ts'
+import { type EnterRecord, type LaunchRecord, toBankValues } from '../attestation/event-log/index.ts'
+import { checkTicketFor, parseAppEnter, type TrustedTicketKeys, verifyTicket } from '../attestation/protocol/index.ts'
 import type { PcrIndex } from '../attestation/tpm2/index.ts'
+import type { PeerCredentials } from '../native/process/index.ts'
 import type { EnforcementMode } from './config/index.ts'
 import type { NodeIdentity } from './identity.ts'
 import { LaunchError } from './launch-error.ts'
 import { type AppendedRecord, type LaunchLog, LaunchLogError, type LogWriter } from './launch-log/index.ts'
-import {
-  launchRecordWithoutTicket,
-  type MeasuredRequest,
-  measuredRequest,
-  parseLaunchBody,
-  recordsBeforeLaunch,
-} from './launch-records.ts'
+import { measuredRequest, parseLaunchBody } from './launch-records.ts'
 import type { LaunchAllowed, LaunchDenied } from './local-api/index.ts'
+import { type Measured, measuredEnter, measuredLaunch } from './measured.ts'
 import type { PodWatch } from './pod-watch.ts'
 import type { Clock } from './ports.ts'
 import type { Session, Uplink } from './uplink/index.ts'
@@ -38,9 +34,12 @@ export interface LauncherOptions {
   readonly logger: Logger
 }
 
+/** Makes sure that it can be at all, and notes what has to be known of it; before anything is recorded. */
+type Begin = (log: LogWriter) => Promise<void>
+
 /** The verifier's word on a launch, or that there is none. */
 type Verdict =
-  | { readonly kind: 'ticket'; readonly jwt: string; readonly record: LaunchRecord }
+  | { readonly kind: 'ticket'; readonly jwt: string; readonly record: LaunchRecord | EnterRecord }
   | { readonly kind: 'denied'; readonly code: string; readonly reasons: readonly string[] }
 
 /** Measures launches, has them authorised and records the decision; one after another, because a ticket is for one register value. */
@@ -63,48 +62,72 @@ export class Launcher {
    * @throws CodedError for everything else: nothing may be started
    */
   async launch(body: unknown): Promise<LaunchAllowed | LaunchDenied> {
-    const { identity, mode, podWatch, logger } = this.#options
+    const { identity, mode, podWatch } = this.#options
     const parsed = parseLaunchBody(body)
-    if (this.#waiting >= MAX_WAITING) {
-      throw new LaunchError('LAUNCH_QUEUE_FULL', `${MAX_WAITING} launches wait already`)
-    }
-    const measured = measuredRequest(parsed, identity.nodeId, mode)
-    const podUuid = parsed.pod.uuid
-    const begun = performance.now()
-    this.#waiting++
+    const measured = measuredLaunch(measuredRequest(parsed, identity.nodeId, mode))
     try {
-      const decision = mode === 'off' ? await this.#unasked(measured) : await this.#asked(measured)
-      const ms = Math.round(performance.now() - begun)
-      if (decision.decision === 'allowed')
-        logger.info({ podUuid, mode, request: measured.sha256, ms }, 'launch allowed')
-      else logger.warn({ podUuid, mode, code: decision.code, reasons: decision.reasons, ms }, 'launch denied')
-      return decision
-    } catch (err) {
-      logger.error({ err, podUuid, code: codeOf(err) ?? 'INTERNAL' }, 'launch failed')
-      throw err
+      return await this.#decide(measured, () => podWatch.expect(parsed.pod.uuid, parsed.podDirectory))
     } finally {
-      this.#waiting--
       podWatch.look()
     }
   }
 
+  /**
+   * Somebody wants to run a program inside an app of a running pod.
+   * @param body parsed JSON of POST /v1/enters
+   * @param by who asked, by the kernel's word
+   * @returns as launch(): `allowed` only when the enter record is in the register
+   * @throws CodedError for everything else: nothing may be run
+   */
+  async enter(body: unknown, by: Pick<PeerCredentials, 'uid' | 'gid'>): Promise<LaunchAllowed | LaunchDenied> {
+    const { identity, mode } = this.#options
+    return await this.#decide(measuredEnter(parseAppEnter(body), identity.nodeId, mode, by), async () => {})
+  }
+
+  async #decide(measured: Measured, expect: () => Promise<void>): Promise<LaunchAllowed | LaunchDenied> {
+    const { mode, logger } = this.#options
+    const { action, podUuid } = measured
+    if (this.#waiting >= MAX_WAITING) {
+      throw new LaunchError('LAUNCH_QUEUE_FULL', `${MAX_WAITING} launches wait already`)
+    }
+    const begun = performance.now()
+    this.#waiting++
+    try {
+      const begin = async (log: LogWriter): Promise<void> => {
+        measured.check(log.summary)
+        await expect()
+      }
+      const decision = mode === 'off' ? await this.#unasked(measured, begin) : await this.#asked(measured, begin)
+      const ms = Math.round(performance.now() - begun)
+      if (decision.decision === 'allowed')
+        logger.info({ podUuid, mode, request: measured.sha256, ms }, `${action} allowed`)
+      else logger.warn({ podUuid, mode, code: decision.code, reasons: decision.reasons, ms }, `${action} denied`)
+      return decision
+    } catch (err) {
+      logger.error({ err, podUuid, code: codeOf(err) ?? 'INTERNAL' }, `${action} failed`)
+      throw err
+    } finally {
+      this.#waiting--
+    }
+  }
+
   /** Mode off: measured, and nobody is asked. */
-  #unasked(measured: MeasuredRequest): Promise<LaunchAllowed> {
+  #unasked(measured: Measured, begin: Begin): Promise<LaunchAllowed> {
     return this.#options.launchLog.exclusive(async (log) => {
-      await this.#expect(log, measured)
-      const records = [...recordsBeforeLaunch(log.summary, measured), launchRecordWithoutTicket(measured)]
+      await begin(log)
+      const records = [...measured.before(log.summary), measured.allowedByNobody()]
       return this.#allowed(log, measured, await this.#append(log, records))
     })
   }
 
-  async #asked(measured: MeasuredRequest): Promise<LaunchAllowed | LaunchDenied> {
+  async #asked(measured: Measured, begin: Begin): Promise<LaunchAllowed | LaunchDenied> {
     const { uplink, launchLog, mode, timeoutMs } = this.#options
     let session: Session
     try {
       if (uplink === undefined) throw new TypeError(`mode ${mode} without an uplink`)
       session = await uplink.ready(timeoutMs)
     } catch (err) {
-      return await launchLog.exclusive((log) => this.#unanswered(log, measured, err))
+      return await launchLog.exclusive((log) => this.#unanswered(log, measured, begin, err))
     }
     // First the session's queue, then the log: the other order could wait for itself.
     const decision = await session.exclusive(async () => {
@@ -113,16 +136,23 @@ export class Launcher {
         (err: unknown) => err ?? new Error('no reason'),
       )
       return launchLog.exclusive((log) =>
-        unprepared === undefined ? this.#ask(log, session, measured) : this.#unanswered(log, measured, unprepared),
+        unprepared === undefined
+          ? this.#ask(log, session, measured, begin)
+          : this.#unanswered(log, measured, begin, unprepared),
       )
     })
     uplink.reportSoon()
     return decision
   }
 
-  async #ask(log: LogWriter, session: Session, measured: MeasuredRequest): Promise<LaunchAllowed | LaunchDenied> {
-    await this.#expect(log, measured)
-    await log.append(recordsBeforeLaunch(log.summary, measured))
+  async #ask(
+    log: LogWriter,
+    session: Session,
+    measured: Measured,
+    begin: Begin,
+  ): Promise<LaunchAllowed | LaunchDenied> {
+    await begin(log)
+    await this.#appendBefore(log, measured)
     let verdict: Verdict
     try {
       verdict = await this.#verdict(log, session, measured)
@@ -134,47 +164,41 @@ export class Launcher {
     }
     const { code, reasons } = verdict
     if (this.#options.mode === 'audit') {
-      const appended = await this.#append(log, [launchRecordWithoutTicket(measured)])
+      const appended = await this.#append(log, [measured.allowedByNobody()])
       return { ...this.#allowed(log, measured, appended), objection: { code, reasons } }
     }
-    await log.append([deniedRecord(measured, code)])
+    await log.append([measured.denied(code)])
     return { decision: 'denied', code, reasons }
   }
 
-  async #verdict(log: LogWriter, session: Session, measured: MeasuredRequest): Promise<Verdict> {
-    const { ticketKeys, clock, identity, pcr, mode, timeoutMs } = this.#options
+  async #verdict(log: LogWriter, session: Session, measured: Measured): Promise<Verdict> {
+    const { ticketKeys, clock, identity, pcr, timeoutMs } = this.#options
     const answer = await session.launch(log, measured.bytes, timeoutMs)
     if (answer.t === 'denied') return { kind: 'denied', code: answer.code, reasons: answer.reasons }
     const claims = await verifyTicket(answer.ticket, ticketKeys, clock.now(), CLOCK_TOLERANCE_S)
-    const record = checkTicket(claims, {
-      nodeId: identity.nodeId,
-      podUuid: measured.request.pod.uuid,
-      requestSha256: measured.sha256,
-      akName: identity.akNameHex,
-      ...log.start,
-      pcr,
-      registers: log.registers,
-      mode,
-    })
+    const record = measured.allowedBy(claims)
+    const here = { nodeId: identity.nodeId, podUuid: measured.podUuid, requestSha256: measured.sha256 }
+    const tpm = { akName: identity.akNameHex, ...log.start, pcr, registers: log.registers }
+    checkTicketFor(claims, { ...here, ...tpm }, record)
     return { kind: 'ticket', jwt: answer.ticket, record }
   }
 
   /** The verifier could not be asked at all. */
-  async #unanswered(log: LogWriter, measured: MeasuredRequest, err: unknown): Promise<LaunchAllowed> {
-    await this.#expect(log, measured)
-    await log.append(recordsBeforeLaunch(log.summary, measured))
+  async #unanswered(log: LogWriter, measured: Measured, begin: Begin, err: unknown): Promise<LaunchAllowed> {
+    await begin(log)
+    await this.#appendBefore(log, measured)
     return this.#withoutTicket(log, measured, err)
   }
 
   /** Asking failed: in mode audit the pod starts all the same, else the failure is recorded and thrown. */
-  async #withoutTicket(log: LogWriter, measured: MeasuredRequest, err: unknown): Promise<LaunchAllowed> {
+  async #withoutTicket(log: LogWriter, measured: Measured, err: unknown): Promise<LaunchAllowed> {
     const code = codeOf(err) ?? 'INTERNAL'
     if (this.#options.mode === 'audit') {
-      const appended = await this.#append(log, [launchRecordWithoutTicket(measured)])
+      const appended = await this.#append(log, [measured.allowedByNobody()])
       return { ...this.#allowed(log, measured, appended), objection: { code, reasons: [messageOf(err)] } }
     }
     try {
-      await log.append([deniedRecord(measured, code)])
+      await log.append([measured.denied(code)])
     } catch (appendErr) {
       // Recorded when the log has been settled; see PodWatch. The first error is the one to act on.
       this.#options.logger.error(
@@ -185,13 +209,10 @@ export class Launcher {
     throw err
   }
 
-  /** Every launch is of a new pod: asked for again, the place of one that runs would be forgotten, and its end be recorded by another. */
-  async #expect(log: LogWriter, { request, podDirectory }: MeasuredRequest): Promise<void> {
-    const { uuid } = request.pod
-    if (log.summary.hasPod(uuid)) {
-      throw new LaunchError('LAUNCH_REPEATED', `pod ${uuid} was asked for before; every launch is of a new pod`)
-    }
-    await this.#options.podWatch.expect(uuid, podDirectory)
+  /** One write and one extend for all of them; nothing where there is none. */
+  async #appendBefore(log: LogWriter, measured: Measured): Promise<void> {
+    const records = measured.before(log.summary)
+    if (records.length > 0) await log.append(records)
   }
 
   /** Extends the launch and reads the register back: nothing starts on the word of the log alone. */
@@ -207,7 +228,7 @@ export class Launcher {
     return last
   }
 
-  #allowed(log: LogWriter, measured: MeasuredRequest, record: AppendedRecord): LaunchAllowed {
+  #allowed(log: LogWriter, measured: Measured, record: AppendedRecord): LaunchAllowed {
     return {
       decision: 'allowed',
       mode: this.#options.mode,
@@ -221,8 +242,4 @@ export class Launcher {
       },
     }
   }
-}
-
-function deniedRecord(measured: MeasuredRequest, code: string) {
-  return { record: 'denied', uuid: measured.request.pod.uuid, request: measured.sha256, code } as const
 }

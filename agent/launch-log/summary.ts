@@ -38,8 +38,11 @@ export class LogSummary {
         this.#launches++
         break
       case 'denied':
+        if (c.action === 'enter') break // its pod goes on as it is
         this.#undecided.delete(c.uuid)
         this.#denials++
+        break
+      case 'enter':
         break
       case 'exited':
         this.#open.delete(c.uuid)

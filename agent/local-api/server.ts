@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import { codeOf, fromHex, messageOf } from '../../attestation/base/index.ts'
 import { decodeCelRecord, toCelJson } from '../../attestation/event-log/index.ts'
+import { descriptorOf, type PeerCredentials, peerCredentials } from '../../native/process/index.ts'
 import { describeFailure } from '../hints.ts'
 import type { LogView } from '../launch-log/index.ts'
 import type { AgentStatus, LaunchAllowed, LaunchDenied } from './api.ts'
@@ -25,6 +26,8 @@ export interface LocalApiOptions {
   readonly status: () => AgentStatus
   readonly log: () => LogView
   readonly launch: (body: unknown) => Promise<LaunchAllowed | LaunchDenied>
+  /** Who asks is the kernel's word. */
+  readonly enter: (body: unknown, by: PeerCredentials) => Promise<LaunchAllowed | LaunchDenied>
   /** Bytes of an evidence file whose quote is over this nonce. */
   readonly evidence: (nonce: Uint8Array) => Promise<Uint8Array>
   readonly logger: Logger
@@ -115,6 +118,12 @@ export class LocalApi {
         const decision = await this.#options.launch(await readJson(request))
         return sendJson(response, decision.decision === 'allowed' ? 200 : 403, decision)
       }
+      case '/v1/enters': {
+        expectMethod(request, response, 'POST')
+        const by = peerCredentials(descriptorOf(request.socket))
+        const decision = await this.#options.enter(await readJson(request), by)
+        return sendJson(response, decision.decision === 'allowed' ? 200 : 403, decision)
+      }
       case '/v1/evidence': {
         expectMethod(request, response, 'POST')
         const bytes = await this.#options.evidence(readNonce(await readJson(request)))
@@ -150,6 +159,7 @@ function httpStatus(code: string): number {
     case 'LAUNCH_REQUEST_INVALID':
       return 400
     case 'LAUNCH_REPEATED':
+    case 'ENTER_NOT_RUNNING':
       return 409
     case 'INTERNAL':
       return 500

@@ -1,6 +1,7 @@
 export { signEar, type Tier, type TrustworthinessVector, type VectorClaim, worstTier } from '../results/index.ts'
 export { type Continuity, type ContinuityKind, decideContinuity } from './continuity.ts'
 export { EAR_SUBMOD, type EarContext, earClaims } from './ear.ts'
+export { appraiseEnterRequest, type EnterInput, enterTicketSubject } from './enter-request.ts'
 export { appraiseEvidence, appraiseSilence, type Evidence, type EvidenceAppraisal } from './evidence.ts'
 export { type Finding, type FindingDetails, type FindingEvent, finding } from './finding.ts'
 export {

@@ -2,6 +2,7 @@ import {
   type AgentRecord,
   type BankRegisters,
   banksOf,
+  type EnterRecord,
   equalRegisters,
   fromBankValues,
   type LaunchLogContent,
@@ -100,7 +101,8 @@ export class LaunchLogWalk {
 
   /** One record that a quote proves, with the register before and after it. */
   step(before: BankRegisters, content: LaunchLogContent, after: BankRegisters): void {
-    const awaited = content.record === 'launch' ? this.#tickets.find((t) => t.id === content.ticket) : undefined
+    const ticketed = content.record === 'launch' || content.record === 'enter'
+    const awaited = ticketed ? this.#tickets.find((t) => t.id === content.ticket) : undefined
     const settled = settleTickets(this.#tickets, { before, after, content })
     this.#tickets = settled.pending
     this.#ended.push(...settled.ended)
@@ -122,7 +124,13 @@ export class LaunchLogWalk {
         this.#launchRecord(content, proven, awaited)
         return
       }
+      case 'enter': {
+        const proven = settled.ended.some((e) => e.ticket.id === content.ticket && e.end !== 'dead')
+        this.#enterRecord(content, proven, awaited)
+        return
+      }
       case 'denied':
+        if (content.action === 'enter') return // the pod goes on as it is
         if (this.#pods.get(content.uuid)?.launched) {
           this.#violate('launch-log.order', 'executables', `pod ${content.uuid} is denied after it was launched`)
         } else this.#pods.delete(content.uuid)
@@ -195,26 +203,39 @@ export class LaunchLogWalk {
     if (pod !== undefined) this.#pods.set(uuid, { ...pod, launched: true, unticketed: content.ticket === undefined })
   }
 
-  #ticketOf(content: LaunchRecord, proven: boolean, awaited: PendingTicket | undefined): void {
+  #enterRecord(content: EnterRecord, proven: boolean, awaited: PendingTicket | undefined): void {
+    const { uuid } = content
+    if (!this.#pods.get(uuid)?.launched && !this.#resumed) {
+      this.#violate('launch-log.order', 'executables', `pod ${uuid} is entered, but it does not run`)
+    }
+    if (content.mode !== this.#agent.mode) {
+      const message = `pod ${uuid} is entered in mode ${content.mode}, the agent's is ${this.#agent.mode}`
+      this.#violate('launch-log.mode', 'configuration', message)
+    }
+    this.#ticketOf(content, proven, awaited)
+  }
+
+  #ticketOf(content: LaunchRecord | EnterRecord, proven: boolean, awaited: PendingTicket | undefined): void {
     const { uuid, ticket, mode } = content
+    const done = content.record === 'launch' ? 'launched' : 'entered'
     if (proven) return
     if (ticket === undefined) {
       if (mode === 'enforce')
-        this.#violate('launch-log.ticket', 'executables', `pod ${uuid} is launched without a ticket in mode enforce`)
-      else this.#note('launch-log.ticket', 'executables', `pod ${uuid} is launched without a ticket in mode ${mode}`)
+        this.#violate('launch-log.ticket', 'executables', `pod ${uuid} is ${done} without a ticket in mode enforce`)
+      else this.#note('launch-log.ticket', 'executables', `pod ${uuid} is ${done} without a ticket in mode ${mode}`)
     } else if (awaited !== undefined) {
       this.#violate(
         'launch-log.ticket',
         'executables',
-        `pod ${uuid} is launched with ticket ${ticket} at another register than it names`,
+        `pod ${uuid} is ${done} with ticket ${ticket} at another register than it names`,
       )
     } else if (this.#unknownTicketsTolerated) {
-      this.#note('launch-log.ticket', 'executables', `pod ${uuid} was launched with a ticket from before first contact`)
+      this.#note('launch-log.ticket', 'executables', `pod ${uuid} was ${done} with a ticket from before first contact`)
     } else {
       this.#violate(
         'launch-log.ticket',
         'executables',
-        `pod ${uuid} is launched with ticket ${ticket}, which is dead, used or not of this fleet`,
+        `pod ${uuid} is ${done} with ticket ${ticket}, which is dead, used or not of this fleet`,
       )
     }
   }

@@ -72,9 +72,17 @@ export function settleTickets(
   for (const ticket of pending) {
     const { content } = step
     if (!sameValues(ticket.before, before)) left.push(ticket)
-    else if (content.record === 'launch' && content.ticket === ticket.id && sameValues(ticket.after, after)) {
+    else if (
+      (content.record === 'launch' || content.record === 'enter') &&
+      content.ticket === ticket.id &&
+      sameValues(ticket.after, after)
+    ) {
       // `after` is reached by the very bytes the ticket foresaw, so every field of the record is as authorised
-      ended.push({ ticket, end: ticket.overdue ? 'proven-late' : 'proven', reason: 'its launch record is proven' })
+      ended.push({
+        ticket,
+        end: ticket.overdue ? 'proven-late' : 'proven',
+        reason: `its ${content.record} record is proven`,
+      })
     } else {
       ended.push({ ticket, end: 'dead', reason: `a ${content.record} record landed first` })
     }

@@ -102,6 +102,7 @@ export type {
   BankValues,
   BreakRecord,
   DeniedRecord,
+  EnterRecord,
   ExitedRecord,
   ImageRecord,
   LaunchLogContent,

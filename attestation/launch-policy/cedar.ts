@@ -6,4 +6,4 @@ import type * as Cedar from '@cedar-policy/cedar-wasm/nodejs'
  * which would take the browser's way of loading.
  */
 export const cedar = createRequire(import.meta.url)('@cedar-policy/cedar-wasm/nodejs') as typeof Cedar // typed by its own .d.ts
-export type { DetailedError } from '@cedar-policy/cedar-wasm/nodejs'
+export type { DetailedError, PolicyJson } from '@cedar-policy/cedar-wasm/nodejs'

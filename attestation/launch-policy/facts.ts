@@ -1,4 +1,4 @@
-import type { LaunchRequest } from '../protocol/index.ts'
+import type { EnterRequest, LaunchRequest } from '../protocol/index.ts'
 
 /** The node as the verifier knows it at this moment. */
 export interface NodeFacts {
@@ -14,7 +14,7 @@ export type CedarRecord = {
 }
 
 /** Attributes of the principal. The mode is in the request, which the launch log has measured. */
-export function nodeAttributes(node: NodeFacts, request: LaunchRequest): CedarRecord {
+export function nodeAttributes(node: NodeFacts, request: Pick<LaunchRequest, 'mode'>): CedarRecord {
   return {
     id: node.id,
     tier: node.tier,
@@ -81,6 +81,24 @@ export function podAttributes(request: LaunchRequest): CedarRecord {
     isolators: request.isolators.map(({ name, value }) => ({ name, value })),
     isolatorNames: request.isolators.map((i) => i.name),
   }
+}
+
+/** A pod that runs, as the verifier knows it from the proven log. */
+export interface RunningPodFacts {
+  readonly uuid: string
+  readonly stage1: string
+  readonly images: readonly string[]
+  readonly unticketed: boolean
+}
+
+/** Attributes of the resource of an enter. */
+export function runningPodAttributes({ uuid, stage1, images, unticketed }: RunningPodFacts): CedarRecord {
+  return { uuid, stage1Id: stage1, imageIds: [...images], unticketed }
+}
+
+/** The context of an enter. */
+export function enterContext({ app, program, by }: EnterRequest): CedarRecord {
+  return { app, program, uid: by.uid, gid: by.gid }
 }
 
 /**

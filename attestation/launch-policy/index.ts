@@ -1,5 +1,5 @@
 export { LaunchPolicyError, type LaunchPolicyErrorCode } from './errors.ts'
-export type { NodeFacts } from './facts.ts'
+export type { NodeFacts, RunningPodFacts } from './facts.ts'
 export { type LaunchDecision, LaunchPolicySet, loadLaunchPolicies } from './policy-set.ts'
 export { LAUNCH_SCHEMA } from './schema.ts'
 export type { PolicyFiles, PolicySource } from './source.ts'

@@ -1,11 +1,19 @@
 import { canonicalJson, toHex, utf8 } from '../base/index.ts'
 import { digest } from '../crypto/index.ts'
-import type { LaunchRequest } from '../protocol/index.ts'
+import type { EnterRequest, LaunchRequest } from '../protocol/index.ts'
 import { cedar } from './cedar.ts'
 import { LaunchPolicyError } from './errors.ts'
-import { type NodeFacts, nodeAttributes, podAttributes } from './facts.ts'
+import {
+  type CedarRecord,
+  enterContext,
+  type NodeFacts,
+  nodeAttributes,
+  podAttributes,
+  type RunningPodFacts,
+  runningPodAttributes,
+} from './facts.ts'
 import { LAUNCH_SCHEMA } from './schema.ts'
-import { type PolicyFiles, type PolicySource, parsePolicies, readPolicyFiles } from './source.ts'
+import { type PolicyAction, type PolicyFiles, type PolicySource, parsePolicies, readPolicyFiles } from './source.ts'
 
 /** The answer to one launch. `reasons` are sentences for the person who asked. */
 export type LaunchDecision =
@@ -32,11 +40,11 @@ export class LaunchPolicySet {
     // The exact text, not Cedar's JSON of it: that would round large integers and give two policies one revision.
     this.canonical = utf8(canonicalJson({ v: 1, schema: LAUNCH_SCHEMA, policies: Object.fromEntries(files) }))
     this.revision = toHex(digest('sha256', this.canonical))
-    prepare(
-      cedar.preparsePolicySet(this.revision, {
-        staticPolicies: Object.fromEntries(this.policies.map((p) => [p.id, p.text])),
-      }),
-    )
+    for (const action of ['launch', 'enter'] as const) {
+      const about = this.policies.filter((p) => p.actions.includes(action))
+      const staticPolicies = Object.fromEntries(about.map((p) => [p.id, p.text]))
+      prepare(cedar.preparsePolicySet(`${this.revision} ${action}`, { staticPolicies }))
+    }
     prepare(cedar.preparseSchema(PREPARSED_SCHEMA, LAUNCH_SCHEMA))
   }
 
@@ -47,19 +55,49 @@ export class LaunchPolicySet {
    * @throws LaunchPolicyError LAUNCH_POLICY_FAILED when Cedar refuses the question itself
    */
   decide(node: NodeFacts, request: LaunchRequest): LaunchDecision {
-    const principal = { type: 'Node', id: node.id }
-    const resource = { type: 'Pod', id: request.pod.uuid }
+    return this.#ask(
+      {
+        action: 'launch',
+        node: [node.id, nodeAttributes(node, request)],
+        resource: ['Pod', request.pod.uuid, podAttributes(request)],
+        context: {},
+      },
+      () => [nodeText(node, request), ...podTexts(request)],
+    )
+  }
+
+  /** As decide, for a program that is to be run inside a running app. @throws LaunchPolicyError LAUNCH_POLICY_FAILED */
+  decideEnter(node: NodeFacts, request: EnterRequest, pod: RunningPodFacts): LaunchDecision {
+    return this.#ask(
+      {
+        action: 'enter',
+        node: [node.id, nodeAttributes(node, request)],
+        resource: ['RunningPod', pod.uuid, runningPodAttributes(pod)],
+        context: enterContext(request),
+      },
+      () => [
+        nodeText(node, request),
+        `enter: app ${request.app} of pod ${pod.uuid}, program ${request.program}, user ${request.by.uid}, group ${request.by.gid}`,
+      ],
+    )
+  }
+
+  #ask(question: Question, describe: () => readonly string[]): LaunchDecision {
+    const [nodeId, attributes] = question.node
+    const [type, id, resourceAttributes] = question.resource
+    const principal = { type: 'Node', id: nodeId }
+    const resource = { type, id }
     const answer = cedar.statefulIsAuthorized({
       principal,
-      action: { type: 'Action', id: 'launch' },
+      action: { type: 'Action', id: question.action },
       resource,
-      context: {},
+      context: question.context,
       preparsedSchemaName: PREPARSED_SCHEMA,
-      preparsedPolicySetId: this.revision,
+      preparsedPolicySetId: `${this.revision} ${question.action}`,
       validateRequest: true,
       entities: [
-        { uid: principal, attrs: nodeAttributes(node, request), parents: [] },
-        { uid: resource, attrs: podAttributes(request), parents: [] },
+        { uid: principal, attrs: attributes, parents: [] },
+        { uid: resource, attrs: resourceAttributes, parents: [] },
       ],
     })
     if (answer.type === 'failure') {
@@ -76,7 +114,7 @@ export class LaunchPolicySet {
     if (decision === 'allow') return { allowed: true, allowedBy: decidedBy.slice(0, MAX_NAMED) }
     const [forbid, ...alsoForbid] = decidedBy.slice(0, MAX_NAMED).map((id) => `forbidden by policy ${this.#name(id)}`)
     if (forbid !== undefined) return { allowed: false, deniedBy: decidedBy, reasons: [forbid, ...alsoForbid] }
-    return { allowed: false, deniedBy: [], reasons: this.#nothingPermits(node, request) }
+    return { allowed: false, deniedBy: [], reasons: this.#nothingPermits(question.action, describe()) }
   }
 
   #name(id: string): string {
@@ -87,30 +125,48 @@ export class LaunchPolicySet {
   }
 
   /** What a person needs to find out which permit was meant to match. */
-  #nothingPermits(node: NodeFacts, request: LaunchRequest): readonly [string, ...string[]] {
-    const permits = this.policies.filter((p) => p.effect === 'permit')
-    const labels = Object.entries(node.labels).map(([k, v]) => `${k}=${v}`)
-    const relaxed = podAttributes(request)['relaxed']
+  #nothingPermits(action: PolicyAction, facts: readonly string[]): readonly [string, ...string[]] {
+    const permits = this.policies.filter((p) => p.effect === 'permit' && p.actions.includes(action))
     return [
       permits.length === 0
-        ? 'no launch policy permits anything: there is no policy, so there is no launch'
+        ? action === 'launch'
+          ? 'no launch policy permits anything: there is no policy, so there is no launch'
+          : 'no launch policy permits entering pods: that takes a permit with action == Action::"enter"'
         : `no permit policy matched (${permits.length} looked at: ${permits
             .slice(0, 8)
             .map((p) => p.id)
             .join(', ')})`,
-      `node: tier ${node.tier}, mode ${request.mode}, admitted by ${node.admittedBy}, labels ${labels.join(' ') || 'none'}`,
-      `stage1: ${request.stage1.flavour} ${request.stage1.name} ${request.stage1.id} tree ${request.stage1.tree}`,
-      ...request.images
-        .slice(0, 16)
-        .map(
-          (i) =>
-            `image: ${i.name} ${i.id} tree ${i.tree} signed by ${i.signers.map((s) => s.key).join(' ') || 'nobody'}`,
-        ),
-      `pod: network ${[request.network, ...(request.networks ?? []).map((n) => n.name)].join(' ')}, ${request.volumes.length} volumes, relaxed ${
-        Array.isArray(relaxed) && relaxed.length > 0 ? relaxed.join(' ') : 'nothing'
-      }`,
+      ...facts,
     ]
   }
+}
+
+interface Question {
+  readonly action: PolicyAction
+  readonly node: readonly [id: string, attributes: CedarRecord]
+  readonly resource: readonly [type: 'Pod' | 'RunningPod', id: string, attributes: CedarRecord]
+  readonly context: CedarRecord
+}
+
+function nodeText(node: NodeFacts, { mode }: Pick<LaunchRequest, 'mode'>): string {
+  const labels = Object.entries(node.labels).map(([k, v]) => `${k}=${v}`)
+  return `node: tier ${node.tier}, mode ${mode}, admitted by ${node.admittedBy}, labels ${labels.join(' ') || 'none'}`
+}
+
+function podTexts(request: LaunchRequest): string[] {
+  const { stage1, images, volumes, network } = request
+  const relaxed = podAttributes(request)['relaxed']
+  return [
+    `stage1: ${stage1.flavour} ${stage1.name} ${stage1.id} tree ${stage1.tree}`,
+    ...images
+      .slice(0, 16)
+      .map(
+        (i) => `image: ${i.name} ${i.id} tree ${i.tree} signed by ${i.signers.map((s) => s.key).join(' ') || 'nobody'}`,
+      ),
+    `pod: network ${network}, ${volumes.length} volumes, relaxed ${
+      Array.isArray(relaxed) && relaxed.length > 0 ? relaxed.join(' ') : 'nothing'
+    }`,
+  ]
 }
 
 /**

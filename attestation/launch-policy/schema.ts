@@ -1,8 +1,5 @@
-/**
- * What a launch policy can speak of, in Cedar's schema language; `facts.ts` fills it in. `config/cedar/launch.cedarschema` is
- * the same text for editors (a test compares them), and `holdfast policy schema` prints it.
- */
-export const LAUNCH_SCHEMA = `// What launch policies can speak of. Policies are checked against this file when they are loaded.
+/** For policies that do not speak of entering: to leave the action open is to mean launches. */
+export const LAUNCH_ONLY_SCHEMA = `// What launch policies can speak of. Policies are checked against this file when they are loaded.
 
 // The machine that asks. All of it comes from the verifier's own records and its appraisal, none from the machine's word.
 entity Node = {
@@ -59,4 +56,27 @@ entity Pod = {
 };
 
 action launch appliesTo { principal: Node, resource: Pod, context: {} };
+`
+
+/**
+ * What a launch policy can speak of, in Cedar's schema language; `facts.ts` fills it in. `config/cedar/launch.cedarschema` is
+ * the same text for editors (a test compares them), and `holdfast policy schema` prints it.
+ */
+export const LAUNCH_SCHEMA = `${LAUNCH_ONLY_SCHEMA}
+// A pod that runs, as the proven launch log knows it.
+entity RunningPod = {
+  uuid: String,
+  stage1Id: String,
+  imageIds: Set<String>,
+  unticketed: Bool,       // it was launched while its agent did not enforce
+};
+
+// Somebody wants to run a program inside an app of it (holdfast enter). Only policies that name
+// this action decide it; those that leave the action open are about launches.
+action enter appliesTo { principal: Node, resource: RunningPod, context: {
+  app: String,
+  program: String,        // its name or path; arguments may be secrets and are measured as a keyed digest
+  uid: Long,              // of who asked, by the word of the node's kernel
+  gid: Long,
+} };
 `

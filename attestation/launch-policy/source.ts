@@ -1,14 +1,16 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fromUtf8, messageOf } from '../base/index.ts'
-import { cedar, type DetailedError } from './cedar.ts'
+import { cedar, type DetailedError, type PolicyJson } from './cedar.ts'
 import { LaunchPolicyError } from './errors.ts'
-import { LAUNCH_SCHEMA } from './schema.ts'
+import { LAUNCH_ONLY_SCHEMA, LAUNCH_SCHEMA } from './schema.ts'
 
 /** A fleet's policies are pages, not megabytes; more is a directory named by mistake. */
 const MAX_FILE_BYTES = 1 << 20
 const MAX_FILES = 1000
 const MAX_PROBLEMS = 50
+
+export type PolicyAction = 'launch' | 'enter'
 
 /** One policy as it will be evaluated. */
 export interface PolicySource {
@@ -16,8 +18,12 @@ export interface PolicySource {
   readonly id: string
   readonly description?: string
   readonly effect: 'permit' | 'forbid'
+  /** What it is asked about. One that leaves the action open is about launches alone. */
+  readonly actions: readonly PolicyAction[]
   readonly file: string
   readonly line: number
+  /** Of its text in the file, in bytes. */
+  readonly offset: number
   readonly text: string
 }
 
@@ -104,10 +110,44 @@ function checkFile(file: string, text: string): string[] {
         `${file}:${place(bytes, bytes.indexOf(t))}: a template (?principal, ?resource) decides nothing; write it out`,
     )
   }
-  const answer = cedar.validate({ schema: LAUNCH_SCHEMA, policies: { staticPolicies: text } })
-  if (answer.type === 'failure') return answer.errors.flatMap(describe)
-  // a warning is a policy that can never match or a misleading string: in a policy that is a mistake too
-  return [...answer.validationErrors, ...answer.validationWarnings].flatMap(({ error }) => describe(error))
+  const ofEnter = (p: PolicySource): boolean => p.actions.includes('enter')
+  const policies = split(file, text)
+  return [
+    { schema: LAUNCH_ONLY_SCHEMA, staticPolicies: without(text, policies.filter(ofEnter)) },
+    {
+      schema: LAUNCH_SCHEMA,
+      staticPolicies: without(
+        text,
+        policies.filter((p) => !ofEnter(p)),
+      ),
+    },
+  ].flatMap(({ schema, staticPolicies }) => {
+    const answer = cedar.validate({ schema, policies: { staticPolicies } })
+    if (answer.type === 'failure') return answer.errors.flatMap(describe)
+    // a warning is a policy that can never match or a misleading string: in a policy that is a mistake too
+    return [...answer.validationErrors, ...answer.validationWarnings].flatMap(({ error }) => describe(error))
+  })
+}
+
+/** The text with blanks where these policies are: all others stay at their places. */
+function without(text: string, policies: readonly PolicySource[]): string {
+  const bytes = Buffer.from(text)
+  for (const { text: policy, offset } of policies) {
+    const end = offset + Buffer.byteLength(policy)
+    for (let at = offset; at < end; at++) if (bytes[at] !== LINE_FEED) bytes[at] = BLANK
+  }
+  return bytes.toString()
+}
+const LINE_FEED = 0x0a
+const BLANK = 0x20
+
+/** @param json the policy in Cedar's JSON form */
+function actionsOf({ action }: PolicyJson): readonly PolicyAction[] {
+  if (action.op === 'All') return ['launch']
+  const named = 'entities' in action ? action.entities : 'entity' in action ? [action.entity] : []
+  const ids = named.map((entity) => ('__entity' in entity ? entity.__entity.id : entity.id))
+  // an action that is not known stays with launches, whose schema says what is wrong with it
+  return ids.includes('enter') ? (ids.includes('launch') ? ['launch', 'enter'] : ['enter']) : ['launch']
 }
 
 function split(file: string, text: string): PolicySource[] {
@@ -128,8 +168,10 @@ function split(file: string, text: string): PolicySource[] {
       id: id === undefined || id === '' ? `${file}:${line}` : id,
       ...(description !== undefined && { description }),
       effect: json.json.effect,
+      actions: actionsOf(json.json),
       file,
       line,
+      offset: start,
       text: policy,
     }
   })

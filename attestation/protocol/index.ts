@@ -1,6 +1,16 @@
 export { ACTIVATION_SECRET_BYTES, activationProof, collectionBinding, quoteBinding, quotePurpose } from './binding.ts'
 export { decodeCbor, encodeCbor } from './cbor.ts'
 export { decodeAgentMessage, decodeQuotedBody, decodeVerifierMessage, encodeMessage } from './codec.ts'
+export {
+  type AppEnter,
+  type EnterRequest,
+  encodeEnterRequest,
+  enterRecord,
+  isEnterRequest,
+  matchEnterRequest,
+  parseAppEnter,
+  parseEnterRequest,
+} from './enter-request.ts'
 export { ProtocolError, type ProtocolErrorCode } from './errors.ts'
 export { encodeLaunchRequest, matchLaunchRequest } from './launch-request.ts'
 export { LaunchRequestError, type LaunchRequestErrorCode, MAX_LAUNCH_REQUEST_BYTES } from './launch-request-error.ts'
@@ -45,7 +55,14 @@ export {
   type TicketSubject,
   ticketClaims,
 } from './ticket.ts'
-export { checkTicket, type ExpectedLaunch, registerSwap, ticketedLaunchRecord } from './ticket-check.ts'
+export {
+  checkTicket,
+  checkTicketFor,
+  type ExpectedLaunch,
+  registerSwap,
+  ticketedEnter,
+  ticketedLaunchRecord,
+} from './ticket-check.ts'
 export { TicketError, type TicketErrorCode } from './ticket-error.ts'
 export { signTicket, type TicketKey, type TrustedTicketKeys, verifyTicket } from './ticket-jwt.ts'
 export { checkTicketForPod, type ExpectedPod } from './ticket-pod.ts'

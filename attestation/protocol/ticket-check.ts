@@ -4,6 +4,7 @@ import {
   BANK_ORDER,
   type BankRegisters,
   banksOf,
+  type EnterRecord,
   encodeLaunchLogContent,
   extendWithContent,
   type LaunchRecord,
@@ -42,7 +43,10 @@ export function ticketedLaunchRecord(
 }
 
 /** The compare-and-swap of a ticket: every bank's register now, and after `record` has been extended. */
-export function registerSwap(registers: BankRegisters, record: LaunchRecord): TicketClaims['register']['banks'] {
+export function registerSwap(
+  registers: BankRegisters,
+  record: LaunchRecord | EnterRecord,
+): TicketClaims['register']['banks'] {
   const after = extendWithContent(registers, encodeLaunchLogContent(record))
   const swap: { [bank in HashAlgorithm]?: RegisterSwap } = {}
   for (const bank of banksOf(registers)) {
@@ -52,6 +56,13 @@ export function registerSwap(registers: BankRegisters, record: LaunchRecord): Ti
   return swap
 }
 
+/** What a ticket says of the decision, for the record of an enter that it authorises (enterRecord). */
+export function ticketedEnter(
+  ticket: Pick<TicketClaims, 'jti' | 'iss'> & { readonly policy: { readonly revision: string } },
+): Pick<EnterRecord, 'ticket' | 'verifierKey' | 'policy'> {
+  return { ticket: ticket.jti, verifierKey: ticket.iss, policy: ticket.policy.revision }
+}
+
 /**
  * All of it, just before the launch record is extended: nothing may land between this check and the extend.
  * @param claims as verifyTicket returned them
@@ -59,6 +70,17 @@ export function registerSwap(registers: BankRegisters, record: LaunchRecord): Ti
  * @throws TicketError with a code per mismatch
  */
 export function checkTicket(claims: TicketClaims, expected: ExpectedLaunch): LaunchRecord {
+  const record = ticketedLaunchRecord(claims, expected.mode)
+  checkTicketFor(claims, expected, record)
+  return record
+}
+
+/** As checkTicket, for whichever record the ticket has to lead to. @throws TicketError with a code per mismatch */
+export function checkTicketFor(
+  claims: TicketClaims,
+  expected: Omit<ExpectedLaunch, 'mode'>,
+  record: LaunchRecord | EnterRecord,
+): void {
   checkTicketForPod(claims, expected)
   expectSame('TICKET_WRONG_AK', 'AK', claims.cnf.akName, expected.akName)
   expectSame('TICKET_TPM_RESTARTED', 'resetCount', claims.resetCount, expected.resetCount)
@@ -68,7 +90,6 @@ export function checkTicket(claims: TicketClaims, expected: ExpectedLaunch): Lau
   const { banks } = claims.register
   const named = BANK_ORDER.filter((bank) => banks[bank] !== undefined)
   expectSame('TICKET_WRONG_BANKS', 'banks', named.join(', '), banksOf(expected.registers).join(', '))
-  const record = ticketedLaunchRecord(claims, expected.mode)
   const wanted = registerSwap(expected.registers, record)
   for (const bank of named) {
     expectSame('TICKET_REGISTER_MOVED', `${bank} register`, banks[bank]?.before, wanted[bank]?.before)
@@ -76,5 +97,4 @@ export function checkTicket(claims: TicketClaims, expected: ExpectedLaunch): Lau
   for (const bank of named) {
     expectSame('TICKET_WRONG_AFTER', `${bank} register after the launch`, banks[bank]?.after, wanted[bank]?.after)
   }
-  return record
 }

@@ -1,5 +1,8 @@
 import {
+  appraiseEnterRequest,
   appraiseRequest,
+  type BootProof,
+  enterTicketSubject,
   type Finding,
   type NodeState,
   pendingTicket,
@@ -10,10 +13,13 @@ import {
 } from '../appraisal/index.ts'
 import { toHex } from '../base/index.ts'
 import { digest } from '../crypto/index.ts'
-import type { LaunchPolicySet } from '../launch-policy/index.ts'
+import type { LaunchPolicySet, RunningPodFacts } from '../launch-policy/index.ts'
 import {
+  type EnterRequest,
+  isEnterRequest,
   type LaunchRequest,
   LaunchRequestError,
+  parseEnterRequest,
   parseLaunchRequest,
   signTicket,
   type TicketClaims,
@@ -51,6 +57,11 @@ export type LaunchAnswer =
   | Denial
   | { readonly outcome: 'allowed'; readonly ticket: string; readonly claims: TicketClaims }
 
+/** What may be asked for: a pod to be launched, or a program to be run inside one that was. */
+type AskedFor =
+  | { readonly action: 'launch'; readonly podUuid: string; readonly launch: LaunchRequest }
+  | { readonly action: 'enter'; readonly podUuid: string; readonly enter: EnterRequest }
+
 /** One launch as it was asked for, with what its quote proved. */
 export interface LaunchInput {
   readonly requestBytes: Uint8Array
@@ -82,8 +93,8 @@ export async function authoriseLaunch(
 ): Promise<{ readonly answer: LaunchAnswer; readonly state: NodeState; readonly podUuid: string }> {
   const { context, appraisal } = input
   const parsed = readRequest(input.requestBytes)
-  const podUuid = 'request' in parsed ? parsed.request.pod.uuid : NO_POD
-  const decided = 'request' in parsed ? decide(parsed.request, input, ports) : parsed
+  const podUuid = 'action' in parsed ? parsed.podUuid : NO_POD
+  const decided = 'action' in parsed ? decide(parsed, input, ports) : parsed
   const base = {
     nodeId: context.nodeId,
     podUuid,
@@ -117,9 +128,14 @@ export async function authoriseLaunch(
   return { answer: { outcome: 'allowed', ticket, claims }, state, podUuid }
 }
 
-function readRequest(bytes: Uint8Array): { readonly request: LaunchRequest } | Denial {
+function readRequest(bytes: Uint8Array): AskedFor | Denial {
   try {
-    return { request: parseLaunchRequest(bytes) }
+    if (isEnterRequest(bytes)) {
+      const enter = parseEnterRequest(bytes)
+      return { action: 'enter', podUuid: enter.pod, enter }
+    }
+    const launch = parseLaunchRequest(bytes)
+    return { action: 'launch', podUuid: launch.pod.uuid, launch }
   } catch (err) {
     if (err instanceof LaunchRequestError) return denial(err.code, [err.message])
     throw err
@@ -127,7 +143,7 @@ function readRequest(bytes: Uint8Array): { readonly request: LaunchRequest } | D
 }
 
 function decide(
-  request: LaunchRequest,
+  asked: AskedFor,
   input: LaunchInput,
   ports: AuthorisePorts,
 ): { readonly claims: TicketClaims } | Denial {
@@ -137,34 +153,47 @@ function decide(
     return denial('NODE_CONTRAINDICATED', sentences(appraisal.result.findings))
   }
   const named = {
-    request,
     bytes: input.requestBytes,
     nodeId: context.nodeId,
     boot,
     unprovenRecords: appraisal.unprovenRecords,
   }
-  const misfits = appraiseRequest(named).filter((f) => f.tier !== 'affirming')
+  const findings =
+    asked.action === 'launch'
+      ? appraiseRequest({ ...named, request: asked.launch })
+      : appraiseEnterRequest({ ...named, request: asked.enter })
+  const misfits = findings.filter((f) => f.tier !== 'affirming')
   if (misfits.length > 0 || boot === undefined) return denial('LAUNCH_NOT_AS_MEASURED', sentences(misfits))
   if (appraisal.more) return denial('EVIDENCE_INCOMPLETE', sentences(appraisal.result.findings))
   const policies = ports.policies()
-  const decision = policies.decide(
-    { id: context.nodeId, tier: appraisal.result.tier, admittedBy: node.admittedBy ?? 'nobody', labels: node.labels },
-    request,
-  )
+  const { tier } = appraisal.result
+  const facts = { id: context.nodeId, tier, admittedBy: node.admittedBy ?? 'nobody', labels: node.labels }
+  const decision =
+    asked.action === 'launch'
+      ? policies.decide(facts, asked.launch)
+      : policies.decideEnter(facts, asked.enter, runningPod(boot, asked.podUuid))
   if (!decision.allowed) {
     return denial('LAUNCH_DENIED', [...decision.reasons, ...sentences(appraisal.result.findings)])
   }
-  const subject = ticketSubject(
-    named,
-    { ...appraisal.state, boot },
-    {
-      verifierId: ports.identity.verifierIdHex,
-      id: toHex(ports.random(16)),
-      akName: context.akName,
-      policy: { revision: policies.revision, allowedBy: decision.allowedBy.map((id) => id.slice(0, 256)) },
-    },
-  )
+  const state = { ...appraisal.state, boot }
+  const ticket = {
+    verifierId: ports.identity.verifierIdHex,
+    id: toHex(ports.random(16)),
+    akName: context.akName,
+    policy: { revision: policies.revision, allowedBy: decision.allowedBy.map((id) => id.slice(0, 256)) },
+  }
+  const subject =
+    asked.action === 'launch'
+      ? ticketSubject({ ...named, request: asked.launch }, state, ticket)
+      : enterTicketSubject({ ...named, request: asked.enter }, state, ticket)
   return { claims: ticketClaims(subject, ports.now(), ports.config.launch.ticketSeconds) }
+}
+
+/** It is in the log, or the request would not be as measured. */
+function runningPod({ log }: BootProof, uuid: string): RunningPodFacts {
+  const pod = log.pods.get(uuid)
+  if (pod === undefined) throw new TypeError(`pod ${uuid} was there when the request was appraised`)
+  return { uuid, stage1: pod.stage1, images: pod.images, unticketed: pod.unticketed }
 }
 
 function sentences(findings: readonly Finding[]): string[] {

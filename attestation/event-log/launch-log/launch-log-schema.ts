@@ -22,6 +22,7 @@ const BankValues = Type.Object(
   },
   { ...closed, minProperties: 1 },
 )
+const Id = Type.Integer({ minimum: 0, maximum: 0xffffffff })
 const Version = Type.Literal(LAUNCH_LOG_VERSION)
 const record = (name: string) => ({ holdfast: Version, record: Type.Literal(name) })
 
@@ -106,6 +107,25 @@ const SCHEMAS: ReadonlyMap<string, TSchema> = new Map<string, TSchema>([
     ),
   ],
   [
+    'enter',
+    Type.Object(
+      {
+        ...record('enter'),
+        uuid: Uuid,
+        request: Sha256,
+        app: Type.String({ pattern: '^[a-z0-9]+(-[a-z0-9]+)*$', maxLength: 63 }),
+        program: Type.String({ minLength: 1, maxLength: 4096 }),
+        argv: Type.String({ pattern: '^hmac-sha256:[0-9a-f]{64}$' }),
+        by: Type.Object({ uid: Id, gid: Id }, closed),
+        ticket: Type.Optional(Type.String({ pattern: '^[0-9a-f]{32}$' })),
+        verifierKey: Type.Optional(Sha256),
+        policy: Type.Optional(Sha256),
+        mode: Mode,
+      },
+      closed,
+    ),
+  ],
+  [
     'denied',
     Type.Object(
       {
@@ -113,6 +133,7 @@ const SCHEMAS: ReadonlyMap<string, TSchema> = new Map<string, TSchema>([
         uuid: Uuid,
         request: Sha256,
         code: Type.String({ pattern: '^[A-Z0-9_]{1,64}$' }),
+        action: Type.Optional(Type.Literal('enter')),
       },
       closed,
     ),

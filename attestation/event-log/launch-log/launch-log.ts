@@ -69,12 +69,34 @@ export interface LaunchRecord {
   readonly mode: 'enforce' | 'audit' | 'off'
 }
 
-/** The decision, or the failure to get one, that kept a pod from starting. */
+/**
+ * A program is run inside a running app. Who asked is the kernel's word of the process that spoke to the agent; of the
+ * arguments there is a keyed digest, as they may hold secrets.
+ */
+export interface EnterRecord {
+  readonly record: 'enter'
+  readonly uuid: string
+  /** SHA-256 of the enter request's bytes. */
+  readonly request: string
+  readonly app: string
+  readonly program: string
+  readonly argv: string
+  readonly by: { readonly uid: number; readonly gid: number }
+  /** As those of a launch. */
+  readonly ticket?: string
+  readonly verifierKey?: string
+  readonly policy?: string
+  readonly mode: 'enforce' | 'audit' | 'off'
+}
+
+/** The decision, or the failure to get one, that kept a pod from starting, or somebody from entering one. */
 export interface DeniedRecord {
   readonly record: 'denied'
   readonly uuid: string
   readonly request: string
   readonly code: string
+  /** Absent for a launch. */
+  readonly action?: 'enter'
 }
 
 /** Each end of a pod. `statuses` is empty when the pod's supervisor died before it could write them. */
@@ -101,6 +123,7 @@ export type LaunchLogContent =
   | ImageRecord
   | PodRecord
   | LaunchRecord
+  | EnterRecord
   | DeniedRecord
   | ExitedRecord
   | BreakRecord

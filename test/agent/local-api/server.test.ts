@@ -40,6 +40,7 @@ describe('the local API', () => {
       socketPath,
       status: () => ({ version: 'test' }) as AgentStatus, // what is in it is not this test's business
       log: () => log.view,
+      enter: async (_body, by) => ({ decision: 'denied', code: 'NOT_HERE', reasons: [`user ${by.uid}`] }),
       launch: async (body) => {
         launched = body
         return { decision: 'denied', code: 'X', reasons: ['because'] }
