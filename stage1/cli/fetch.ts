@@ -1,8 +1,8 @@
 import path from 'node:path'
 import { Command } from 'commander'
 import { UsageError } from '../../attestation/base/index.ts'
-import { fetchImage, openImageStore } from '../image/index.ts'
-import { DEFAULT_CONFIG } from '../signatures/index.ts'
+import { fetchImage, HttpClient, openImageStore, parseReference, type Relaxation } from '../image/index.ts'
+import { DEFAULT_CONFIG, discoverImage, parseAppcName } from '../signatures/index.ts'
 import { progressDisplay } from './fetch-progress.ts'
 import { FETCH_CHECKS, fetchRelaxations, insecureNames, parseInsecureOptions } from './insecure-options.ts'
 import { DEFAULT_DIR, installation } from './installation.ts'
@@ -26,7 +26,7 @@ export function command(): Command {
     )
     .argument(
       '<image...>',
-      'docker://HOST[:PORT]/NAME[:TAG][@DIGEST], https://HOST/FILE.aci, oci:PATH[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:NAME:TAG], or the path of an .aci or .tar',
+      'docker://HOST[:PORT]/NAME[:TAG][@DIGEST], https://HOST/FILE.aci, HOST/NAME[:VERSION] of an .aci that HOST tells the place of, oci:PATH[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:NAME:TAG], or the path of an .aci or .tar',
     )
     .option(
       '--insecure-options <list>',
@@ -61,19 +61,20 @@ async function fetch(images: readonly string[], options: FetchCommandOptions): P
   const store = openImageStore(options.dir)
   const relax = fetchRelaxations(parseInsecureOptions(options.insecureOptions ?? '', FETCH_CHECKS))
   if (options.signature !== undefined && images.length > 1) throw new UsageError('--signature is for one image')
-  const checkProvenance = checkOf({
+  const provenance = {
     config: { local: options.localConfig, system: options.systemConfig },
     acceptUnsigned: relax.includes('image'),
     ...(options.signature !== undefined && { signatureFile: options.signature }),
-  })
+  }
   const progress = options.quiet === true ? undefined : await progressDisplay(process.stderr)
   for (const name of images) {
     try {
-      const image = await fetchImage(store, name, {
+      const { reference, expectedName } = await locate(name, relax)
+      const image = await fetchImage(store, reference, {
         cwd: process.cwd(),
         stage1Program: installation().stage1Program,
         relax,
-        checkProvenance,
+        checkProvenance: checkOf({ ...provenance, ...(expectedName !== undefined && { expectedName }) }),
         environment: process.env,
         ...(options.registries !== undefined && { registriesFile: path.resolve(options.registries) }),
         ...(progress === undefined ? {} : { onProgress: progress.show }),
@@ -83,5 +84,25 @@ async function fetch(images: readonly string[], options: FetchCommandOptions): P
     } finally {
       progress?.stop()
     }
+  }
+}
+
+/** What nobody says the place of is discovered, where it is named as appc names images. */
+async function locate(
+  text: string,
+  relax: readonly Relaxation[],
+): Promise<{ reference: string; expectedName?: string }> {
+  if (parseReference(text, process.cwd()).kind !== 'stored') return { reference: text }
+  const name = parseAppcName(text, { os: 'linux', arch: process.arch === 'x64' ? 'amd64' : process.arch })
+  if (name === undefined) return { reference: text }
+  const client = new HttpClient({
+    plainHttp: () => relax.includes('http'),
+    verifyCertificate: !relax.includes('tls'),
+    certificateAuthorities: () => undefined,
+  })
+  try {
+    return { reference: (await discoverImage(client, name)).href, expectedName: name.name }
+  } finally {
+    client.close()
   }
 }

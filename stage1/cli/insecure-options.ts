@@ -12,8 +12,6 @@ const CHECKS = {
   tls: 'fetch',
   /** An image without the signature that the policy asks for, or of a name that it admits nothing of. */
   image: 'fetch',
-  /** Keys that are discovered over plain HTTP. */
-  pubkey: 'trust',
   /** No system call filter. */
   seccomp: 'run',
 } as const
@@ -21,13 +19,13 @@ export type InsecureOption = keyof typeof CHECKS
 
 const GROUPS = {
   none: [],
-  'all-fetch': ['fetch', 'trust'],
+  'all-fetch': ['fetch'],
   'all-run': ['run'],
-  all: ['fetch', 'trust', 'run'],
+  all: ['fetch', 'run'],
 } as const
 
 /** Of commands that take fewer. */
-export const FETCH_CHECKS: readonly InsecureOption[] = ['http', 'tls', 'image', 'pubkey']
+export const FETCH_CHECKS: readonly InsecureOption[] = ['http', 'tls', 'image']
 /** What a launch relaxes, and what of a fetch it names again. */
 export const RUN_CHECKS: readonly InsecureOption[] = ['seccomp', 'http', 'tls', 'image']
 
