@@ -33,6 +33,8 @@ packages=(
   zstd bzip2 xz-utils                            # layers and ACIs in these forms
   cabextract                                     # what our cabinets are compared with, and what reads those in LZX
   cryptsetup-bin attr                            # veritysetup and getfattr, which tests compare with
+  gpgv                                           # verifies signatures of ACIs; apt depends on it anyway
+  gpg gpg-agent                                  # make keys and signatures for tests
   gcc g++ make python3 musl-tools                # the C programs, and the npm packages that compile
   iproute2 util-linux openssl                    # what tests look at namespaces, mounts and certificates with
 )
