@@ -10,6 +10,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ measure: () => Promise<re
   'quote-p256': async () => ({ measure: (await import('./quote.ts')).measureP256 }),
   'firmware-log': () => import('./firmware-log.ts'),
   'ima-log': () => import('./ima-log.ts'),
+  'image-pull': () => import('./image-pull.ts'),
   'demo-warm': () => import('./demo-warm.ts'),
 }
 
