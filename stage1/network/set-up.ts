@@ -183,5 +183,7 @@ function hintFor(said: string, { configured }: PodNetwork): string {
   if (/iptables/.test(said) && /not found|locate/.test(said)) return 'It needs iptables: apt-get install iptables.'
   if (/failed to find plugin/.test(said))
     return 'A plugin that it calls is missing: apt-get install containernetworking-plugins.'
+  if (/unknown args/.test(said))
+    return 'Add ;IgnoreUnknown=1 to the arguments of --net: each plugin of the network gets them all.'
   return `The network is configured in ${configured.file}.`
 }

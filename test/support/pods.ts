@@ -166,6 +166,7 @@ export class FakeAgent {
   readonly trust: string
   changes: AnswerChanges = {}
   readonly launches: Record<string, unknown>[] = []
+  readonly enters: Record<string, unknown>[] = []
   readonly #server: Server
   readonly #key: KeyObject
   readonly #issuer: string
@@ -189,7 +190,8 @@ export class FakeAgent {
       const parts: Buffer[] = []
       request.on('data', (part: Buffer) => parts.push(part))
       request.on('end', () => {
-        void this.#answer(Buffer.concat(parts).toString('utf8')).then((a) => {
+        const body = Buffer.concat(parts).toString('utf8')
+        void (request.url === '/v1/enters' ? this.#answerEnter(body) : this.#answer(body)).then((a) => {
           if (a === 'hang') return
           if (a === 'hang-up') {
             request.socket.destroy()
@@ -224,6 +226,16 @@ export class FakeAgent {
     this.changes.changeRequest?.(value)
     const request = canonicalJson(value)
     const ticket = await this.#ticket(launch.pod.uuid, request)
+    if (this.changes.answer !== undefined) return this.changes.answer({ request, ticket })
+    return { status: 200, body: JSON.stringify({ decision: 'allowed', mode, request, ticket, log: {} }) }
+  }
+
+  async #answerEnter(body: string): Promise<{ status: number; body: string } | 'hang' | 'hang-up'> {
+    const enter = JSON.parse(body)
+    this.enters.push(enter)
+    const mode = this.changes.mode ?? 'enforce'
+    const request = canonicalJson({ ...enter, node: 'ab'.repeat(32), mode, by: { uid: 0, gid: 0 } })
+    const ticket = await this.#ticket(enter.pod, request)
     if (this.changes.answer !== undefined) return this.changes.answer({ request, ticket })
     return { status: 200, body: JSON.stringify({ decision: 'allowed', mode, request, ticket, log: {} }) }
   }
@@ -269,22 +281,31 @@ export class PodFixture {
   readonly configOptions: readonly string[]
   readonly stage0: Service | undefined
   readonly #children = new Set<ChildProcess>()
+  /** Which network namespace plays the host's; what it is to be put before a command. */
+  readonly #inNetwork: readonly string[]
 
-  private constructor(work: string, agent: FakeAgent, stage0: Service | undefined) {
+  private constructor(work: string, agent: FakeAgent, stage0: Service | undefined, inNetwork: readonly string[]) {
     this.work = work
     this.stage0 = stage0
+    this.#inNetwork = inNetwork
     this.dir = path.join(work, 'data')
     this.agent = agent
     this.stage1 = putStage1(this.dir, work)
     this.configOptions = writeImagePolicy(path.join(work, 'config'))
   }
 
-  /** @param options.stage0 launches are made with the help of a stage0 server */
-  static async start(options: { readonly stage0?: boolean } = {}): Promise<PodFixture> {
+  /**
+   * @param options.stage0 launches are made with the help of a stage0 server
+   * @param options.inNetwork what is put before every command, such as `nsenter --net=FILE`
+   */
+  static async start(
+    options: { readonly stage0?: boolean; readonly inNetwork?: readonly string[] } = {},
+  ): Promise<PodFixture> {
     buildStage1Program()
     const work = fs.mkdtempSync(path.join(tmpdir(), 'holdfast-pods-'))
-    const stage0 = options.stage0 === true ? await startStage0(work) : undefined
-    return new PodFixture(work, await FakeAgent.start(work), stage0)
+    const { inNetwork = [] } = options
+    const stage0 = options.stage0 === true ? await startStage0(work, inNetwork) : undefined
+    return new PodFixture(work, await FakeAgent.start(work), stage0, inNetwork)
   }
 
   async stop(): Promise<void> {
@@ -314,7 +335,8 @@ export class PodFixture {
   }
 
   startCli(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
-    const child = spawn(HOLDFAST_PROGRAM, [...argv], {
+    const [program = '', ...args] = [...this.#inNetwork, HOLDFAST_PROGRAM, ...argv]
+    const child = spawn(program, args, {
       cwd: PROJECT_ROOT,
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -322,6 +344,11 @@ export class PodFixture {
     this.#children.add(child)
     child.on('close', () => this.#children.delete(child))
     return child
+  }
+
+  /** With this fixture's data directory, agent and trust. */
+  enter(...argv: readonly string[]): Promise<Ended> {
+    return this.cli(['enter', ...this.dirOption, '--agent', this.agent.socket, '--trust', this.agent.trust, ...argv])
   }
 
   run(argv: readonly string[], env?: NodeJS.ProcessEnv): Promise<Ended> {

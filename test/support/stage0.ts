@@ -7,13 +7,18 @@ export function stage0SocketIn(directory: string): string {
   return join(directory, 'run-stage0/stage0.sock')
 }
 
-/** A stage0 server of the built executable with socket and log in `directory`; it listens when this resolves. */
-export async function startStage0(directory: string): Promise<Service> {
+/**
+ * A stage0 server of the built executable with socket and log in `directory`; it listens when this resolves.
+ *
+ * @param before what is put before the command, such as `nsenter --net=FILE`
+ */
+export async function startStage0(directory: string, before: readonly string[] = []): Promise<Service> {
   const log = stage0Log(directory)
-  const before = readIfThere(log).length
-  const service = Service.start('stage0', log, HOLDFAST_PROGRAM, ['stage0', '--socket', stage0SocketIn(directory)])
+  const earlier = readIfThere(log).length
+  const [program = '', ...args] = [...before, HOLDFAST_PROGRAM, 'stage0', '--socket', stage0SocketIn(directory)]
+  const service = Service.start('stage0', log, program, args)
   await service.waitUntil('its socket', async () =>
-    readIfThere(log).slice(before).includes('"msg":"listens"') ? true : undefined,
+    readIfThere(log).slice(earlier).includes('"msg":"listens"') ? true : undefined,
   )
   return service
 }
