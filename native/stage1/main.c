@@ -1,3 +1,4 @@
+#include "exec.h"
 #include "fail.h"
 #include "init.h"
 #include "janitor.h"
@@ -19,6 +20,8 @@ int main(int argc, char **argv)
 		return init_main(argc - 1, argv + 1);
 	if (strcmp(mode, "unpack") == 0)
 		return unpack_main(argc - 1, argv + 1);
+	if (strcmp(mode, "exec") == 0)
+		return exec_main(argc - 1, argv + 1);
 	if (strcmp(mode, "network") == 0)
 		return janitor_main(argc - 1, argv + 1);
 	if (strcmp(mode, "network-undo") == 0)
@@ -27,7 +30,7 @@ int main(int argc, char **argv)
 		printf("holdfast-stage1 interface %d\n", INTERFACE_VERSION);
 		return 0;
 	}
-	fprintf(stderr, "usage: holdfast-stage1 launch PLAN LOCK SUPERVISOR STAGE1 TREE... | init | unpack ROOT | network POD | "
-			"network-undo POD | --version\n");
+	fprintf(stderr, "usage: holdfast-stage1 launch PLAN LOCK SUPERVISOR STAGE1 TREE... | init | exec PROFILE PID STREAMS | unpack ROOT | "
+			"network POD | network-undo POD | --version\n");
 	return EXIT_HOLDFAST;
 }

@@ -198,8 +198,13 @@ void profile_execute(const struct profile *p)
 	limit_bounding_set(p->capabilities);
 	if (p->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		fail_errno("no-new-privileges");
+	if (p->terminal && fchown(STDIN_FILENO, id.uid, (gid_t)-1) < 0)
+		fail_errno("owner of the terminal");
 	become_user(&id);
 	set_capabilities(p->capabilities);
+	/* becoming another user takes it back */
+	if (p->ends_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		fail_errno("parent's death");
 	reset_signals();
 	load_filter(p->seccomp); /* last, for it may allow little more than what execute() does */
 	execute(p->argv, p->env);

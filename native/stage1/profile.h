@@ -16,6 +16,8 @@ struct profile {
 	struct plan_bytes seccomp;
 	struct plan_list oom_score_adj;
 	struct plan_list security_labels; /* pairs */
+	/* for the caller to set: standard input is a terminal that becomes the user's; the program is killed with its parent */
+	int terminal, ends_with_parent;
 };
 
 /*
