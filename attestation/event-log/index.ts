@@ -71,7 +71,6 @@ export {
   type PeImageErrorCode,
   type PeSection,
   peSections,
-  ukiSections,
 } from './firmware/pe-image.ts'
 export { type FirmwareLogOptions, readFirmwareLog } from './firmware/read-firmware-log.ts'
 export { separatorOf } from './firmware/separator.ts'
@@ -81,6 +80,14 @@ export {
   type SignatureList,
   type SignatureTypeName,
 } from './firmware/signature-list.ts'
+export {
+  BOOT_PHASES,
+  type UkiProfile,
+  type UkiSection,
+  ukiProfiles,
+  ukiRegister,
+  ukiSectionDigests,
+} from './firmware/uki.ts'
 export { type ImaList, readImaList } from './ima/ascii.ts'
 export { type ImaCursor, isViolation } from './ima/cursor.ts'
 export { type ImaEventOptions, imaEvents, isBufferDigest, printableName } from './ima/describe.ts'

@@ -1,6 +1,5 @@
 import { CodedError } from '../../base/index.ts'
 import { digest, type HashAlgorithm } from '../../crypto/index.ts'
-import { UKI_SECTIONS } from './ipl.ts'
 import { asciiText, withoutNuls } from './text.ts'
 
 /**
@@ -35,8 +34,6 @@ const SECTION_BYTES = 40
 const MAGIC_PE32 = 0x10b
 const MAGIC_PE32_PLUS = 0x20b
 const CERTIFICATE_ENTRY = 4
-/** Zeros that a section may have in memory behind its data: pages, not what an attacker would make of 4 GiB. */
-const MAX_ZERO_BYTES = 1 << 20
 
 /**
  * The digest that firmware extends for an image: of the file without checksum, certificate table entry and certificate
@@ -55,13 +52,13 @@ export function authenticodeDigest(file: Uint8Array, alg: HashAlgorithm): Uint8A
   let behind = headersSize
   for (const { name, offset, data } of [...sections].sort((a, b) => a.offset - b.offset)) {
     if (data.length === 0) continue
-    if (offset < behind) throw bad(`section ${name} overlaps the one before it`)
+    if (offset < behind) throw badPeField(`section ${name} overlaps the one before it`)
     parts.push(data)
     hashed += data.length
     behind = offset + data.length
   }
   const end = file.length - certificateSize
-  if (behind > end) throw bad('the sections overlap the certificate table')
+  if (behind > end) throw badPeField('the sections overlap the certificate table')
   parts.push(file.subarray(hashed, end))
   return digest(alg, ...parts)
 }
@@ -71,39 +68,10 @@ export function peSections(file: Uint8Array): PeSection[] {
   return readLayout(file).sections.map(({ name, virtualSize, data }) => ({ name, virtualSize, data }))
 }
 
-/**
- * Sections of a unified kernel image that systemd-stub measures, in its order, with what it measures of each: first the
- * name in ASCII with its NUL, then the content as it is in memory. `.pcrsig` is not measured, as it holds signatures of
- * the result; an image of several profiles is refused. Source: UAPI.5 Unified Kernel Image, systemd-stub(7) of version
- * 257.
- *
- * @throws PeImageError
- */
-export function ukiSections(file: Uint8Array): { readonly name: string; readonly content: Uint8Array }[] {
-  const found = new Map<string, Uint8Array>()
-  for (const section of peSections(file)) {
-    if (!UKI_SECTIONS.includes(section.name) || section.name === '.pcrsig') continue
-    if (found.has(section.name)) throw bad(`two sections ${section.name}`)
-    found.set(section.name, inMemory(section))
-  }
-  return UKI_SECTIONS.flatMap((name) => {
-    const content = found.get(name)
-    return content === undefined ? [] : [{ name, content }]
-  })
-}
-
-function inMemory({ name, virtualSize, data }: PeSection): Uint8Array {
-  if (virtualSize <= data.length) return data.subarray(0, virtualSize)
-  if (virtualSize - data.length > MAX_ZERO_BYTES) throw bad(`section ${name} has ${virtualSize} bytes in memory`)
-  const content = new Uint8Array(virtualSize)
-  content.set(data)
-  return content
-}
-
 function readLayout(file: Uint8Array): PeLayout {
   const view = new DataView(file.buffer, file.byteOffset, file.length)
   const need = (at: number, size: number, what: string) => {
-    if (at + size > file.length) throw bad(`${what} at ${at} wants ${size} bytes, the file has ${file.length}`)
+    if (at + size > file.length) throw badPeField(`${what} at ${at} wants ${size} bytes, the file has ${file.length}`)
   }
   if (file.length < OFFSET_OF_PE + 4 || asciiText(file, 0, 2) !== 'MZ') throw notAnImage('no MZ at its start')
   const pe = view.getUint32(OFFSET_OF_PE, true)
@@ -120,7 +88,7 @@ function readLayout(file: Uint8Array): PeLayout {
   const sectionCount = view.getUint16(pe + 4 + 2, true)
   need(sectionsAt, sectionCount * SECTION_BYTES, 'the section table')
   if (headersSize > file.length || headersSize < sectionsAt + sectionCount * SECTION_BYTES) {
-    throw bad(`SizeOfHeaders is ${headersSize}`)
+    throw badPeField(`SizeOfHeaders is ${headersSize}`)
   }
   const sections = Array.from({ length: sectionCount }, (_, i) => {
     return readSection(file, view, sectionsAt + i * SECTION_BYTES, headersSize)
@@ -130,12 +98,12 @@ function readLayout(file: Uint8Array): PeLayout {
   if (directoryCount <= CERTIFICATE_ENTRY) return { ...layout, certificateSize: 0 }
   const certificateEntryAt = directoriesAt + 8 * CERTIFICATE_ENTRY
   if (certificateEntryAt + 8 > sectionsAt)
-    throw bad(`${directoryCount} data directories do not fit the optional header`)
+    throw badPeField(`${directoryCount} data directories do not fit the optional header`)
   const certificateSize = view.getUint32(certificateEntryAt + 4, true)
   const certificateAt = view.getUint32(certificateEntryAt, true)
   // Bytes behind the table would be neither hashed nor signed.
   if (certificateSize > 0 && certificateAt + certificateSize !== file.length) {
-    throw bad(`the certificate table at ${certificateAt} is not the file's end`)
+    throw badPeField(`the certificate table at ${certificateAt} is not the file's end`)
   }
   return { ...layout, certificateEntryAt, certificateSize }
 }
@@ -147,7 +115,7 @@ function readSection(file: Uint8Array, view: DataView, at: number, headersSize: 
   const offset = view.getUint32(at + 20, true)
   if (size === 0) return { name, virtualSize, offset: 0, data: new Uint8Array(0) }
   if (offset < headersSize || offset + size > file.length)
-    throw bad(`section ${name} has its ${size} bytes at ${offset}`)
+    throw badPeField(`section ${name} has its ${size} bytes at ${offset}`)
   return { name, virtualSize, offset, data: file.subarray(offset, offset + size) }
 }
 
@@ -155,6 +123,7 @@ function notAnImage(why: string): PeImageError {
   return new PeImageError('PE_NOT_AN_IMAGE', `this is no PE image: ${why}`)
 }
 
-function bad(why: string): PeImageError {
+/** Refusal of a header field. */
+export function badPeField(why: string): PeImageError {
   return new PeImageError('PE_BAD_FIELD', `PE image: ${why}`)
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { concatBytes, toHex, utf8 } from '../../../../attestation/base/index.ts'
 import { digest } from '../../../../attestation/crypto/index.ts'
-import { authenticodeDigest, PeImageError, peSections, ukiSections } from '../../../../attestation/event-log/index.ts'
+import { authenticodeDigest, PeImageError, ukiProfiles } from '../../../../attestation/event-log/index.ts'
 import { u32 } from '../../../support/firmware-log.ts'
 import { fuzzRuns } from '../../../support/fuzz.ts'
 import { peImage } from '../../../support/pe-image.ts'
@@ -112,42 +112,12 @@ describe('the Authenticode digest of a PE image', () => {
         for (const [offset, value] of list) if (offset < file.length) file[offset] = value
         try {
           authenticodeDigest(file, 'sha256')
-          ukiSections(file)
+          ukiProfiles(file)
         } catch (err) {
           assert.ok(err instanceof PeImageError)
         }
       }),
       { numRuns: fuzzRuns(1000) },
     )
-  })
-})
-
-describe('sections of a unified kernel image', () => {
-  it('come in the order and with the content that systemd-stub measures', () => {
-    const file = peImage({
-      sections: [
-        { name: '.osrel', data: utf8('ID=debian\n\0\0'), virtualSize: 10 },
-        { name: '.text', data: utf8('stub') },
-        { name: '.pcrsig', data: utf8('{}') },
-        { name: '.cmdline', data: utf8('quiet'), virtualSize: 8 },
-        { name: '.linux', data: utf8('kernel') },
-      ],
-    })
-    assert.deepEqual(ukiSections(file), [
-      { name: '.linux', content: utf8('kernel') },
-      { name: '.osrel', content: utf8('ID=debian\n') },
-      { name: '.cmdline', content: utf8('quiet\0\0\0') },
-    ])
-    assert.deepEqual(
-      peSections(file).map((s) => s.name),
-      ['.osrel', '.text', '.pcrsig', '.cmdline', '.linux'],
-    )
-  })
-
-  it('are refused twice of one name, or with gigabytes of zeros', () => {
-    const linux = { name: '.linux', data: utf8('kernel') }
-    assert.throws(() => ukiSections(peImage({ sections: [linux, linux] })), { code: 'PE_BAD_FIELD' })
-    const huge = peImage({ sections: [{ ...linux, virtualSize: 0xffffffff }] })
-    assert.throws(() => ukiSections(huge), { code: 'PE_BAD_FIELD' })
   })
 })
