@@ -99,6 +99,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'Show one pod, or wait for its end',
     ...commander(() => import('./stage1/cli/status.ts')),
   },
+  enter: {
+    area: 'Pods and images',
+    summary: 'Run a program inside a running app, measured and authorised before',
+    ...commander(() => import('./stage1/cli/enter.ts')),
+  },
   logs: {
     area: 'Pods and images',
     summary: 'Print what an app of a detached pod has written',

@@ -1,6 +1,6 @@
 import { type RequestOptions, request } from 'node:http'
 import { codeOf, messageOf, utf8 } from '../../attestation/base/index.ts'
-import type { PodLaunch } from '../../attestation/protocol/index.ts'
+import type { AppEnter, PodLaunch } from '../../attestation/protocol/index.ts'
 import { ShapeReader } from '../manifest/index.ts'
 import { PodError } from './errors.ts'
 
@@ -36,7 +36,22 @@ export async function requestLaunch(
   signal?: AbortSignal,
   timeoutMs: number = ANSWER_TIMEOUT_MS,
 ): Promise<AgentAnswer> {
-  const { status, body } = await post(socketPath, '/v1/launches', { ...launch, podDirectory }, signal, timeoutMs)
+  return ask(socketPath, '/v1/launches', { ...launch, podDirectory }, signal, timeoutMs)
+}
+
+/** Asks the agent for a program to be run inside an app: POST /v1/enters. @throws PodError as requestLaunch */
+export function requestEnter(socketPath: string, enter: AppEnter): Promise<AgentAnswer> {
+  return ask(socketPath, '/v1/enters', enter, undefined, ANSWER_TIMEOUT_MS)
+}
+
+async function ask(
+  socketPath: string,
+  path: string,
+  asked: unknown,
+  signal: AbortSignal | undefined,
+  timeoutMs: number,
+): Promise<AgentAnswer> {
+  const { status, body } = await post(socketPath, path, asked, signal, timeoutMs)
   const value = parseBody(body, status)
   return status === 200 ? readAllowed(value) : status === 403 ? readDenied(value) : failed(status, value)
 }
@@ -121,7 +136,7 @@ function failed(status: number, value: unknown): never {
       hint: r.optionalString(o['hint'], '$.hint'),
     }
   })
-  throw new PodError('AGENT_FAILED', `the agent cannot have this launch authorised: ${message} (${code}, ${status})`, {
+  throw new PodError('AGENT_FAILED', `the agent cannot have this authorised: ${message} (${code}, ${status})`, {
     hint: hint ?? 'Its log says more: journalctl -u holdfast-agent.',
   })
 }

@@ -1,9 +1,11 @@
 import { toHex, utf8 } from '../../attestation/base/index.ts'
 import { digest } from '../../attestation/crypto/index.ts'
 import {
+  type AppEnter,
   checkTicketForPod,
   type LaunchRequest,
   LaunchRequestError,
+  matchEnterRequest,
   matchLaunchRequest,
   type PodLaunch,
   TicketError,
@@ -26,14 +28,37 @@ export type LaunchMode = 'enforce' | 'audit' | 'off'
  * @param keys asked for only where there is a ticket
  * @throws PodError LAUNCH_DENIED with the reasons, AGENT_ANSWER_BAD, LAUNCH_TICKET_BAD
  */
-export async function checkAnswer(
+export function checkAnswer(
   launch: PodLaunch,
   answer: AgentAnswer,
   keys: () => TrustedTicketKeys,
   now: Date,
 ): Promise<LaunchMode> {
+  const asked = { what: 'launch', podUuid: launch.pod.uuid, match: (b: Uint8Array) => matchLaunchRequest(b, launch) }
+  return check(asked, answer, keys, now)
+}
+
+/** As checkAnswer, for a program that is to be run inside an app. @throws PodError as checkAnswer */
+export function checkEnterAnswer(
+  enter: AppEnter,
+  answer: AgentAnswer,
+  keys: () => TrustedTicketKeys,
+  now: Date,
+): Promise<LaunchMode> {
+  const asked = { what: 'enter', podUuid: enter.pod, match: (b: Uint8Array) => matchEnterRequest(b, enter) }
+  return check(asked, answer, keys, now)
+}
+
+interface Asked {
+  readonly what: string
+  readonly podUuid: string
+  /** @throws LaunchRequestError where the bytes are not what was asked for */
+  readonly match: (bytes: Uint8Array) => Pick<LaunchRequest, 'node' | 'mode'>
+}
+
+async function check(asked: Asked, answer: AgentAnswer, keys: () => TrustedTicketKeys, now: Date): Promise<LaunchMode> {
   if (answer.decision === 'denied') {
-    throw new PodError('LAUNCH_DENIED', ['the launch was refused', ...answer.reasons].join('\n  '), {
+    throw new PodError('LAUNCH_DENIED', [`the ${asked.what} was refused`, ...answer.reasons].join('\n  '), {
       hint:
         answer.code === 'LAUNCH_DENIED'
           ? 'What decides is the launch policy at the verifier; holdfast log shows what was measured.'
@@ -41,7 +66,7 @@ export async function checkAnswer(
     })
   }
   const requestBytes = utf8(answer.request)
-  const { node, mode } = checkRequest(launch, requestBytes)
+  const { node, mode } = checkRequest(asked, requestBytes)
   if (mode !== answer.mode) {
     throw new PodError('AGENT_ANSWER_BAD', `the agent says mode ${answer.mode}, the measured request says ${mode}`)
   }
@@ -55,14 +80,14 @@ export async function checkAnswer(
     const claims = await verifyTicket(answer.ticket, keys(), now, CLOCK_TOLERANCE_S)
     checkTicketForPod(claims, {
       nodeId: node,
-      podUuid: launch.pod.uuid,
+      podUuid: asked.podUuid,
       requestSha256: toHex(digest('sha256', requestBytes)),
     })
   } catch (cause) {
     if (!(cause instanceof TicketError)) throw cause
     throw new PodError(
       'LAUNCH_TICKET_BAD',
-      `the ticket does not authorise this launch: ${cause.message} (${cause.code})`,
+      `the ticket does not authorise this ${asked.what}: ${cause.message} (${cause.code})`,
       {
         cause,
         hint: "Compare the clock with the verifier's, and the keys in the trust file with the verifier's.",
@@ -72,10 +97,10 @@ export async function checkAnswer(
   return mode
 }
 
-/** What was authorised must be our launch, byte for byte, with nothing added but node and mode. */
-function checkRequest(launch: PodLaunch, bytes: Uint8Array): Pick<LaunchRequest, 'node' | 'mode'> {
+/** What was authorised must be what we asked for, byte for byte, with nothing added but what the agent knows. */
+function checkRequest({ match }: Asked, bytes: Uint8Array): Pick<LaunchRequest, 'node' | 'mode'> {
   try {
-    return matchLaunchRequest(bytes, launch)
+    return match(bytes)
   } catch (cause) {
     if (!(cause instanceof LaunchRequestError)) throw cause
     throw new PodError('AGENT_ANSWER_BAD', `${cause.message} (${cause.code})`, {
