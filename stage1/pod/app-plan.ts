@@ -40,7 +40,7 @@ export function planApp(
     ['read-only-root', planList([pod.readOnlyRootFS ? '1' : '0'])],
     ['seccomp', s.seccomp ? seccompFilter(limits, filterArch(s.arch)) : new Uint8Array(0)],
     ['oom-score-adj', planList(limits.oomScoreAdj === undefined ? [] : [String(limits.oomScoreAdj)])],
-    ['security-labels', planList(securityLabels(limits, s.securityModules ?? []))],
+    ['security-labels', planList(securityLabels(limits, s))],
     ['mounts', planList(mounts)],
     ['cgroups', planList(cgroups.make)],
     ['cgroups.join', planList(cgroups.join)],
@@ -55,7 +55,10 @@ export function requireControllers(limits: ResourceLimits, s: PlanSettings): voi
   if (missing !== undefined) {
     throw new PodError('POD_UNSUPPORTED', `this machine has no ${missing} control group, so the limit cannot be kept`)
   }
-  if ((limits.blockBytesPerSecond ?? limits.blockOperationsPerSecond) !== undefined && s.blockDevice === undefined) {
+  if (
+    (limits.blockBytesPerSecond ?? limits.blockOperationsPerSecond) !== undefined &&
+    s.machine.blockDevice() === undefined
+  ) {
     throw new PodError('POD_UNSUPPORTED', 'the data directory is on no disk that block I/O could be limited for')
   }
 }
@@ -88,14 +91,14 @@ function filterArch(arch: string): FilterArch {
 }
 
 /** Pairs of a file below /proc/thread-self and what is written to it just before the program is executed. */
-function securityLabels(limits: AppLimits, modules: readonly string[]): string[] {
+function securityLabels(limits: AppLimits, s: PlanSettings): string[] {
   const labels: string[] = []
   for (const [module, file, text] of [
     ['selinux', 'attr/exec', limits.selinuxContext],
     ['apparmor', 'attr/apparmor/exec', limits.apparmorProfile && `exec ${limits.apparmorProfile}`],
   ] as const) {
     if (text === undefined) continue
-    if (!modules.includes(module)) {
+    if (!s.machine.securityModules().includes(module)) {
       throw new PodError('POD_UNSUPPORTED', `an app asks for a label of ${module}, which this kernel does not run`, {
         hint: `Start the kernel with lsm=...,${module} or take the isolator out.`,
       })

@@ -94,9 +94,7 @@ export interface PodCgroupNeeds {
   readonly deviceRules: readonly Setting[]
   /** For all apps together. */
   readonly limits: ResourceLimits
-  /** Whether the pod or an app of it limits block I/O. */
-  readonly blockIo: boolean
-  /** `major:minor` of the disk that such limits are for. */
+  /** `major:minor` of the disk that block I/O is limited for; absent where neither the pod nor an app of it does so. */
   readonly blockDevice?: string
 }
 
@@ -107,15 +105,18 @@ export interface PodCgroupNeeds {
 export function podCgroups(mounts: CgroupMounts, uuid: string, needs: PodCgroupNeeds): PodCgroups {
   const base = `holdfast/${uuid}`
   const { blkio, ...others } = mounts.v1
-  const v1 = distinct([...Object.values(others), ...(needs.blockIo && blkio !== undefined ? [blkio] : [])]).map(
-    (root) => `${root}/${base}`,
-  )
+  const v1 = distinct([
+    ...Object.values(others),
+    ...(needs.blockDevice !== undefined && blkio !== undefined ? [blkio] : []),
+  ]).map((root) => `${root}/${base}`)
   const withSupervisor = [mounts.named, mounts.v2].flatMap((root) => (root === undefined ? [] : [`${root}/${base}`]))
   const settings: Setting[] = []
   if (mounts.v1.devices !== undefined) {
     for (const [file, text] of needs.deviceRules) settings.push([`${mounts.v1.devices}/${base}/${file}`, text])
   }
-  const enable = [...ALWAYS, ...(needs.blockIo ? ['io'] : [])].filter((c) => mounts.v2Controllers.includes(c))
+  const enable = [...ALWAYS, ...(needs.blockDevice !== undefined ? ['io'] : [])].filter((c) =>
+    mounts.v2Controllers.includes(c),
+  )
   if (mounts.v2 !== undefined && enable.length > 0) {
     for (const level of ['', '/holdfast', `/${base}`]) {
       settings.push([`${mounts.v2}${level}/cgroup.subtree_control`, enable.map((c) => `+${c}`).join(' ')])

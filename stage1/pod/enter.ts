@@ -14,6 +14,7 @@ import { launchChanged } from './assemble.ts'
 import { readCgroupMounts } from './cgroups.ts'
 import { PodError } from './errors.ts'
 import { openHostProgram } from './host-programs.ts'
+import { readMachineFacts } from './machine-facts.ts'
 import { type PlanFiles, planPod } from './plan.ts'
 import { readPodFile } from './pod-file.ts'
 import type { Pod } from './pod-list.ts'
@@ -118,6 +119,7 @@ async function runInside(o: EnterOptions, launched: Launched, helper: number): P
     cgroups: readCgroupMounts(),
     arch: process.arch,
     seccomp: !launched.relaxed.includes('seccomp'),
+    machine: readMachineFacts(pod.path),
   })
   const members = fromUtf8(plan.get(`apps/${app}/enter.members`) ?? new Uint8Array(0)).split('\0')[0]
   if (!members) throw new PodError('POD_UNSUPPORTED', 'without control groups an app cannot be told from others')

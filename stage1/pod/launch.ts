@@ -14,6 +14,7 @@ import { readCgroupMounts } from './cgroups.ts'
 import { PodError } from './errors.ts'
 import { type HostProgram, hashProgram, openHostProgram } from './host-programs.ts'
 import { buildPodLaunch, type Verification } from './launch-request.ts'
+import { readMachineFacts } from './machine-facts.ts'
 import { type PlanFiles, planPod } from './plan.ts'
 import { inDirectory, type LockedPod, movePod, movePodMeanwhile, podParent } from './pod-directory.ts'
 import { connectPod, disconnectPod, type NetworkRequest, nameFilesOfPod, resolvePodNetwork } from './pod-network.ts'
@@ -110,6 +111,7 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     cgroups,
     arch: process.arch,
     seccomp: !o.relaxed.includes('seccomp'),
+    machine: readMachineFacts(o.dir),
   })
   const verified = (image: StoredImage, i: number): { image: StoredImage; verification: Verification } => ({
     image,

@@ -1,4 +1,5 @@
 import type { CgroupMounts } from './cgroup-layout.ts'
+import type { MachineFacts } from './machine-facts.ts'
 import type { PodUuid } from './uuid.ts'
 
 /**
@@ -27,8 +28,5 @@ export interface PlanSettings {
   readonly seccomp: boolean
   /** `pass` unless given. */
   readonly streams?: Streams
-  /** Names of the kernel's active security modules; none unless given. */
-  readonly securityModules?: readonly string[]
-  /** `major:minor` of the disk that the pod's directory is on; absent where it is on none. */
-  readonly blockDevice?: string
+  readonly machine: MachineFacts
 }

@@ -35,13 +35,14 @@ export function planPod(manifest: PodManifest, s: PlanSettings): PlanFiles {
   }
   const podLimits = readPodLimits(manifest.isolators)
   const apps = manifest.apps.map((pod) => ({ pod, limits: readAppLimits(pod.app.isolators) }))
-  for (const limits of [podLimits, ...apps.map((a) => a.limits.resources)]) requireControllers(limits, s)
+  const limited = [podLimits, ...apps.map((a) => a.limits.resources)]
+  for (const limits of limited) requireControllers(limits, s)
+  const blockDevice = limited.some(limitsBlockIo) ? s.machine.blockDevice() : undefined
   const { volumes, mounts } = planVolumes(manifest)
   const cgroups = podCgroups(s.cgroups, s.uuid, {
     deviceRules: deviceRulesV1(),
     limits: podLimits,
-    blockIo: [podLimits, ...apps.map((a) => a.limits.resources)].some(limitsBlockIo),
-    ...(s.blockDevice === undefined ? {} : { blockDevice: s.blockDevice }),
+    ...(blockDevice === undefined ? {} : { blockDevice }),
   })
   const files = new Map<string, Uint8Array>([
     ['apps.list', planList(manifest.apps.map((a) => a.name))],
@@ -73,7 +74,7 @@ export function planPod(manifest: PodManifest, s: PlanSettings): PlanFiles {
     ['device-policy', devicePolicyProgram()],
   ])
   for (const { pod, limits } of apps) {
-    const own = appCgroups(s.cgroups, s.uuid, pod.name, limits.resources, s.blockDevice)
+    const own = appCgroups(s.cgroups, s.uuid, pod.name, limits.resources, blockDevice)
     const membership = appMembership(s.cgroups, cgroups, own)
     const planned = planApp(pod, limits, own, mountRecords(volumes, mounts.get(pod.name) ?? []), s)
     for (const [name, content] of planned) files.set(`apps/${pod.name}/${name}`, content)

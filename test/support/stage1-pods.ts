@@ -7,6 +7,7 @@ import { nspawnStage1Image } from '../../stage1/flavours/nspawn/index.ts'
 import { type App, acIdentifier, acName, imageId, type PodApp, type PodManifest } from '../../stage1/manifest/index.ts'
 import { readCgroupMounts } from '../../stage1/pod/cgroups.ts'
 import { newPodUuid, type PlanFiles, type PlanSettings, planPod } from '../../stage1/pod/index.ts'
+import { readMachineFacts } from '../../stage1/pod/machine-facts.ts'
 import { removePodCgroups } from './cgroups.ts'
 import { buildStage1Program, busyboxTree, type Ended, ended, erofsOf, STAGE1_PROGRAM } from './pods.ts'
 
@@ -104,6 +105,7 @@ export class Stage1Pods {
         cgroups: readCgroupMounts(),
         arch: process.arch,
         seccomp: true,
+        machine: readMachineFacts(this.work),
         ...settings,
       }),
     )

@@ -48,6 +48,7 @@ const settings: PlanSettings = {
   cgroups: cgroupMounts(HYBRID, ''),
   arch: 'x64',
   seccomp: true,
+  machine: { securityModules: () => [], blockDevice: () => undefined },
 }
 const manifestWith = (isolators: App['isolators']) =>
   buildPodManifest([{ ...image, app: { ...app, isolators } }], [{ environment: [], isolators: [] }], {
