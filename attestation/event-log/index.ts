@@ -52,7 +52,6 @@ export type {
   LoadOption,
   ReferenceManifestData,
   SeparatorValue,
-  SpdmData,
   SpecIdData,
   StartupLocalityData,
   TaggedEvent,
@@ -80,6 +79,7 @@ export {
   type SignatureList,
   type SignatureTypeName,
 } from './firmware/signature-list.ts'
+export type { SpdmData } from './firmware/spdm-data.ts'
 export {
   BOOT_PHASES,
   type UkiProfile,

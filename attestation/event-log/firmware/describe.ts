@@ -1,5 +1,6 @@
 import { printable, toHex } from '../../base/index.ts'
 import { decodeFirmwareEventData } from './decode-event-data.ts'
+import { describeSpdm } from './describe-spdm.ts'
 import { counted, listed, sizeText } from './describe-text.ts'
 import { describeVariable } from './describe-variable.ts'
 import type {
@@ -10,7 +11,6 @@ import type {
   IplData,
   ReferenceManifestData,
   SeparatorValue,
-  SpdmData,
   TaggedEvent,
   WindowsEvent,
 } from './event-data.ts'
@@ -184,10 +184,4 @@ const IPL_TITLES: Readonly<Record<IplData['what'], string>> = {
 
 function describeIpl({ what, text }: IplData): string {
   return what === 'bytes' ? `${IPL_TITLES[what]}${counted(text.length, 'byte')}` : IPL_TITLES[what] + text
-}
-
-function describeSpdm(data: SpdmData): string {
-  const at = data.path === undefined ? '' : ` at ${data.path.text}`
-  const auth = data.authState === undefined ? '' : `, authentication ${data.authState}`
-  return `SPDM ${data.content} of a device (${data.device})${at}${auth}`
 }

@@ -1,5 +1,6 @@
 import type { DevicePath } from './device-path.ts'
 import type { SignatureEntry, SignatureList } from './signature-list.ts'
+import type { SpdmData } from './spdm-data.ts'
 
 /**
  * What an event's data says, by event type. It is a claim: `firmwareEventCoverage` tells what its digest covers, and a
@@ -262,22 +263,6 @@ export interface IplData {
   /** Without prefix and NULs. */
   readonly text: string
 }
-
-/**
- * TCG_DEVICE_SECURITY_EVENT_DATA, versions 1 and 2: what a device measured of itself, asked over SPDM. r1.06 §10.2.
- */
-export interface SpdmData {
-  readonly kind: 'spdm'
-  readonly version: number
-  readonly device: 'none' | 'pci' | 'usb' | 'unknown'
-  /** How far the firmware could authenticate the device; version 2 has it. */
-  readonly authState?: SpdmAuthState
-  /** Of version 2; in version 1 it is always measurements. */
-  readonly content: 'measurements' | 'certificate-chain' | 'unknown'
-  readonly path?: DevicePath
-}
-
-export type SpdmAuthState = 'success' | 'no-auth' | 'no-binding' | 'no-signature' | 'invalid' | 'no-spdm' | 'unknown'
 
 /** EV_NONHOST_INFO of Google's virtual firmware: how the VM's memory is protected. */
 export interface GceNonHostInfoData {
