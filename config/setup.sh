@@ -36,6 +36,7 @@ packages=(
   gpgv                                           # verifies signatures of ACIs; apt depends on it anyway
   gpg gpg-agent                                  # make keys and signatures for tests
   gcc g++ make python3 musl-tools                # the C programs, and the npm packages that compile
+  containernetworking-plugins iptables           # networks of pods
   iproute2 util-linux openssl                    # what tests look at namespaces, mounts and certificates with
 )
 [ "$bench" = 1 ] && packages+=(podman runc)      # peers of the launch benchmark

@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { codeOf, fromUtf8 } from '../../attestation/base/index.ts'
 import { type PodManifest, parsePodManifest } from '../manifest/index.ts'
+import { PodNetworkDir } from '../network/index.ts'
 import { type AppState, readAppState, readReadyAt } from './app-status.ts'
 import { PodError } from './errors.ts'
 import { inDirectory } from './pod-directory.ts'
@@ -36,7 +37,7 @@ export interface PodStatus {
   readonly readyAt?: Date
   /** How the launch was let through; absent for one that was not. */
   readonly mode?: string
-  /** Names of its networks, or `none` or `host`; absent before its launch. */
+  /** `none`, `host`, or its networks with the addresses it has or had there, as `default:ip4=172.16.28.2`; absent before its launch. */
   readonly networks?: readonly string[]
   /** Why it was not started. */
   readonly refused?: { readonly code: string; readonly message: string }
@@ -61,7 +62,7 @@ export function readPodStatus(pod: Pod): PodStatus {
       ...optional('startedAt', modified(path.join(pod.path, 'launch.json'))),
       ...optional('readyAt', readReadyAt(pod.path)),
       ...optional('mode', typeof mode === 'string' ? mode : undefined),
-      ...optional('networks', networkNames(asked?.['network'])),
+      ...optional('networks', networksOf(pod.path, asked?.['network'])),
       ...(refused === undefined
         ? {}
         : { refused: { code: String(refused['code']), message: String(refused['message']) } }),
@@ -113,10 +114,13 @@ function imageNames(images: unknown): string[] {
 }
 
 /** As the launch request has it: one word, or an object for each network. */
-function networkNames(network: unknown): readonly string[] | undefined {
-  if (typeof network === 'string') return [network]
-  if (!Array.isArray(network)) return undefined
-  return network.map((one) => (typeof one === 'string' ? one : String(object(one)?.['name'])))
+function networksOf(podPath: string, network: unknown): readonly string[] | undefined {
+  if (typeof network !== 'string') return undefined
+  if (network !== 'cni') return [network]
+  return new PodNetworkDir(podPath).joined().map(({ name, addresses }) => {
+    const shown = addresses.map((address) => `${address.includes(':') ? 'ip6' : 'ip4'}=${address.replace(/\/.*$/, '')}`)
+    return [name, ...shown].join(':')
+  })
 }
 
 function object(value: unknown): Readonly<Record<string, unknown>> | undefined {

@@ -73,6 +73,8 @@ inBothWays('holdfast run with CNI networks (real plugins, in a namespace that pl
     assert.deepEqual(ports, [{ name: '80-tcp', protocol: 'tcp', podPort: 80, hostPort: 8080, hostIp: '127.0.0.1' }])
     assert.deepEqual(names, ['dns=10.9.9.9', 'hosts-entry=10.9.8.7=db'])
     assert.ok(host.traces().length > 0)
+    const status = await pods.cli(['status', launched().pod.uuid, ...pods.dirOption])
+    assert.match(status.stdout, /^networks=default:ip4=172\.16\.28\.\d+$/m)
 
     const taken = await sh('true', '--net=default', '--port=80-tcp:8080')
     assert.equal(taken.status, 254)
