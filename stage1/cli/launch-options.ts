@@ -1,11 +1,13 @@
-import { DEFAULT_AGENT_SOCKET, DEFAULT_TRUST_FILE } from '../pod/index.ts'
+import { DEFAULT_AGENT_SOCKET, DEFAULT_TRUST_FILE, type Streams } from '../pod/index.ts'
 import { NETWORK_OPTIONS, type NetworkOptions, readNetworkOptions } from './network-options.ts'
 import type { OptionSpec, OptionValues } from './option-table.ts'
 import { DEFAULT_STAGE0_SOCKET } from './stage0-protocol.ts'
+import { readStreams, STREAMS_OPTIONS } from './streams-options.ts'
 
 /** How a pod is launched, as `run` and `run-prepared` are asked for it. */
 export interface PodLaunchOptions {
   readonly network: NetworkOptions
+  readonly streams: Streams
   readonly agent: string
   readonly trust: string
 }
@@ -13,6 +15,7 @@ export interface PodLaunchOptions {
 /** Options of `run` and `run-prepared`. */
 export const LAUNCH_OPTIONS: readonly OptionSpec[] = [
   ...NETWORK_OPTIONS,
+  ...STREAMS_OPTIONS,
   { name: 'agent', value: 'SOCKET', of: 'command', help: [`the node agent (default ${DEFAULT_AGENT_SOCKET})`] },
   {
     name: 'trust',
@@ -34,6 +37,7 @@ export const STAGE0_OPTION: OptionSpec = {
 export function readLaunchOptions(o: OptionValues): PodLaunchOptions {
   return {
     network: readNetworkOptions(o),
+    streams: readStreams(o),
     agent: o.last('agent') ?? DEFAULT_AGENT_SOCKET,
     trust: o.last('trust') ?? DEFAULT_TRUST_FILE,
   }

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { UsageError } from '../../attestation/base/index.ts'
 import { openImageStore } from '../image/index.ts'
-import { authoriseLaunch, becomePod, findPod, takePrepared } from '../pod/index.ts'
+import { authoriseLaunch, findPod, takePrepared } from '../pod/index.ts'
 import { CONFIG_OPTIONS, configAt, readConfigOptions } from './config-options.ts'
 import { DEFAULT_DIR, installation } from './installation.ts'
 import { LAUNCH_OPTIONS, readLaunchOptions } from './launch-options.ts'
@@ -9,7 +9,7 @@ import { optionsHelp } from './option-help.ts'
 import { type OptionSpec, parsePodWords } from './option-table.ts'
 import { DIR_OPTION } from './pod-options.ts'
 import { mustBeRoot } from './pod-request.ts'
-import { launchSettings, ownContext } from './run.ts'
+import { goOn, launchSettings, ownContext } from './run.ts'
 import { uuidArgument } from './uuid-file.ts'
 
 const UUID_FILE: OptionSpec = { name: 'uuid-file', value: 'FILE', of: 'pod', help: ['take the UUID from this file'] }
@@ -51,5 +51,5 @@ export async function runPreparedCommand(argv: readonly string[]): Promise<void>
   const { pod, manifest, stage1, images: found, relaxed } = taken
   const about = { dir, uuid: pod.uuid, store, stage1, images: found, manifest, relaxed, prepared: taken, stage1Program }
   const config = configAt(readConfigOptions(options), context.cwd)
-  becomePod(await authoriseLaunch({ ...about, config, ...launchSettings('run-prepared', o, context) }))
+  await goOn(await authoriseLaunch({ ...about, config, ...launchSettings('run-prepared', o, context) }))
 }

@@ -1,7 +1,14 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { fetchImage } from '../image/index.ts'
-import { type AuthorisedLaunch, authoriseLaunch, becomePod, type LaunchOptions, readTicketKeys } from '../pod/index.ts'
+import {
+  type AuthorisedLaunch,
+  authoriseLaunch,
+  becomePod,
+  type LaunchOptions,
+  readTicketKeys,
+  startDetached,
+} from '../pod/index.ts'
 import { configAt } from './config-options.ts'
 import type { PodLaunchOptions } from './launch-options.ts'
 import { networkRequest } from './network-options.ts'
@@ -22,7 +29,13 @@ export const STAGE0_UMASK = 0o022
  */
 export async function runCommand(argv: readonly string[]): Promise<void> {
   const launch = await prepareRun(argv, ownContext())
-  if (launch !== undefined) becomePod(launch)
+  if (launch !== undefined) await goOn(launch)
+}
+
+/** Becomes the pod, or has it go on by itself where it was detached. @throws PodError, ProcessError */
+export async function goOn(launch: AuthorisedLaunch): Promise<void> {
+  if (!launch.detached) becomePod(launch)
+  process.stdout.write(`${await startDetached(launch)}\n`)
 }
 
 /** The context of this very process, whose mask becomes stage0's own. */
@@ -67,9 +80,10 @@ export function launchSettings(
   command: string,
   o: PodLaunchOptions,
   { cwd, writeError, signal }: RunContext,
-): Pick<LaunchOptions, 'network' | 'agentSocket' | 'ticketKeys' | 'onMode' | 'onLeft' | 'signal'> {
+): Pick<LaunchOptions, 'network' | 'streams' | 'agentSocket' | 'ticketKeys' | 'onMode' | 'onLeft' | 'signal'> {
   return {
     network: networkRequest(o.network, cwd),
+    streams: o.streams,
     agentSocket: path.resolve(cwd, o.agent),
     ticketKeys: () => readTicketKeys(path.resolve(cwd, o.trust)),
     onMode: (mode) =>

@@ -8,6 +8,7 @@ import { Stage0Connection } from './stage0-connection.ts'
 import { viewOf } from './stage0-peer.ts'
 import { becomePayload, decodeRunRequest, frame, type RunRequest, STAGE0_PROTOCOL } from './stage0-protocol.ts'
 import { listenForRoot } from './stage0-socket.ts'
+import { mayDetach } from './streams-options.ts'
 
 const MAX_CONNECTIONS = 256
 /** Each image is one of these and one descriptor to hand over, beside four others. */
@@ -105,6 +106,7 @@ export class Stage0Server {
   async #run(connection: Stage0Connection, { args, cwd, umask }: RunRequest): Promise<void> {
     const start = performance.now()
     if (args.length > MAX_ARGUMENTS && wordsBesideArguments(args) > MAX_ARGUMENTS) throw new ColdStart('so many images')
+    if (mayDetach(args)) throw new ColdStart('a detached pod is started by its caller')
     const launch = await prepareRun(args, {
       cwd,
       umask,

@@ -7,6 +7,7 @@ import { CodedError } from '../../attestation/base/index.ts'
  * - POD_UUID_BAD: the text is no UUID and no prefix of one.
  * - POD_BUSY: the pod runs, or another command works on it.
  * - POD_NOT_RUNNING: the command is for pods that run.
+ * - POD_NOT_STARTED: a detached pod ended before all its apps had been executed.
  * - POD_NOT_STOPPED: it was killed, and its processes are there still.
  * - POD_TIMEOUT: what was waited for did not happen in time.
  * - POD_APP_UNKNOWN: the pod has no such app, or several and none was named.
@@ -37,6 +38,7 @@ export type PodErrorCode =
   | 'POD_UUID_BAD'
   | 'POD_BUSY'
   | 'POD_NOT_RUNNING'
+  | 'POD_NOT_STARTED'
   | 'POD_NOT_STOPPED'
   | 'POD_TIMEOUT'
   | 'POD_APP_UNKNOWN'

@@ -15,7 +15,7 @@ import { PodError } from './errors.ts'
 import { type HostProgram, hashProgram, openHostProgram } from './host-programs.ts'
 import { buildPodLaunch, type Verification } from './launch-request.ts'
 import { readMachineFacts } from './machine-facts.ts'
-import { type PlanFiles, planPod } from './plan.ts'
+import { type PlanFiles, planPod, type Streams } from './plan.ts'
 import { inDirectory, type LockedPod, movePod, movePodMeanwhile, podParent } from './pod-directory.ts'
 import { connectPod, disconnectPod, type NetworkRequest, nameFilesOfPod, resolvePodNetwork } from './pod-network.ts'
 import { REFUSED_FILE } from './pod-status.ts'
@@ -32,6 +32,7 @@ export interface LaunchOptions {
   /** One for each app of the manifest, in its order. */
   readonly images: readonly StoredImage[]
   readonly manifest: PodManifest
+  readonly streams: Streams
   /** Taken from `prepared`; absent for a pod that is made for this launch. */
   readonly prepared?: AssembledPod
   readonly network: NetworkRequest
@@ -59,6 +60,11 @@ export interface LaunchOptions {
  * The descriptors are open here; whoever becomes the pod needs copies of them.
  */
 export interface AuthorisedLaunch {
+  readonly uuid: PodUuid
+  /** Absolute. */
+  readonly podPath: string
+  /** What apps write goes to the pod's own logs, so nobody need wait for it. */
+  readonly detached: boolean
   /** The program, by descriptor: `holdfast-stage1`. */
   readonly program: number
   /** With argv[0]; the numbers of `fds` follow as further arguments. */
@@ -111,6 +117,7 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     cgroups,
     arch: process.arch,
     seccomp: !o.relaxed.includes('seccomp'),
+    streams: o.streams,
     machine: readMachineFacts(o.dir),
   })
   const verified = (image: StoredImage, i: number): { image: StoredImage; verification: Verification } => ({
@@ -150,6 +157,9 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
       writePlan(pod, new Map([...plan, ...nameFilesOfPod(network, o.manifest, up)]))
     })
     return {
+      uuid: o.uuid,
+      podPath: pod.path,
+      detached: o.streams.kind === 'log',
       program: launcher.fd,
       argv: [STAGE1_PROGRAM, 'launch', path.join(pod.path, 'plan')],
       fds: [pod.fd, supervisor.fd, ...treeFds],
