@@ -86,12 +86,14 @@ export class Stage1Pods {
   /**
    * @param change edits the plan before it is carried out
    * @param prepare is given the pod directory when everything is in it
+   * @param wrapper a program that is given the command line as one text, e.g. to give it a terminal
    */
   start(
     manifest: PodManifest,
     settings: Partial<PlanSettings> = {},
     change: (plan: Map<string, Uint8Array>) => void = () => {},
     prepare: (podPath: string) => void = () => {},
+    wrapper: readonly string[] = [],
   ): StartedPod {
     const uuid = newPodUuid()
     const podPath = path.join(this.work, uuid)
@@ -121,9 +123,9 @@ export class Stage1Pods {
     prepare(podPath)
     const files = [podPath, '/usr/bin/systemd-nspawn', this.#stage1, ...manifest.apps.map(() => this.#tree)]
     const fds = files.map((file) => fs.openSync(file, 'r'))
-    const child = spawn(STAGE1_PROGRAM, ['launch', path.join(podPath, 'plan'), ...fds.map((_, i) => String(3 + i))], {
-      stdio: ['ignore', 'pipe', 'pipe', ...fds],
-    })
+    const command = [STAGE1_PROGRAM, 'launch', path.join(podPath, 'plan'), ...fds.map((_, i) => String(3 + i))]
+    const [program = '', ...args] = wrapper.length === 0 ? command : [...wrapper, command.join(' '), '/dev/null']
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', ...fds] })
     for (const fd of fds) fs.closeSync(fd)
     const started = { child, uuid, path: podPath, plan, end: ended(child) }
     this.#started.push(started)
