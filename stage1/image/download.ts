@@ -2,16 +2,20 @@ import { createHash, type Hash } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { codeOf } from '../../attestation/base/index.ts'
 import { ImageError } from './errors.ts'
 import { LIMITS } from './limits.ts'
 import type { Descriptor } from './oci.ts'
 import { keepPart, partName, takePart } from './parts.ts'
 import type { BlobTransfers } from './source.ts'
-import { blobPath, type ImageStore, moveIntoPlace, storing } from './store.ts'
+import { blobPath, type ImageStore, moveIntoPlace, storeError, storing } from './store.ts'
 
 const READ_BYTES = 1024 * 1024
 const FIRST_DELAY_MS = 100
+/** After so much the disk is set to work. */
+const SYNC_BYTES = 16 * 1024 * 1024
+const fsync = promisify(fs.fsync)
 
 /**
  * Brings a blob from a network into the store. A transfer that breaks is taken up again where it broke; what came of
@@ -36,14 +40,16 @@ export async function downloadBlob(
     takePart(store, blob.digest, file)
     return fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW, 0o440)
   })
+  let part: Part | undefined
   try {
-    const part = new Part(store, fd, blob)
+    part = new Part(store, fd, blob)
     await fetchWhole(part, transfers, blob, onBytes, signal)
-    storing(store, () => fs.fsyncSync(fd))
+    await part.sync()
   } catch (err) {
     if (!WRONG_BYTES.has(codeOf(err) ?? '')) keepPart(store, blob.digest, file)
     throw err
   } finally {
+    await part?.settled()
     fs.closeSync(fd)
   }
   moveIntoPlace(store, file, blobPath(store, blob.digest))
@@ -102,6 +108,9 @@ class Part {
   readonly #blob: Descriptor
   #hash: Hash
   sizeBytes = 0
+  #unsynced = 0
+  #syncing: Promise<void> | undefined
+  #failure: unknown
   /** Whether what is there came in more than one transfer. */
   mixed = false
 
@@ -124,6 +133,29 @@ class Part {
       }
     })
     this.sizeBytes += piece.length
+    this.#unsynced += piece.length
+    if (this.#unsynced < SYNC_BYTES || this.#syncing !== undefined) return
+    this.#unsynced = 0
+    this.#syncing = fsync(this.#fd).then(
+      () => {
+        this.#syncing = undefined
+      },
+      (err: unknown) => {
+        this.#failure = err // the kernel tells such an error once
+      },
+    )
+  }
+
+  /** When nothing is being done with the descriptor any more. */
+  async settled(): Promise<void> {
+    await this.#syncing
+  }
+
+  /** Waits until all of it is on the disk, which has worked on it while it came. */
+  async sync(): Promise<void> {
+    await this.#syncing
+    if (this.#failure === undefined) await fsync(this.#fd).catch((err: unknown) => (this.#failure = err))
+    if (this.#failure !== undefined) throw storeError(this.#store, this.#failure)
   }
 
   /** Goes back to the start, unless the transfer goes on where the part ends. */

@@ -65,6 +65,7 @@ export class LayerTree {
   readonly #root: Directory = newDirectory(0)
   #layer = 0
   #entries = 0
+  #textBytes = 0
   /** Extended attributes that were left out, by name: they say something about the host that made the image. */
   readonly droppedXattrs = new Map<string, number>()
   /** How many extended attributes were set. */
@@ -165,7 +166,7 @@ export class LayerTree {
       }
       if (existing !== undefined) this.#emit({ kind: 'remove', path })
       const made = newDirectory(this.#layer)
-      parent.children.set(name, made)
+      parent.children.set(this.#kept(name), made)
       this.#describe(made, path, entry)
       return false
     }
@@ -175,14 +176,26 @@ export class LayerTree {
     const xattrs = selectXattrs(entry, this.droppedXattrs)
     if (existing !== undefined) this.#emit({ kind: 'remove', path })
     const kind = source === undefined ? (entry.type === 'symlink' ? 'symlink' : 'leaf') : source.node.kind
-    const target = source === undefined ? entry.linkPath : source.node.target
-    parent.children.set(name, { kind, target, layer: this.#layer, touched: this.#layer })
+    const target = source !== undefined ? source.node.target : kind === 'symlink' ? this.#kept(entry.linkPath) : ''
+    parent.children.set(this.#kept(name), { kind, target, layer: this.#layer, touched: this.#layer })
     this.#emit(op)
     if (entry.type !== 'file') return false
     // A file's extended attributes are set on it by name once its data is written.
     this.#pendingXattrs = { path, xattrs }
     if (entry.size === 0) this.flushXattrs()
     return entry.size > 0
+  }
+
+  /**
+   * A text that stays in memory. Without the copy it would keep the whole path alive that it was cut from, and a hostile
+   * archive could fill the memory with paths.
+   */
+  #kept(text: string): string {
+    this.#textBytes += text.length
+    if (this.#textBytes > LIMITS.textBytes) {
+      throw new ImageError('IMAGE_TOO_LARGE', `names and link targets of more than ${LIMITS.textBytes} bytes`)
+    }
+    return Buffer.from(text, 'latin1').toString('latin1')
   }
 
   #pendingXattrs: { readonly path: string; readonly xattrs: ReadonlyMap<string, Buffer> } | undefined
@@ -257,7 +270,7 @@ export class LayerTree {
         if (++this.#entries > LIMITS.entries) {
           throw new ImageError('IMAGE_TOO_LARGE', `more than ${LIMITS.entries} entries in the image`)
         }
-        at.directory.children.set(part, child)
+        at.directory.children.set(this.#kept(part), child)
         this.#emit({ kind: 'mkdir', path })
       }
       if (child.kind === 'symlink') {

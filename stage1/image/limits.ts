@@ -23,6 +23,8 @@ export const LIMITS = {
   archiveMembers: 10_000,
   /** Files, directories and links over all layers. */
   entries: 1_000_000,
+  /** Names and link targets of all of them: what has to be in memory of an image. */
+  textBytes: 128 * 1024 * 1024,
   /** Uncompressed tar over all layers. */
   unpackedBytes: 64 * 1024 ** 3,
   /** A stream that grew by more than this factor is a bomb, once it is larger than `ratioFloorBytes`. */

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process'
 import fs from 'node:fs'
+import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { codeOf, messageOf } from '../../attestation/base/index.ts'
 import { rootHashOf } from '../manifest/index.ts'
 import { ImageError } from './errors.ts'
 import { type FetchWork, hold, type Rendered } from './fetch-work.ts'
-import { moveIntoPlace, storing, treePath } from './store.ts'
+import { moveIntoPlace, storeError, storing, treePath } from './store.ts'
 import { treeDigestOf } from './tree-digest.ts'
 
 /** Of every rendered file: it names the format, not the image, which the tree digest does. */
@@ -16,7 +17,7 @@ const BUILD_TIME = '4102444800'
 /**
  * Renders an unpacked tree into one read-only EROFS file in `trees/`, by the rules of version 1 (README.md).
  *
- * @param root the unpacked tree
+ * @param root the unpacked tree, which is removed
  * @param withXattrs whether the image has extended attributes; without, those that the host put there (labels) are left
  * out
  * @throws ImageError IMAGE_TOOL_MISSING, IMAGE_NO_SPACE, IMAGE_RENDER_FAILED, IMAGE_STORE_FAILED
@@ -25,21 +26,30 @@ export async function renderTree(work: FetchWork, root: string, withXattrs: bool
   const { store } = work
   const output = path.join(work.directory, 'tree.erofs')
   await makeErofs(root, output, withXattrs)
-  const { digest, sizeBytes } = storing(store, () => {
-    const fd = fs.openSync(output, 'r')
-    try {
-      fs.fchmodSync(fd, 0o444)
-      const { size } = fs.fstatSync(fd)
-      const found = treeDigestOf(fd, size)
-      fs.fsyncSync(fd)
-      return { digest: found, sizeBytes: size }
-    } finally {
-      fs.closeSync(fd)
-    }
-  })
+  // Before anything is forced to the disk: what is gone by then need not get there.
+  storing(store, () => fs.rmSync(root, { recursive: true, force: true }))
+  const { digest, sizeBytes } = await hashAndSync(output).catch((err: unknown) =>
+    Promise.reject(storeError(store, err)),
+  )
   await hold(work, [{ kind: 'tree', hex: rootHashOf(digest) }])
   moveIntoPlace(store, output, treePath(store, rootHashOf(digest)))
   return { digest, sizeBytes }
+}
+
+/** The disk works while the file is hashed from memory. */
+async function hashAndSync(file: string): Promise<Rendered> {
+  const handle = await open(file, 'r')
+  try {
+    await handle.chmod(0o444)
+    const synced = handle.sync()
+    synced.catch(() => {}) // awaited below, but not when hashing fails
+    const { size } = await handle.stat()
+    const digest = treeDigestOf(handle.fd, size)
+    await synced
+    return { digest, sizeBytes: size }
+  } finally {
+    await handle.close()
+  }
 }
 
 async function makeErofs(root: string, output: string, withXattrs: boolean): Promise<void> {

@@ -272,3 +272,48 @@ describe('PAX records', () => {
 
   it('of a global header may be comments', () => assert.deepEqual(parse('14 comment=hi\n', true), {}))
 })
+
+describe('the memory that an image takes', () => {
+  it('is that of its names, and not of the paths they come in', () => {
+    const tree = new LayerTree(() => {}, { whiteouts: true })
+    tree.nextLayer()
+    const long = `${'d'.repeat(200)}/`.repeat(16)
+    const before = process.memoryUsage().heapUsed
+    for (let i = 0; i < 20_000; i++) {
+      // a string of its own, as from an archive
+      tree.add(fileEntry(Buffer.from(`${long}the-name-of-file-${i}`, 'latin1').toString('latin1')))
+    }
+    // the paths alone are 64 MB
+    assert.ok(process.memoryUsage().heapUsed - before < 48e6)
+    tree.finish()
+  })
+
+  it('has an end', () => {
+    const tree = new LayerTree(() => {}, { whiteouts: true })
+    tree.nextLayer()
+    const link = { ...fileEntry('x'), type: 'symlink' as const, linkPath: 'x'.repeat(3500) }
+    assert.throws(
+      () => {
+        for (let i = 0; i < 100_000; i++) tree.add({ ...link, path: `l${i}` })
+      },
+      { code: 'IMAGE_TOO_LARGE', message: /names and link targets/ },
+    )
+  })
+
+  function fileEntry(path: string): TarEntry {
+    const time = { seconds: 0, nanoseconds: 0 }
+    const device = { deviceMajor: 0, deviceMinor: 0 }
+    return {
+      path,
+      type: 'file',
+      mode: 0o644,
+      uid: 0,
+      gid: 0,
+      size: 0,
+      mtime: time,
+      linkPath: '',
+      ...device,
+      xattrs: new Map(),
+    }
+  }
+})
