@@ -55,7 +55,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const description = await tpm.describe()
     checkBanks(config, description)
     const identity = await readIdentity(tpm)
-    const launchLog = await openLaunchLog(options, description, identity)
+    const mayBegin = async (): Promise<void> => {
+      if (await hasKey(tpm, identity)) return
+      fail(keyLost())
+      throw keyLost()
+    }
+    const launchLog = await openLaunchLog(options, description, identity, mayBegin)
     undo.push(() => launchLog.close())
     const machineLogs = machineLogReader(config.machineLogs, unreadableLogs(logger))
     const attester = new Attester(tpm, config.pcr, machineLogs)
@@ -149,6 +154,7 @@ async function openLaunchLog(
   options: AgentOptions,
   { banks }: TpmDescription,
   { akNameHex }: NodeIdentity,
+  mayBegin: () => Promise<void>,
 ): Promise<LaunchLog> {
   const { loaded, tpm, logger, version, programSha256 } = options
   const { config, trust, sha256 } = loaded
@@ -160,6 +166,7 @@ async function openLaunchLog(
       tpm,
       pcr: config.pcr,
       banks,
+      mayBegin,
       agentRecord: (found) => ({
         record: 'agent',
         version,

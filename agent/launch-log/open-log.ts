@@ -36,6 +36,11 @@ export interface LaunchLogOptions {
   readonly banks: readonly HashAlgorithm[]
   /** The record of an agent's start, given what the register held. */
   readonly agentRecord: (found: BankValues) => AgentRecord
+  /**
+   * Asked before a log is begun, which extends the register; throws where this agent must not. Counters that went on may be those of a TPM that was
+   * cleared: what its next agent finds in the register must be what the verifier has seen there.
+   */
+  readonly mayBegin?: () => Promise<void>
   /** Told of each break when it has been recorded: an alarm. */
   readonly onBreak: (record: BreakRecord) => void
 }
@@ -84,6 +89,7 @@ export async function openLog(options: LaunchLogOptions): Promise<{ log: OpenLog
       if (stored.size < bytes.length) await file.truncate(stored.size) // half a record: it was never extended
       const log = { start, file, summary: new LogSummary(), size: stored.size, registers: found }
       if (stored.records.length === 0) {
+        await options.mayBegin?.()
         await appendRecords(options, log, [options.agentRecord(toBankValues(found))])
         return { log, begun: true }
       }

@@ -63,6 +63,8 @@ export class EsysTpm implements Tpm {
   readonly #startedByUs: boolean
   /** Counters of the first look, which is in the session: what an unprotected answer says is not believed. */
   #start: Counters | undefined
+  /** The latest reading. Within one start the clock goes forward; TPM2_Clear sets it back, and where the counters were at zero nothing else tells. */
+  #clockMs = 0n
   #restarted = false
   #lookedAt = Number.NEGATIVE_INFINITY
   #ek: Promise<EndorsementKey> | undefined
@@ -225,9 +227,11 @@ export class EsysTpm implements Tpm {
     return clock
   }
 
-  #isThisStart(clock: Counters): boolean {
+  #isThisStart(clock: Counters & Pick<ClockReading, 'clockMs'>): boolean {
     this.#start ??= clock
-    return isSameStart(clock, this.#start)
+    const goesOn = clock.clockMs >= this.#clockMs
+    this.#clockMs = clock.clockMs
+    return goesOn && isSameStart(clock, this.#start)
   }
 
   #refuseRestarted(): void {
@@ -238,7 +242,7 @@ export class EsysTpm implements Tpm {
     this.#restarted = true
     return new TpmError(
       'TPM_RESTARTED',
-      'the TPM was reset or restarted: its registers are new, sessions and keys are gone',
+      'the TPM was reset, restarted or cleared: sessions and keys are gone, and its registers may be new',
     )
   }
 

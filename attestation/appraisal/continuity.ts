@@ -28,13 +28,21 @@ const CLOCK = 'continuity.clock'
  * @param anotherAk whether this AK of the same EK is new since the last quote: TPM2_Clear takes the AK and sets
  * counters and clock to zero
  *   (Part 3 r1.59 §24.6), and no other event does both
+ * @param anotherLog whether the launch log begins anew: with another AK it tells of TPM2_Clear where the counters were at zero already and the clock
+ * has passed where it was
  */
-export function decideContinuity(previous: ClockInfo | undefined, now: ClockInfo, anotherAk = false): Continuity {
+export function decideContinuity(
+  previous: ClockInfo | undefined,
+  now: ClockInfo,
+  anotherAk = false,
+  anotherLog = false,
+): Continuity {
   if (previous === undefined) {
     return { kind: 'first', findings: [affirming(COUNTERS, `first quote of this AK, at ${start(now)}`)] }
   }
   const kind = compareCounters(previous, now)
-  if (anotherAk && (kind === 'rollback' || (kind === 'same-boot' && now.safe && now.clockMs < previous.clockMs))) {
+  const clockWentBack = now.safe && now.clockMs < previous.clockMs
+  if (anotherAk && (kind === 'rollback' || (kind === 'same-boot' && (anotherLog || clockWentBack)))) {
     const message = `TPM start ${start(now)} after ${start(previous)}, with another AK of the same EK: the TPM was cleared; what was proved before is void`
     return { kind: 'tpm-clear', findings: [finding(COUNTERS, 'warning', 'instance-identity', message)] }
   }

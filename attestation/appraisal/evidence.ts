@@ -3,7 +3,7 @@ import type { QuotedBody } from '../protocol/index.ts'
 import type { ClockInfo } from '../tpm2/index.ts'
 import { type ContinuityKind, decideContinuity } from './continuity.ts'
 import { type Finding, finding } from './finding.ts'
-import { appraiseLaunchLog, type BootProof } from './launch-log.ts'
+import { appraiseLaunchLog, type BootProof, isExplained } from './launch-log.ts'
 import type { LaunchLogPolicy } from './launch-log-rules.ts'
 import type { NodeState } from './node-state.ts'
 import { markOverdue, type PendingTicket, type TicketEnd, voidTickets } from './tickets.ts'
@@ -49,19 +49,23 @@ export function appraiseEvidence(
   now: Date,
 ): EvidenceAppraisal {
   const { clock, pcr } = evidence
-  const continuity = decideContinuity(previous?.clock, clock, previous?.anotherAk)
+  const anotherLog = previous?.boot !== undefined && evidence.log.offset === 0
+  const continuity = decideContinuity(previous?.clock, clock, previous?.anotherAk, anotherLog)
   if (previous !== undefined && (previous.quarantine !== undefined || continuity.kind === 'rollback')) {
     return quarantined(previous, continuity, now)
   }
 
   const sameLog = continuity.kind === 'same-boot' && previous?.pcr === pcr
-  const voided = sameLog ? { pending: previous?.tickets ?? [], ended: [] } : voidTickets(previous?.tickets ?? [], clock)
+  const tickets = previous?.tickets ?? []
+  const voided = sameLog
+    ? { pending: tickets, ended: [] }
+    : voidTickets(tickets, continuity.kind === 'tpm-clear' ? undefined : clock)
   const firstContact = previous === undefined || (previous.firstContact && continuity.kind === 'same-boot')
   const log = appraiseLaunchLog({
     boot: sameLog ? previous?.boot : undefined,
     ahead: sameLog ? previous?.ahead : undefined,
     tickets: voided.pending,
-    resumable: continuity.kind === 'tpm-restart' ? previous?.boot?.replay.banks : undefined,
+    resumable: resumableRegister(continuity.kind, previous?.boot, policy),
     firstContact,
     clock,
     pcr,
@@ -87,6 +91,23 @@ export function appraiseEvidence(
     provenRecords: log.provenRecords,
     unprovenRecords: log.unprovenRecords,
   }
+}
+
+/**
+ * Where the proof of the log before ended, when a register that holds just this explains how the next log begins: a TPM that resumes keeps its registers,
+ * and so does TPM2_Clear. What stands against the log of before would be forgotten with it, so that it must be nothing.
+ */
+function resumableRegister(
+  kind: ContinuityKind,
+  boot: BootProof | undefined,
+  policy: LaunchLogPolicy,
+): BankRegisters | undefined {
+  if (boot === undefined || (kind !== 'tpm-restart' && kind !== 'tpm-clear')) return undefined
+  const { log, replay } = boot
+  if (log.violations.length > 0 || !isExplained(log, policy)) return undefined
+  // the agent that comes with another key does not know the pods of the one before: it could not end them
+  if (kind === 'tpm-clear' && [...log.pods.values()].some((pod) => pod.launched)) return undefined
+  return replay.banks
 }
 
 /**

@@ -42,7 +42,7 @@ export interface LaunchLogInput {
   readonly boot: BootProof | undefined
   readonly ahead: LogAhead | undefined
   readonly tickets: readonly PendingTicket[]
-  /** The register where the last TPM start's proof ended, when this one may be its resumption (same resetCount). */
+  /** The register where the last TPM start's proof ended, when this one may go on from there: it resumes, or was cleared. */
   readonly resumable: BankRegisters | undefined
   readonly firstContact: boolean
   /** Of the verified quote. */
@@ -258,16 +258,24 @@ function startFinding(log: LaunchLogState, policy: LaunchLogPolicy): Finding {
     return finding(rule, 'affirming', 'executables', 'the register was zero when the agent started')
   const found = `the agent found ${describe(log.start)}`
   if (log.resumed)
-    return finding(rule, 'affirming', 'executables', `${found}, where the proof ended before the TPM resumed`)
-  if (policy.startValues.some((value) => equalRegisters(value, log.start))) {
-    return finding(rule, 'affirming', 'executables', `${found}, which the policy explains`)
-  }
+    return finding(
+      rule,
+      'affirming',
+      'executables',
+      `${found}, where the proof ended before the TPM resumed or was cleared`,
+    )
+  if (isExplained(log, policy)) return finding(rule, 'affirming', 'executables', `${found}, which the policy explains`)
   return finding(
     rule,
     'contraindicated',
     'executables',
     `${found}, and nothing explains what was measured there before it`,
   )
+}
+
+/** Whether it is known how the register came to what it held before the agent. */
+export function isExplained({ start, resumed }: LaunchLogState, { startValues }: LaunchLogPolicy): boolean {
+  return isZero(start) || resumed || startValues.some((value) => equalRegisters(value, start))
 }
 
 function modeFinding({ mode }: AgentRecord): Finding {

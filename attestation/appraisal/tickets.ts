@@ -90,17 +90,25 @@ export function settleTickets(
   return { pending: left, ended }
 }
 
-/** Tickets of another TPM start are dead: their `before` is gone for good. */
+/**
+ * Tickets of another TPM start are dead: their `before` is gone for good. So are those of an AK that is gone, for each names its own.
+ *
+ * @param clock undefined where the AK is gone
+ */
 export function voidTickets(
   pending: readonly PendingTicket[],
-  clock: Pick<ClockInfo, 'resetCount' | 'restartCount'>,
+  clock: Pick<ClockInfo, 'resetCount' | 'restartCount'> | undefined,
 ): { readonly pending: readonly PendingTicket[]; readonly ended: readonly TicketEnd[] } {
-  const current = (t: PendingTicket) => t.resetCount === clock.resetCount && t.restartCount === clock.restartCount
+  const current = (t: PendingTicket) => t.resetCount === clock?.resetCount && t.restartCount === clock.restartCount
   return {
     pending: pending.filter(current),
     ended: pending
       .filter((t) => !current(t))
-      .map((ticket) => ({ ticket, end: 'dead', reason: 'the TPM was started again' })),
+      .map((ticket) => ({
+        ticket,
+        end: 'dead',
+        reason: clock === undefined ? 'the TPM was cleared' : 'the TPM was started again',
+      })),
   }
 }
 

@@ -56,6 +56,17 @@ const Stored = Type.Object({
   good: Type.Boolean(),
 })
 
+/** The state of a machine whose logs are all wanted again. What is compared with its next boot stays. */
+export function withoutLogs({ start, summary, lastGood, good }: MachineState): MachineState {
+  return {
+    start,
+    policy: '',
+    ...(summary !== undefined && { summary }),
+    ...(lastGood !== undefined && { lastGood }),
+    good,
+  }
+}
+
 /** The state as text for the store; what came ahead of any proof is left out. */
 export function serialiseMachineState(state: MachineState): string {
   const { imaAhead: _, ...kept } = state

@@ -1,6 +1,6 @@
 import { type NodeState, parseNodeState, type Tier, tierFromText } from '../appraisal/index.ts'
 import { messageOf, toHex } from '../base/index.ts'
-import { type MachineState, parseMachineState } from '../machine/index.ts'
+import { type MachineState, parseMachineState, withoutLogs } from '../machine/index.ts'
 import type { Labels, NodeEndorsement, NodeRecord } from '../store/index.ts'
 import { objectName, type QualifiedParent, qualifiedName, TPM_RH_ENDORSEMENT, type VerifiedAk } from '../tpm2/index.ts'
 
@@ -45,7 +45,9 @@ export class NodeContext {
     this.endorsement = node.endorsement
     this.manufacturer = node.endorsement?.tpm?.manufacturer
     this.state = node.state === undefined ? undefined : parseNodeState(node.state)
-    this.machine = node.machine === undefined ? undefined : parseMachineState(node.machine)
+    const machine = node.machine === undefined ? undefined : parseMachineState(node.machine)
+    // with another AK the TPM may have been cleared, and by its counters alone the agent could not tell which logs are asked for
+    this.machine = machine !== undefined && this.state?.anotherAk ? withoutLogs(machine) : machine
     this.labels = node.labels
     this.tier = tierFromText(node.tier)
     this.silent = node.standing === 'stale'

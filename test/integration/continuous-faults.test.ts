@@ -75,6 +75,23 @@ describe('a node that is judged for as long as it runs, while processes and keys
     await assertUsable(machine.node)
   })
 
+  it('goes on after TPM2_Clear without a reboot in the same way, when no pod runs', async () => {
+    const { d } = machine
+    const before = machine.seen()
+    const events = machine.events().length
+    await d.agent.waitUntil('the ends of all pods', async () =>
+      (await d.status()).launches.running === 0 ? true : undefined,
+    )
+    await machine.rounds(2) // nothing is in the log that the verifier has not seen
+    await d.tpm.tool('tpm2_clear', '-c', 'p')
+    assert.equal(await d.agent.ended(), 1)
+    await d.startAgent()
+    const after = await machine.stands('trusted', () => machine.events().length === events + 2)
+    assert.deepEqual(machine.events().slice(events), ['trusted warning', 'warning trusted'])
+    assert.notEqual(after.akName, before.akName)
+    await assertUsable(machine.node)
+  })
+
   it('goes on after TPM2_Clear and a reboot with a warning, and is trusted then', async () => {
     const { d } = machine
     const before = machine.seen()

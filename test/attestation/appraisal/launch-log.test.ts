@@ -242,6 +242,61 @@ describe('the start of a launch log', () => {
     assert.deepEqual([b.continuity, bad(b)], ['tpm-restart', []])
     assert.equal(b.state.boot?.log.resumed, true)
   })
+  describe('after TPM2_Clear', () => {
+    const cleared = (log: LogBuilder, before: EvidenceAppraisal) => {
+      const again = new LogBuilder(log.registers).agent()
+      return appraiseEvidence({ ...before.state, anotherAk: true }, evidenceOf(again, clockAt(1, 0, 0)), POLICY, NOW)
+    }
+    it('is explained by the register where the proof ended', () => {
+      const log = new LogBuilder().agent().add(...measured(REQUEST))
+      const after = cleared(log, appraiseLog(log))
+      assert.equal(after.continuity, 'tpm-clear')
+      assert.deepEqual(bad(after), [])
+      assert.equal(after.state.boot?.log.resumed, true)
+    })
+    it('is not while pods run on: the agent that begins anew does not know them', () => {
+      const { log, state } = launched()
+      const running = appraiseLog(log, state)
+      assert.deepEqual(bad(running), [])
+      assert.deepEqual(bad(cleared(log, running)), ['launch-log.start'])
+      log.add(exited)
+      assert.deepEqual(bad(cleared(log, appraiseLog(log, running.state))), [])
+    })
+    it('is seen by the log that begins anew where the counters were at zero before, and ends tickets of the key that is gone', () => {
+      const log = new LogBuilder().agent().add(...measured(REQUEST))
+      const first = appraiseEvidence(undefined, evidenceOf(log, clockAt(50, 0, 0)), POLICY, NOW)
+      const { state } = issue(REQUEST, first)
+      const again = new LogBuilder(log.registers).agent()
+      const after = appraiseEvidence({ ...state, anotherAk: true }, evidenceOf(again, clockAt(900, 0, 0)), POLICY, NOW)
+      assert.deepEqual([after.continuity, bad(after)], ['tpm-clear', []])
+      assert.deepEqual(after.state.tickets, [])
+      assert.deepEqual(
+        after.ended.map((e) => e.end),
+        ['dead'],
+      )
+      const sameAk = appraiseEvidence(state, evidenceOf(again, clockAt(900, 0, 0)), POLICY, NOW)
+      assert.deepEqual([sameAk.continuity, bad(sameAk)], ['same-boot', ['launch-log.offset']])
+    })
+    it('is not where anything stood against the log: it would be forgotten', () => {
+      const log = new LogBuilder().agent().add(...measured(REQUEST), unticketed(), exited)
+      const failed = appraiseLog(log)
+      assert.deepEqual(bad(failed), ['launch-log.ticket'])
+      assert.deepEqual(bad(cleared(log, failed)), ['launch-log.start'])
+      const start = new LogBuilder(used).agent()
+      assert.deepEqual(bad(cleared(start, appraiseLog(start))), ['launch-log.start'])
+    })
+  })
+
+  it('after a TPM resume is not explained where anything stood against the log before it', () => {
+    const log = new LogBuilder().agent().add(...measured(REQUEST), unticketed(), exited)
+    const failed = appraiseLog(log)
+    assert.deepEqual(bad(failed), ['launch-log.ticket'])
+    const { clock } = failed.state
+    const next = new LogBuilder(log.registers).agent()
+    const resumed = { ...clock, clockMs: clock.clockMs + 1n, restartCount: clock.restartCount + 1 }
+    assert.deepEqual(bad(appraiseEvidence(failed.state, evidenceOf(next, resumed), POLICY, NOW)), ['launch-log.start'])
+  })
+
   it('after a TPM resume is not explained by any other register, nor after a reset by that one', () => {
     const before = new LogBuilder().agent()
     const a = appraiseLog(before)

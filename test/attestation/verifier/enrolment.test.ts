@@ -165,6 +165,45 @@ describe('enrolment', () => {
     assert.equal((await second.next('result')).tier, 'affirming')
   })
 
+  /** TPM2_Clear alone: the registers stay, and with them what the launch log of before has put there. */
+  const clearWithoutBoot = (node: SoftNode): void => {
+    node.tpm.clock = { clockMs: 0n, resetCount: 0, restartCount: 0, safe: true }
+    node.tpm.ak = newAk()
+    node.newBoot()
+  }
+  const comeAgain = async (node: SoftNode) => {
+    const peer = await fleet.connect(node)
+    await peer.enrol()
+    return { peer, result: await peer.prove() }
+  }
+
+  it('goes on after TPM2_Clear without a reboot too, where the register is as it was proved and no pod runs', async () => {
+    const node = await provedOnce(1000)
+    clearWithoutBoot(node)
+    const { peer, result } = await comeAgain(node)
+    assert.equal(result.tier, 'warning', JSON.stringify(result.findings, null, 1))
+    assert.match(
+      result.findings.find((f) => f.rule === 'launch-log.start')?.message ?? '',
+      /where the proof ended before the TPM resumed or was cleared/,
+    )
+    peer.quote({ t: 'evidence', purpose: 'periodic' })
+    assert.equal((await peer.next('result')).tier, 'affirming')
+    assert.equal((await peer.launch(node.measured().bytes)).t, 'ticket')
+  })
+
+  it('waits for the reboot after TPM2_Clear where something was extended that no quote has shown', async () => {
+    const node = await provedOnce(1000)
+    node.measured()
+    clearWithoutBoot(node)
+    const { peer, result } = await comeAgain(node)
+    assert.equal(result.tier, 'contraindicated')
+    peer.quote({ t: 'evidence', purpose: 'periodic' })
+    assert.equal((await peer.next('result')).tier, 'contraindicated')
+    clear(node)
+    node.tpm.clock = { ...node.tpm.clock, resetCount: 1 }
+    assert.notEqual((await comeAgain(node)).result.tier, 'contraindicated')
+  })
+
   it('does not forget a quarantine with the AK', async () => {
     const node = await provedOnce(1000)
     node.tpm.clock = { ...node.tpm.clock, resetCount: 4 } // rolled back, same AK
