@@ -58,7 +58,7 @@ function readIssuer(values: ReadonlyMap<string, Uint8Array>): string {
   const older = v1 && fromUtf8(v1) // the text itself, without an ASN.1 type around it
   const newer = v2 && readText(v2, 'issuer')
   const issuer = newer ?? older
-  if (issuer === undefined || !/^[\x21-\x7e]{1,400}$/.test(issuer))
+  if (issuer === undefined || !/^[\x21-\x7e]{1,200}$/.test(issuer))
     throw untrusted('it says not who vouches for its holder')
   if (older !== undefined && older !== issuer) throw untrusted('it names two issuers')
   return issuer
@@ -80,7 +80,7 @@ function readSubject(san: Uint8Array | undefined): string {
   if (!names.done) throw untrusted('it names several holders')
   const subject =
     tag === RFC822_NAME || tag === URI ? fromUtf8(content) : tag === contextTag(0) ? readUserName(content) : ''
-  if (subject === '' || subject.length > 400 || /[\p{Cc}\p{Zl}\p{Zp}\s]/u.test(subject)) {
+  if (subject === '' || subject.length > 300 || /[\p{Cc}\p{Zl}\p{Zp}\s]/u.test(subject)) {
     throw untrusted('its holder is neither an e-mail address, nor a URI, nor a user name')
   }
   return subject

@@ -1,5 +1,5 @@
 export { provenanceCheck } from './check-provenance.ts'
-export { type AppcName, discoverImage, parseAppcName } from './discover-image.ts'
+export { discoverImage, parseAppcName } from './discover-image.ts'
 export { SignatureError, type SignatureErrorCode } from './errors.ts'
 export { requireProvenance } from './launch-check.ts'
 export { type OpenPgpKey, parsePublicKeys } from './openpgp.ts'
