@@ -203,6 +203,35 @@ inBothWays('holdfast run with CNI networks (real plugins, in a namespace that pl
       )
     })
 
+  // and prepared pods are launched by a process of their own
+  if (!stage0)
+    it('leaves a prepared pod prepared where nobody could be asked, and connects it when it is launched', async () => {
+      const traces = host.traces()
+      const prepared = await pods.cli([
+        ...['prepare', ...pods.dirOption, ...pods.configOptions, '--port=80-tcp:8082'],
+        ...['busybox', '--', 'sh', '-c', 'ip -o -4 addr'],
+      ])
+      const uuid = prepared.stdout.trim()
+      const launch = (agent: string) =>
+        pods.cli([
+          'run-prepared',
+          ...pods.dirOption,
+          ...pods.configOptions,
+          '--agent',
+          agent,
+          '--trust',
+          pods.agent.trust,
+          '--net=default',
+          uuid,
+        ])
+      const missing = await launch(path.join(pods.work, 'nobody.sock'))
+      assert.match(missing.stderr, /AGENT_MISSING/)
+      assert.deepEqual(host.traces(), traces)
+      const connected = await launch(pods.agent.socket)
+      assert.match(connected.stdout, /eth0 +inet 172\.16\.28\./, connected.stderr)
+      await removeAll()
+    })
+
   it('refuses ports where there is no network of the pod’s own, and keeps names for none and host', async () => {
     for (const net of ['none', 'host']) {
       const refused = await sh('true', `--net=${net}`, '--port=80-tcp:80')
