@@ -120,5 +120,3 @@ function unsupportedIsolator(name: string): PodError {
     hint: 'Run an image without it, or take it out of the image.',
   })
 }
-
-export { parseCpu, parseMemory } from './resources.ts'
