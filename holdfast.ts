@@ -227,7 +227,7 @@ function help(): string {
   }
   lines.push(
     'A first launch on a node whose agent runs:',
-    '  holdfast fetch docker://registry.example/busybox:latest',
+    '  holdfast fetch docker://registry.example/busybox:latest    (image-policy.json says who has to have signed it)',
     '  holdfast run registry.example/busybox:latest -- echo hello',
     '',
     'holdfast COMMAND --help tells more; holdfast version prints the version.',
