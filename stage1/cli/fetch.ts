@@ -15,6 +15,7 @@ interface FetchCommandOptions {
   readonly localConfig: string
   readonly systemConfig: string
   readonly registries?: string
+  readonly scratchDir?: string
   readonly quiet?: true
 }
 
@@ -38,6 +39,10 @@ export function command(): Command {
     .option(
       '--registries <file>',
       'mirrors, certificates and plain HTTP of registries (default: /etc/holdfast/registries.yaml)',
+    )
+    .option(
+      '--scratch-dir <directory>',
+      'unpack there before rendering; a tmpfs with room for it is much faster than a disk',
     )
     .option('--quiet', 'no progress on standard error')
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
@@ -76,6 +81,7 @@ async function fetch(images: readonly string[], options: FetchCommandOptions): P
         relax,
         checkProvenance: checkOf({ ...provenance, ...(expectedName !== undefined && { expectedName }) }),
         environment: process.env,
+        ...(options.scratchDir !== undefined && { scratchDir: path.resolve(options.scratchDir) }),
         ...(options.registries !== undefined && { registriesFile: path.resolve(options.registries) }),
         ...(progress === undefined ? {} : { onProgress: progress.show }),
       })

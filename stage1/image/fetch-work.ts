@@ -10,7 +10,8 @@ import { asManifestError } from './oci.ts'
 import { type Pin, pin } from './pins.ts'
 import type { Provenance } from './provenance.ts'
 import { manifestFromBlob, readRecord } from './records.ts'
-import { type ImageStore, readBlob } from './store.ts'
+import { removeStaleScratch } from './stale-work.ts'
+import { type ImageStore, readBlob, storing } from './store.ts'
 import { openVerifiedTree } from './verify.ts'
 
 /** One fetch under way: where it works, and what it was told. */
@@ -78,13 +79,22 @@ export function recordOf(
   }
 }
 
-/** Runs with an empty directory to unpack into, and removes it whatever happens. */
-export async function inScratch<T>({ directory, options }: FetchWork, run: (root: string) => Promise<T>): Promise<T> {
-  const scratch =
-    options.scratchDir === undefined ? directory : fs.mkdtempSync(path.join(options.scratchDir, 'holdfast-'))
+/**
+ * Runs with an empty directory to unpack into, and removes it whatever happens. Outside of the store it has the name of
+ * the work directory, so that what a killed command left there is found.
+ */
+export async function inScratch<T>(
+  { store, directory, options: { scratchDir } }: FetchWork,
+  run: (root: string) => Promise<T>,
+): Promise<T> {
+  if (scratchDir !== undefined) removeStaleScratch(store, scratchDir, new Date())
+  const scratch = scratchDir === undefined ? directory : path.join(scratchDir, path.basename(directory))
   const root = path.join(scratch, 'root')
   try {
-    fs.mkdirSync(root, { mode: 0o755 })
+    storing(store, () => {
+      if (scratch !== directory) fs.mkdirSync(scratch, { mode: 0o700 })
+      fs.mkdirSync(root, { mode: 0o755 })
+    })
     return await run(root)
   } finally {
     fs.rmSync(scratch === directory ? root : scratch, { recursive: true, force: true })

@@ -4,18 +4,29 @@ import { keepPartsOf } from './parts.ts'
 import { type ImageStore, ownerMark, storing } from './store.ts'
 
 /**
- * Removes what commands that are gone left in `tmp/`: killed ones of this boot and PID namespace, and all of another
- * boot. Of another PID namespace nothing is known, so theirs go after a day. Parts of blobs are kept (parts.ts).
- *
+ * Removes what commands that are gone left in `tmp/`. Parts of blobs are kept (parts.ts).
  * @returns how many were removed
  */
 export function removeStaleWork(store: ImageStore, now: Date): number {
+  return removeStale(store, path.join(store.dir, 'tmp'), now, (work) => keepPartsOf(store, work))
+}
+
+/** Removes what commands that are gone left where they unpacked (FetchOptions.scratchDir). */
+export function removeStaleScratch(store: ImageStore, scratchDir: string, now: Date): void {
+  removeStale(store, scratchDir, now, () => {})
+}
+
+/**
+ * Removes directories whose names are those of work directories of commands that are gone: killed ones of this boot and
+ * PID namespace, and all of another boot. Of another PID namespace nothing is known, so theirs go after a day.
+ */
+function removeStale(store: ImageStore, parent: string, now: Date, before: (work: string) => void): number {
   const [boot = '', namespace = ''] = ownerMark(process.pid).split('.')
   let removed = 0
-  for (const name of storing(store, () => fs.readdirSync(path.join(store.dir, 'tmp')))) {
+  for (const name of storing(store, () => fs.readdirSync(parent))) {
     const [itsBoot = '', itsNamespace = '', pid = '', ...rest] = name.split('.')
-    if (rest.length !== 2 || !/^[1-9][0-9]{0,9}$/.test(pid)) continue // not ours
-    const dir = path.join(store.dir, 'tmp', name)
+    if (rest.length !== 2 || !/^[1-9][0-9]{0,9}$/.test(pid) || !/^[0-9a-f]{8}$/.test(itsBoot)) continue // not ours
+    const dir = path.join(parent, name)
     const alive =
       itsBoot === boot &&
       (itsNamespace === namespace
@@ -23,7 +34,7 @@ export function removeStaleWork(store: ImageStore, now: Date): number {
         : now.getTime() - (fs.statSync(dir, { throwIfNoEntry: false })?.mtimeMs ?? 0) < 24 * 3600 * 1000)
     if (alive) continue
     storing(store, () => {
-      keepPartsOf(store, dir)
+      before(dir)
       fs.rmSync(dir, { recursive: true, force: true })
     })
     removed++

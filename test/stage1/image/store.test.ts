@@ -223,6 +223,19 @@ describe('image store', () => {
     fs.closeSync(openVerifiedTree(store, image.treeDigest, { remember: false }).fd)
   })
 
+  it('cleans up where killed commands unpacked, outside of the store too', async () => {
+    const scratch = join(dir, 'scratch')
+    const dead = join(scratch, `${'0'.repeat(8)}.1.4194000.1.${'0'.repeat(16)}`)
+    fs.mkdirSync(join(dead, 'root'), { recursive: true })
+    fs.writeFileSync(join(scratch, 'a.b.1.c.d'), 'of somebody else')
+    const options = { cwd: '/', stage1Program: stage1Program(), scratchDir: scratch }
+    await fetchImage(store, layout('a'), options)
+    assert.deepEqual(fs.readdirSync(scratch), ['a.b.1.c.d'])
+    await assert.rejects(fetchImage(store, layout('b', 500), { ...options, scratchDir: join(dir, 'nowhere') }), {
+      code: 'IMAGE_STORE_FAILED',
+    })
+  })
+
   it('lets several commands fetch the same image at once', async () => {
     const reference = layout('a', 1_000_000)
     const children = [fetchInChild(reference), fetchInChild(reference), fetchInChild(reference)]
