@@ -1,4 +1,4 @@
-import type { PodStatus } from '../pod/index.ts'
+import type { PodStatus } from '../pod/pod-status.ts'
 
 /** A pod as `list` and `status` print it with `--format=json`: times are RFC 3339 in UTC, what is not known is null. */
 export interface PodJson {

@@ -1,5 +1,6 @@
 export { type AcIdentifier, type AcName, acIdentifier, acIdentifierFrom, acName, acNameFrom } from './ac-name.ts'
 export type { App, EnvironmentVariable, EventHandler, Isolator, MountPoint, TextMap } from './app.ts'
+export { readTextMap } from './app.ts'
 export { ManifestError, type ManifestErrorCode } from './errors.ts'
 export { type ImageId, imageId } from './image-id.ts'
 export {

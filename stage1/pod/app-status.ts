@@ -39,7 +39,7 @@ const SIGKILL = 9
  */
 export function readAppState(podPath: string, name: string, podEnded: boolean): AppState {
   const told = readJson(podPath, `status/${name}.json`)
-  const status = decimal(podPath, `status/${name}`) ?? integer(told, 'exitStatus')
+  const status = integer(told, 'exitStatus') ?? decimal(podPath, `status/${name}`)
   const state: AppState = {
     ...member('phase', typeof told['phase'] === 'string' ? told['phase'] : undefined),
     ...member('pid', podEnded ? undefined : integer(told, 'pid') || undefined),

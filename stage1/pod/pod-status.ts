@@ -1,7 +1,6 @@
 import fs from 'node:fs'
-import path from 'node:path'
 import { codeOf, fromUtf8 } from '../../attestation/base/index.ts'
-import { type PodManifest, parsePodManifest } from '../manifest/index.ts'
+import { acName, parseJson, readTextMap, ShapeReader } from '../manifest/index.ts'
 import { PodNetworkDir } from '../network/index.ts'
 import { type AppState, readAppState, readReadyAt } from './app-status.ts'
 import { PodError } from './errors.ts'
@@ -11,6 +10,8 @@ import type { Pod } from './pod-list.ts'
 
 /** Why a pod was not started: JSON with `at`, `code` and `message`. */
 export const REFUSED_FILE = 'refused.json'
+
+const MAX_APPS = 64
 
 /** An app of a pod and how it fares. */
 export interface AppStatus extends AppState {
@@ -50,16 +51,16 @@ export interface PodStatus {
 export function readPodStatus(pod: Pod): PodStatus {
   return inDirectory(pod.path, () => {
     const bytes = readPodFile(pod.path, 'pod')
-    const manifest = bytes === undefined || bytes.length === 0 ? undefined : parsePodManifest(bytes)
     const launch = readJson(pod, 'launch.json')
     const mode = launch?.['mode']
     const asked = object(launch?.['launch'])
-    const refused = readJson(pod, REFUSED_FILE)
+    // nothing else was ever refused
+    const refused = pod.directory.endsWith('garbage') ? readJson(pod, REFUSED_FILE) : undefined
     return {
       pod,
-      apps: manifest === undefined ? [] : appsOf(pod, manifest, imageNames(asked?.['images'])),
-      ...optional('createdAt', modified(path.join(pod.path, 'pod'))),
-      ...optional('startedAt', modified(path.join(pod.path, 'launch.json'))),
+      apps: bytes === undefined || bytes.length === 0 ? [] : appsOf(pod, bytes, imageNames(asked?.['images'])),
+      ...optional('createdAt', modified(`${pod.path}/pod`)),
+      ...optional('startedAt', modified(`${pod.path}/launch.json`)),
       ...optional('readyAt', readReadyAt(pod.path)),
       ...optional('mode', typeof mode === 'string' ? mode : undefined),
       ...optional('networks', networksOf(pod.path, asked?.['network'])),
@@ -85,16 +86,30 @@ export function chooseApp({ pod, apps }: PodStatus, name: string | undefined): s
   })
 }
 
-function appsOf(pod: Pod, manifest: PodManifest, names: readonly string[]): AppStatus[] {
+/**
+ * Of the manifest only what is shown is read: to launch or enter a pod all of it is, and held against what was measured.
+ */
+function appsOf(pod: Pod, bytes: Uint8Array, names: readonly string[]): AppStatus[] {
   const ended = pod.state !== 'running'
-  return manifest.apps.map(({ name, image, app }, i) => ({
-    name,
-    imageName: names[i] ?? image.name,
-    imageId: image.id,
-    userAnnotations: app.userAnnotations,
-    userLabels: app.userLabels,
-    ...readAppState(pod.path, name, ended),
-  }))
+  const r = new ShapeReader('pod manifest')
+  const apps = r.list(r.object(parseJson(bytes, 'pod manifest'), '$')['apps'], '$.apps', MAX_APPS).map((value, i) => {
+    const o = r.object(value, `$.apps[${i}]`)
+    const image = r.object(o['image'], `$.apps[${i}].image`)
+    const app = r.object(o['app'], `$.apps[${i}].app`)
+    return {
+      name: r.checked(() => acName(r.string(o['name'], '$.name')), `$.apps[${i}].name`),
+      imageName: r.string(image['name'], `$.apps[${i}].image.name`),
+      imageId: r.string(image['id'], `$.apps[${i}].image.id`),
+      userAnnotations: readTextMap(r, app['userAnnotations'], `$.apps[${i}].app.userAnnotations`),
+      userLabels: readTextMap(r, app['userLabels'], `$.apps[${i}].app.userLabels`),
+    }
+  })
+  r.finish()
+  return apps.flatMap(({ name, ...app }, i) =>
+    name === undefined
+      ? []
+      : [{ name, ...app, imageName: names[i] ?? app.imageName, ...readAppState(pod.path, name, ended) }],
+  )
 }
 
 /** One of the pod's own records; nothing where there is none, or where a crash cut it short. */

@@ -11,6 +11,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ measure: () => Promise<re
   'firmware-log': () => import('./firmware-log.ts'),
   'ima-log': () => import('./ima-log.ts'),
   'image-pull': () => import('./image-pull.ts'),
+  'list-500': () => import('./list.ts'),
   'demo-warm': () => import('./demo-warm.ts'),
 }
 
