@@ -114,6 +114,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "Print a pod's manifest",
     ...commander(() => import('./stage1/cli/cat-manifest.ts')),
   },
+  export: {
+    area: 'Pods and images',
+    summary: 'Write the root of an app that has ended as an ACI',
+    ...commander(() => import('./stage1/cli/export.ts')),
+  },
   stop: {
     area: 'Pods and images',
     summary: 'Stop running pods, in order or by force',

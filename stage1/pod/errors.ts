@@ -9,6 +9,7 @@ import { CodedError } from '../../attestation/base/index.ts'
  * - POD_NOT_RUNNING: the command is for pods that run.
  * - POD_NOT_STARTED: a detached pod ended before all its apps had been executed.
  * - POD_NOT_STOPPED: it was killed, and its processes are there still.
+ * - POD_EXPORT_FAILED: an app's root could not be written as an image.
  * - POD_TIMEOUT: what was waited for did not happen in time.
  * - POD_APP_UNKNOWN: the pod has no such app, or several and none was named.
  * - POD_DIRECTORY_FAILED: reading or writing the data directory failed; the message has the system's words.
@@ -40,6 +41,7 @@ export type PodErrorCode =
   | 'POD_NOT_RUNNING'
   | 'POD_NOT_STARTED'
   | 'POD_NOT_STOPPED'
+  | 'POD_EXPORT_FAILED'
   | 'POD_TIMEOUT'
   | 'POD_APP_UNKNOWN'
   | 'POD_DIRECTORY_FAILED'

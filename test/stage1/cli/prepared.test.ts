@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { listPods, removePod } from '../../../stage1/pod/index.ts'
@@ -160,6 +161,20 @@ describe('holdfast prepare, run-prepared, stop, logs and gc', () => {
     assert.equal(await stateOf(uuid), 'state=garbage')
     assert.equal((await pods.cli(['gc', '--grace-period=0', ...pods.dirOption])).stdout, `${uuid}\n`)
     assert.deepEqual(listPods(pods.dir), [])
+  })
+
+  it('export what an app has made of its root, once', async () => {
+    const file = path.join(pods.work, 'uuid-exported')
+    await pods.run(['--uuid-file-save', file, 'busybox', '--', 'sh', '-c', 'echo new >/tmp/made; rm /etc/group'])
+    const uuid = fs.readFileSync(file, 'utf8')
+    const aci = path.join(pods.work, 'out.aci')
+    const exported = await pods.cli(['export', uuid, aci, ...pods.dirOption])
+    assert.deepEqual([exported.status, exported.stderr], [0, ''])
+    const names = execFileSync('tar', ['tf', aci], { encoding: 'utf8' }).split('\n')
+    for (const name of ['manifest', 'rootfs/tmp/made', 'rootfs/etc/passwd']) assert.ok(names.includes(name), name)
+    assert.equal(names.includes('rootfs/etc/group'), false)
+    assert.equal((await pods.cli(['export', uuid, aci, ...pods.dirOption])).status, 254)
+    assert.equal((await pods.cli(['export', '--overwrite', uuid, aci, ...pods.dirOption])).status, 0)
   })
 
   it('kill all of a pod at once that does not listen', async () => {
