@@ -136,7 +136,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   },
   image: {
     area: 'Pods and images',
-    summary: 'List the images in the store',
+    summary: 'List, check, export and remove the images in the store',
     ...commander(() => import('./stage1/cli/image.ts')),
   },
   trust: {

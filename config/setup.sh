@@ -35,11 +35,12 @@ packages=(
   cryptsetup-bin attr                            # veritysetup and getfattr, which tests compare with
   gpgv                                           # verifies signatures of ACIs; apt depends on it anyway
   gpg gpg-agent                                  # make keys and signatures for tests
+  appc-spec                                      # actool, which tests have exported images validated by
   gcc g++ make python3 musl-tools                # the C programs, and the npm packages that compile
   containernetworking-plugins iptables           # networks of pods
   iproute2 util-linux openssl                    # what tests look at namespaces, mounts and certificates with
 )
-[ "$bench" = 1 ] && packages+=(podman runc)      # peers of the launch benchmark
+[ "$bench" = 1 ] && packages+=(podman runc debootstrap) # peers of the launch benchmarks; a Debian image to pull
 [ "$tpm_roots" = 1 ] && packages+=(ruby-tpm-key-attestation) # 25 CA certificates of TPM makers (brings Ruby along): holdfast roots import --debian
 
 # one query for all: dpkg-query names what it does not know on standard error and exits 1
