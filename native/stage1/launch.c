@@ -6,6 +6,7 @@
 #include "name_files.h"
 #include "network.h"
 #include "plan.h"
+#include "plan_copy.h"
 #include "profile.h"
 #include "volumes.h"
 
@@ -31,6 +32,7 @@ enum { FD_LOCK = 3, FD_LIVENESS_READ = 4, FD_LIVENESS_WRITE = 5, FD_FIRST_FREE =
 /* Where stage0 sees nothing of it: all below <pod>/stage1 is on a tmpfs of the pod's own mount namespace. */
 #define SCRATCH "stage1"
 #define ROOT SCRATCH "/root"
+#define PLAN SCRATCH "/plan"
 
 static int inherited(const char *text, const char *what)
 {
@@ -69,7 +71,6 @@ static void hide_supervisor_runtime(void)
 
 static void mount_stage1(int tree)
 {
-	mount_tmpfs(SCRATCH, "64m");
 	make_directory(SCRATCH "/lower");
 	make_directory(SCRATCH "/upper");
 	make_directory(SCRATCH "/work");
@@ -83,7 +84,7 @@ static void mount_stage1(int tree)
 	make_directory(ROOT "/s1/log");
 	make_directory(ROOT "/s1/cgroups");
 	make_directory(ROOT "/s1/volumes");
-	mount_bind("plan", ROOT "/s1/plan", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+	mount_bind(PLAN, ROOT "/s1/plan", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
 	mount_bind("status", ROOT "/s1/status", MS_NOSUID | MS_NODEV | MS_NOEXEC);
 	mount_bind("log", ROOT "/s1/log", MS_NOSUID | MS_NODEV | MS_NOEXEC);
 }
@@ -205,15 +206,17 @@ int launch_main(int argc, char **argv)
 	lock = inherited(argv[2], "pod lock");
 	supervisor = inherited(argv[3], "supervisor");
 	stage1 = inherited(argv[4], "stage1 tree");
-	apps = plan_read_apps(plan, "apps.list");
-	if (apps.count != (size_t)argc - 5)
-		fail("%zu apps planned, %d trees handed over", apps.count, argc - 5);
 	if (fchdir(plan) < 0 || chdir("..") < 0)
 		fail_errno("pod directory");
 
 	network_enter(plan_read_text(plan, "network")); /* first: a namespace by its path on the host */
 	private_mount_namespace();
 	hide_supervisor_runtime();
+	mount_tmpfs(SCRATCH, "64m");
+	plan = plan_copy(plan, PLAN);
+	apps = plan_read_apps(plan, "apps.list");
+	if (apps.count != (size_t)argc - 5)
+		fail("%zu apps planned, %d trees handed over", apps.count, argc - 5);
 	mount_stage1(stage1);
 	for (size_t i = 0; i < apps.count; i++)
 		mount_app(plan, apps.item[i], i, inherited(argv[5 + i], "app tree"));

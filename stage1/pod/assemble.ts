@@ -53,6 +53,34 @@ export function checkPodFiles({ manifest, redactionKey }: AssembledPod, podPath:
   }
 }
 
+/**
+ * Whether nobody put anything where the pod is going to find it: a file in the writable layer of an app would be run in
+ * place of the measured one. What an app is to find there is only what its image and its volumes bring.
+ * @throws PodError LAUNCH_CHANGED, POD_DIRECTORY_FAILED
+ */
+export function checkPodUntouched({ manifest }: AssembledPod, podPath: string): void {
+  const names = manifest.apps.map((app) => app.name)
+  const expected: readonly (readonly [directory: string, entries: readonly string[]])[] = [
+    ...(['status', 'log'] as const).map((name) => [name, []] as const),
+    ['plan', ['apps']],
+    ['plan/apps', names],
+    ...names.map((name) => [`plan/apps/${name}`, []] as const),
+    ['apps', names],
+    ...names.flatMap((name) => [
+      [`apps/${name}`, ['upper', 'work']] as const,
+      [`apps/${name}/upper`, []] as const,
+      [`apps/${name}/work`, []] as const,
+    ]),
+  ]
+  for (const [name, entries] of expected) {
+    const directory = path.join(podPath, name)
+    if (!fs.lstatSync(directory).isDirectory()) throw launchChanged(directory)
+    const odd = fs.readdirSync(directory).find((entry) => !entries.includes(entry))
+    if (odd !== undefined) throw launchChanged(path.join(directory, odd))
+  }
+  if (fs.existsSync(path.join(podPath, 'volumes'))) throw launchChanged(path.join(podPath, 'volumes'))
+}
+
 /** What was measured is no longer what would be started. */
 export function launchChanged(what: string): PodError {
   return new PodError('LAUNCH_CHANGED', `${what} was changed after it was measured`, {

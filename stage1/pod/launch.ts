@@ -9,7 +9,7 @@ import type { PodManifest } from '../manifest/index.ts'
 import { type ConfigDirectories, requireProvenance } from '../signatures/index.ts'
 import { type AgentAnswer, requestLaunch } from './agent-client.ts'
 import type { LaunchMode } from './answer-check.ts'
-import { type AssembledPod, assemblePod, checkPodFiles, launchChanged } from './assemble.ts'
+import { type AssembledPod, assemblePod, checkPodFiles, checkPodUntouched, launchChanged } from './assemble.ts'
 import { readCgroupMounts } from './cgroups.ts'
 import { PodError } from './errors.ts'
 import { type HostProgram, hashProgram, openHostProgram } from './host-programs.ts'
@@ -153,6 +153,7 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     checkPrograms(programs)
     checkPodFiles(assembled, pod.path)
     inDirectory(o.dir, () => {
+      checkPodUntouched(assembled, pod.path)
       writeLaunchRecord(pod, launch, answer, mode)
       writePlan(pod, new Map([...plan, ...nameFilesOfPod(network, o.manifest, up)]))
     })
