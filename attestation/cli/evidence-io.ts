@@ -46,17 +46,35 @@ function readPiece(piece: Uint8Array): number {
   }
 }
 
+const BUFFERED = 1 << 16
+
 /** Writes pieces as the reader takes them: what is made one by one is never in memory as a whole. */
 export async function writePieces(pieces: Iterable<string>): Promise<void> {
   let buffered = ''
-  const flush = async (): Promise<void> => {
-    const text = buffered
-    buffered = ''
-    if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain')
-  }
   for (const piece of pieces) {
     buffered += piece
-    if (buffered.length >= 1 << 16) await flush()
+    if (buffered.length < BUFFERED) continue
+    await write(buffered)
+    buffered = ''
   }
-  await flush()
+  if (buffered !== '') await write(buffered)
+}
+
+/** As writePieces, of bytes. */
+export async function writeBytes(pieces: Iterable<Uint8Array>): Promise<void> {
+  let buffered: Uint8Array[] = []
+  let size = 0
+  for (const piece of pieces) {
+    buffered.push(piece)
+    size += piece.length
+    if (size < BUFFERED) continue
+    await write(Buffer.concat(buffered, size))
+    buffered = []
+    size = 0
+  }
+  if (size > 0) await write(Buffer.concat(buffered, size))
+}
+
+async function write(piece: string | Uint8Array): Promise<void> {
+  if (!process.stdout.write(piece)) await once(process.stdout, 'drain')
 }

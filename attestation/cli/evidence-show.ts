@@ -11,7 +11,9 @@ import {
   shownEvidence,
   showText,
 } from '../evidence-report/index.ts'
+import { looksLikeResultToken } from '../results/index.ts'
 import { readEvidenceBytes, writePieces } from './evidence-io.ts'
+import { shownResult } from './evidence-result.ts'
 
 interface ShowCommandOptions {
   readonly by: 'register' | 'time' | 'source'
@@ -20,6 +22,7 @@ interface ShowCommandOptions {
   readonly ima?: true
   readonly json?: true
   readonly verbose?: true
+  readonly key?: string
   readonly color: ColourChoice
 }
 export type ColourChoice = 'auto' | 'always' | 'never'
@@ -29,6 +32,10 @@ FILE is what 'holdfast evidence collect' wrote, or one log by itself: a TCG firm
 (/sys/kernel/security/tpm0/binary_bios_measurements), a TDX guest's CCEL, an IMA list (binary or ASCII,
 /sys/kernel/security/ima/*_runtime_measurements), systemd's /run/log/systemd/tpm2-measure.log, a canonical
 event log (TLV, JSON, CBOR) or an attestation agent's AAEL. What it is shows its content. - is standard input.
+
+It can also be what a verifier said: an attestation result (EAR) or an entity attestation token (EAT), as a JWT or as
+bare claims. That is not verified unless --key names the key that signs results (PEM, JWK, or a verifier's trust.json);
+then a signature that is not of that key, or a time that does not hold, is an error. No claim is never a good claim.
 
 Each event says what the quote proves of it:
   proved         digest and data: what the line says was measured
@@ -43,6 +50,7 @@ Examples:
   holdfast evidence show node.evidence --pcr 7 --verbose
   holdfast evidence show /sys/kernel/security/tpm0/binary_bios_measurements | less
   holdfast evidence show node.evidence --source ima | grep /usr/local
+  holdfast evidence show result.jwt --key trust.json
   holdfast evidence show node.evidence --json | jq -r '.events[] | select(.proof == "refuted").text'
 `
 
@@ -72,6 +80,7 @@ export function showCommand(): Command {
     )
     .option('--ima', "also every entry of IMA's list")
     .option('--verbose', 'why each proof is what it is, and whole digests')
+    .option('--key <file>', 'of an attestation result: whose signature it must have')
     .option('--json', 'one JSON object')
     .addOption(colourOption())
     .addHelpText('after', HELP)
@@ -79,13 +88,20 @@ export function showCommand(): Command {
 }
 
 async function show(file: string, options: ShowCommandOptions): Promise<void> {
+  const bytes = readEvidenceBytes(file)
+  if (looksLikeResultToken(bytes)) return writePieces([await shownResult(bytes, options, paintFor(options.color))])
+  if (options.key !== undefined) {
+    throw new UsageError(
+      `--key: ${file} is no attestation result; what proves evidence is holdfast evidence verify --ak`,
+    )
+  }
   const { by, pcr, source, ima = false, verbose = false, color } = options
   const register = pcr === undefined ? undefined : parseRegister(pcr)
   if (pcr !== undefined && register === undefined) {
     throw new UsageError(`--pcr ${pcr}: name a PCR from 0 to 23, or RTMR0 to RTMR3`)
   }
   const chosen = { ima, ...(register !== undefined && { register }), ...(source !== undefined && { source }) }
-  const shown = shownEvidence(openEvidence(readEvidenceBytes(file)), new Date())
+  const shown = shownEvidence(openEvidence(bytes), new Date())
   if (options.json === true) return writePieces(showJson(shown, chosen))
   const { columns } = process.stdout
   await writePieces(

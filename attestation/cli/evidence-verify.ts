@@ -6,14 +6,16 @@ import { makeRootStoreOfBundle, type RootStore } from '../endorsement/index.ts'
 import { decodeEvidenceFile, looksLikeEvidenceFile } from '../evidence-file/index.ts'
 import {
   describeKind,
+  describeResult,
   openEvidence,
+  type Verification,
   type VerifyTerms,
   verifyEar,
   verifyEvidenceFile,
   verifyJson,
   verifyText,
 } from '../evidence-report/index.ts'
-import { type Tier, writeEarJson } from '../results/index.ts'
+import { looksLikeResultToken, readResultToken, type Tier, writeEarCbor, writeEarJson } from '../results/index.ts'
 import { nameHash, objectName } from '../tpm2/index.ts'
 import { readSources } from '../verifier/roots/index.ts'
 import { readEvidenceBytes } from './evidence-io.ts'
@@ -28,7 +30,7 @@ interface VerifyOptions {
   readonly nodeLabels?: readonly string[]
   readonly ak?: string
   readonly time?: string
-  readonly format: 'table' | 'json' | 'ear'
+  readonly format: 'table' | 'json' | 'ear' | 'ear-cbor'
   readonly color: ColourChoice
 }
 
@@ -40,7 +42,8 @@ as a verifier would. Two things a verifier knows and a file cannot show have to 
 Evidence of other tools, whose quote is over the nonce itself, is taken as well as that of 'holdfast evidence collect'.
 
 Exit status 0: trusted, every rule holds. 1: not trusted. 2: not judged, something needed is not proved.
-254: the file, or something else, could not be read. --format=ear prints the claims of a result (EAR), unsigned.
+254: the file, or something else, could not be read. --format=ear prints the claims of a result (EAR) in JSON,
+unsigned; --format=ear-cbor writes them in CBOR.
 
 Examples:
   holdfast evidence verify node.evidence --ak 000b99ca13... --nonce "$NONCE" --policy /etc/holdfast/appraisal
@@ -59,7 +62,9 @@ export function verifyCommand(): Command {
     .option('--node-labels <label...>', 'KEY=VALUE of the node, by which a policy of a directory is chosen')
     .option('--ak <key>', 'the enrolled attestation key: its Name in hex, or a file with Name or public area')
     .option('--time <time>', 'judge as if it were this time (ISO 8601)')
-    .addOption(new Option('--format <format>', 'how to print').choices(['table', 'json', 'ear']).default('table'))
+    .addOption(
+      new Option('--format <format>', 'how to print').choices(['table', 'json', 'ear', 'ear-cbor']).default('table'),
+    )
     .addOption(colourOption())
     .addHelpText('after', HELP)
     .action((file: string, options: VerifyOptions) => verify(file, options))
@@ -71,20 +76,41 @@ const STATUS: Readonly<Record<Tier, number>> = { affirming: 0, warning: 1, contr
 function verify(path: string, options: VerifyOptions): void {
   const bytes = readEvidenceBytes(path)
   if (bytes.length > 0 && !looksLikeEvidenceFile(bytes)) {
-    const found = describeKind(openEvidence(bytes))
+    if (looksLikeResultToken(bytes)) {
+      const found = describeResult(readResultToken(bytes))
+      throw new UsageError(`${path} is an ${found}: a verdict, not evidence; evidence show --key checks who signed it`)
+    }
+    const opened = openEvidence(bytes)
+    const found = describeKind(opened)
+    if (opened.kind === 'firmware' && opened.log.registers === 'rtmr') {
+      const why = 'RTMRs are proved by a TDX quote, and none is read here: it can be shown, not appraised'
+      throw new UsageError(`${path} is a ${found}: ${why}`)
+    }
     throw new UsageError(`${path} is a ${found}, without a quote: there is nothing to verify; show it instead`)
   }
   const file = decodeEvidenceFile(bytes)
   const terms = termsOf(options)
   const verification = verifyEvidenceFile(file, terms)
-  process.stdout.write(
-    options.format === 'json'
-      ? verifyJson(verification)
-      : options.format === 'ear'
-        ? `${writeEarJson(verifyEar(verification, file.nonce, terms.now))}\n`
-        : verifyText(verification, paintFor(options.color)),
-  )
+  process.stdout.write(printed(verification, file.nonce, terms.now, options))
   process.exitCode = STATUS[verification.result.tier]
+}
+
+function printed(
+  verification: Verification,
+  nonce: Uint8Array,
+  now: Date,
+  { format, color }: VerifyOptions,
+): string | Uint8Array {
+  switch (format) {
+    case 'table':
+      return verifyText(verification, paintFor(color))
+    case 'json':
+      return verifyJson(verification)
+    case 'ear':
+      return `${writeEarJson(verifyEar(verification, nonce, now, 'json'))}\n`
+    case 'ear-cbor':
+      return writeEarCbor(verifyEar(verification, nonce, now, 'cbor'))
+  }
 }
 
 function termsOf(options: VerifyOptions): VerifyTerms {

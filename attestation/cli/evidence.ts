@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { convertCommand } from './evidence-convert.ts'
 import { showCommand } from './evidence-show.ts'
 import { verifyCommand } from './evidence-verify.ts'
 
@@ -8,8 +9,9 @@ import { verifyCommand } from './evidence-verify.ts'
  */
 export function evidenceCommand(collect: Command): Command {
   return new Command('evidence')
-    .description("Collect, show and verify a machine's evidence, without a verifier.")
+    .description("Collect, show, verify and convert a machine's evidence, without a verifier.")
     .addCommand(collect)
     .addCommand(showCommand())
     .addCommand(verifyCommand())
+    .addCommand(convertCommand())
 }

@@ -22,7 +22,7 @@ export {
   checkContentDigests,
   checkContentForm,
 } from './cel/content.ts'
-export { type FirmwareEventFields, type ImaEntryFields, imaCelRecord, pcClientCelRecord } from './cel/convert.ts'
+export { firmwareCelRecords, imaCelRecords, systemdCelRecords, type UnnumberedCelRecord } from './cel/convert.ts'
 export { celEvents } from './cel/describe.ts'
 export type { CelNumbering } from './cel/numbering.ts'
 export { type ReplayedRecord, type ReplayState, replayRecords, replayStart } from './cel/replay.ts'

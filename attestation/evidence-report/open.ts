@@ -52,8 +52,8 @@ export function openEvidence(bytes: Uint8Array): OpenedEvidence {
     case undefined:
       throw new EvidenceError(
         'EVIDENCE_UNKNOWN',
-        'this is no evidence file, and no event log that is known: TCG firmware log, CCEL, IMA list (binary or ASCII), ' +
-          'tpm2-measure.log, CEL (TLV, JSON, CBOR), AAEL',
+        'this is no evidence file, no attestation result (EAR, EAT), and no event log that is known: TCG firmware log, ' +
+          'CCEL, IMA list (binary or ASCII), tpm2-measure.log, CEL (TLV, JSON, CBOR), AAEL',
       )
   }
 }
@@ -130,12 +130,15 @@ function isFirmwareLog(bytes: Uint8Array): boolean {
   }
 }
 
-/** A CCEL counts its registers from 1 to 4 and knows SHA-384 alone; nothing else in it says that it is one. */
 function firmwareLog(bytes: Uint8Array): FirmwareLog {
   const log = readFirmwareLog(bytes)
+  return looksLikeCcel(log) ? readFirmwareLog(bytes, { kind: 'ccel' }) : log
+}
+
+/** A CCEL counts its registers from 1 to 4 and knows SHA-384 alone; nothing else in it says that it is one. */
+export function looksLikeCcel(log: FirmwareLog): boolean {
   const sha384 = log.format === 'crypto-agile' && log.algorithms.every((algorithm) => algorithm.bank === 'sha384')
-  if (!sha384 || log.events.some((event) => event.register > 4)) return log
-  return readFirmwareLog(bytes, { kind: 'ccel' })
+  return sha384 && log.events.every((event) => event.register <= 4)
 }
 
 /** Numbers run through the whole log, or, with some writers, through each register. */

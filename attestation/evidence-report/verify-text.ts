@@ -1,6 +1,6 @@
 import { EAR_SUBMOD, type Finding } from '../appraisal/index.ts'
 import { printable } from '../base/index.ts'
-import { EAR_PROFILE, type Ear, type Tier, toBase64url } from '../results/index.ts'
+import { type ClaimsEncoding, EAR_PROFILE, type Ear, type Tier, toBase64url } from '../results/index.ts'
 import { type Paint, printableJson, TIER_TONES } from './paint.ts'
 import type { Verification } from './verify.ts'
 
@@ -67,17 +67,26 @@ export function verifyJson({ node, policy, result, unproved }: Verification): st
 }
 
 /** Bytes of a nonce that EAT can carry (RFC 9711 §4.1). */
-const NONCE_BYTES = { least: 6, most: 64 } as const
+const NONCE_BYTES = { json: { least: 6, most: 64 }, cbor: { least: 8, most: 64 } } as const
 
-/** The claims of an attestation result; nobody signs them here, so they are for looking at. */
-export function verifyEar({ node, policy, result }: Verification, nonce: Uint8Array, now: Date): Ear {
-  const carried = nonce.length >= NONCE_BYTES.least && nonce.length <= NONCE_BYTES.most
+/**
+ * The claims of an attestation result; nobody signs them here, so they are for looking at.
+ * @param encoding that they are to be written in: a nonce is text in one, and bytes in the other
+ */
+export function verifyEar(
+  { node, policy, result }: Verification,
+  nonce: Uint8Array,
+  now: Date,
+  encoding: ClaimsEncoding,
+): Ear {
+  const { least, most } = NONCE_BYTES[encoding]
+  const carried = nonce.length >= least && nonce.length <= most
   return {
     dialect: 'draft-03',
     profile: EAR_PROFILE,
     issuedAt: Math.floor(now.getTime() / 1000),
     ...(node !== undefined && { subject: node }),
-    nonces: carried ? [toBase64url(nonce)] : [],
+    nonces: carried ? [encoding === 'json' ? toBase64url(nonce) : nonce] : [],
     verifier: { developer: 'Holdfast', build: 'holdfast-evidence/1' },
     submods: new Map([
       [

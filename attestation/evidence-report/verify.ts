@@ -7,6 +7,7 @@ import { appraiseMachine } from '../machine/index.ts'
 import { MACHINE_LOGS } from '../protocol/index.ts'
 import { nodeIdOf, objectName, type VerifiedQuote, WireError } from '../tpm2/index.ts'
 import { type Examined, examineEvidence } from './examine.ts'
+import { looksLikeCcel } from './open.ts'
 import { judgeQuote } from './quote-rules.ts'
 
 /** What somebody who verifies a file brings along; what is left out is said to be unproved. */
@@ -65,6 +66,7 @@ export function verifyEvidenceFile(file: EvidenceFile, terms: VerifyTerms): Veri
     ...(endorsement === undefined ? enrolledFinding(ak) : endorsementFindings(endorsement)),
     ...(examined.launch?.findings ?? []),
     ...(terms.policy === 'unmeant' ? [noPolicyFinding()] : []),
+    ...ccelFinding(examined),
   ]
   const logs =
     policy === undefined
@@ -76,6 +78,14 @@ export function verifyEvidenceFile(file: EvidenceFile, terms: VerifyTerms): Veri
     result: appraisalResult([...judged.findings, ak, ...logs]), // no policy weighs whether a quote is one
     unproved: unproved(terms, quote, examined),
   }
+}
+
+/** No policy weighs it: whatever else is said of such a log, its registers are not in this quote. */
+function ccelFinding({ firmware }: Examined): Finding[] {
+  if (firmware === undefined || !looksLikeCcel(firmware.log)) return []
+  const message =
+    "the firmware's log looks like a TDX guest's CCEL: its registers are RTMRs, of which a TPM's quote proves nothing; evidence show reads it, nothing appraises it"
+  return [finding('logs.ccel', 'none', 'executables', message)]
 }
 
 function akFinding({ akPublic }: EvidenceFile, { akName }: VerifyTerms): Finding {

@@ -5,6 +5,8 @@ import { utf8 } from '../base/index.ts'
 import { EAR_TYPE, type Ear } from './ear.ts'
 import { readEarJson } from './ear-read.ts'
 import { writeEarJson } from './ear-write.ts'
+import type { EatClaims } from './eat.ts'
+import { readEatJson } from './eat-read.ts'
 import { ResultError } from './errors.ts'
 
 const ALGORITHMS = ['ES256', 'ES384', 'ES512', 'PS256', 'PS384', 'PS512', 'RS256', 'RS384', 'RS512', 'EdDSA', 'Ed25519']
@@ -25,22 +27,43 @@ export function signEar(ear: Ear, key: CryptoKey | KeyObject): Promise<string> {
  * @throws ResultError RESULT_SIGNATURE, RESULT_EXPIRED, or of readEarJson
  */
 export async function verifyEarJwt(token: string, key: CryptoKey | KeyObject | JWK, now: Date): Promise<Ear> {
+  const ear = readEarJson(await signedClaims(token, key))
+  checkTimes(ear, now)
+  return ear
+}
+
+/**
+ * An entity attestation token as a JWT, as verifyEarJwt. Its times are optional; those that it has must hold.
+ * @throws ResultError RESULT_SIGNATURE, RESULT_EXPIRED, or of readEatJson
+ */
+export async function verifyEatJwt(token: string, key: CryptoKey | KeyObject | JWK, now: Date): Promise<EatClaims> {
+  const eat = readEatJson(await signedClaims(token, key))
+  checkTimes(eat, now)
+  return eat
+}
+
+async function signedClaims(token: string, key: CryptoKey | KeyObject | JWK): Promise<Uint8Array> {
   if (token.length > MAX_TOKEN) throw new ResultError('RESULT_TOO_LONG', `a token of ${token.length} characters`)
-  let payload: Uint8Array
   try {
-    payload = (await compactVerify(token, key, { algorithms: ALGORITHMS })).payload
+    return (await compactVerify(token, key, { algorithms: ALGORITHMS })).payload
   } catch (cause) {
     throw new ResultError('RESULT_SIGNATURE', 'the token is not signed by the key of this verifier', { cause })
   }
-  const ear = readEarJson(payload)
+}
+
+function checkTimes(
+  { issuedAt, notBefore, expiresAt }: Pick<EatClaims, 'issuedAt' | 'notBefore' | 'expiresAt'>,
+  now: Date,
+): void {
   const nowS = now.getTime() / 1000
-  if (ear.issuedAt > nowS + SKEW_S) {
-    throw new ResultError('RESULT_EXPIRED', `the result is of ${isoTime(ear.issuedAt)}, which is not yet`)
+  for (const from of [issuedAt, notBefore]) {
+    if (from !== undefined && from > nowS + SKEW_S) {
+      throw new ResultError('RESULT_EXPIRED', `the result is of ${isoTime(from)}, which is not yet`)
+    }
   }
-  if (ear.expiresAt !== undefined && ear.expiresAt <= nowS - SKEW_S) {
-    throw new ResultError('RESULT_EXPIRED', `the result was good until ${isoTime(ear.expiresAt)}: ask for a new one`)
+  if (expiresAt !== undefined && expiresAt <= nowS - SKEW_S) {
+    throw new ResultError('RESULT_EXPIRED', `the result was good until ${isoTime(expiresAt)}: ask for a new one`)
   }
-  return ear
 }
 
 function isoTime(seconds: number): string {

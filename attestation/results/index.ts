@@ -23,7 +23,7 @@ export {
   earDialect,
   earTier,
 } from './ear.ts'
-export { signEar, verifyEarJwt } from './ear-jwt.ts'
+export { signEar, verifyEarJwt, verifyEatJwt } from './ear-jwt.ts'
 export { readEarCbor, readEarJson } from './ear-read.ts'
 export { writeEarCbor, writeEarJson } from './ear-write.ts'
 export {
@@ -43,3 +43,4 @@ export {
 export { readEatCbor, readEatJson } from './eat-read.ts'
 export { ResultError, type ResultErrorCode } from './errors.ts'
 export type { EarFinding } from './findings.ts'
+export { looksLikeResultToken, type ResultToken, readResultToken } from './token.ts'

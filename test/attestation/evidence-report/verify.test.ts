@@ -15,7 +15,7 @@ import {
   verifyText,
 } from '../../../attestation/evidence-report/index.ts'
 import { collectionBinding } from '../../../attestation/protocol/index.ts'
-import { checkEar, writeEarJson } from '../../../attestation/results/index.ts'
+import { checkEar, readEarCbor, writeEarCbor, writeEarJson } from '../../../attestation/results/index.ts'
 import { decodeQuoteAttest, encodeQuoteAttest, objectName } from '../../../attestation/tpm2/index.ts'
 import { honestBoot } from '../../support/boot.ts'
 import { madeEvidence, NONCE, systemdRecord } from '../../support/evidence.ts'
@@ -83,6 +83,19 @@ describe('evidence that is verified offline', () => {
     assert.equal(verification.result.tier, 'none')
     assert.ok(verification.unproved.some(({ what }) => what === 'freshness'))
     assert.match(verifyText(verification, PLAIN), /unknown {3}enrolment\.ak .*--ak\)\n[\s\S]*\nNOT JUDGED: /)
+  })
+
+  it("of a file whose firmware log is a TDX guest's says that nothing appraises RTMRs, whatever else holds", () => {
+    const events = honestBoot().map((event) => ({ ...event, register: Math.min(event.register, 3) + 1 }))
+    const firmware = cryptoAgileLog(events, { banks: ['sha384'] })
+    const rules = { r: '{mode: observe, require: [boot.*]}' }
+    for (const policy of [undefined, policyOf(rules)]) {
+      const verification = verify({ ...GOOD, logs: { ...GOOD.logs, firmware } }, policy && { policy })
+      const [ccel] = verification.result.findings.filter(({ rule }) => rule === 'logs.ccel')
+      assert.equal(ccel?.tier, 'none')
+      assert.notEqual(verification.result.tier, 'affirming')
+      assert.match(verifyText(verification, PLAIN), /unknown {3}logs\.ccel .*RTMRs/)
+    }
   })
 
   const other = newAk()
@@ -257,12 +270,18 @@ describe('evidence that is verified offline', () => {
 
   it('gives an EAR and JSON that say the same', () => {
     const verification = verify(GOOD)
-    const ear = verifyEar(verification, GOOD.nonce, NOW)
+    const ear = verifyEar(verification, GOOD.nonce, NOW, 'json')
     checkEar(ear)
     const claims = JSON.parse(writeEarJson(ear))
     const [appraisal] = Object.values(claims.submods) as { 'ear.status'?: string; ear_status?: string }[] // of our own making
     assert.ok(JSON.stringify(appraisal).includes('affirming'))
-    assert.equal(verifyEar(verification, new Uint8Array(0), NOW).nonces.length, 0, 'a nonce that EAT cannot carry')
+    const [nonce] = readEarCbor(writeEarCbor(verifyEar(verification, GOOD.nonce, NOW, 'cbor'))).nonces
+    assert.deepEqual(nonce, GOOD.nonce)
+    assert.equal(
+      verifyEar(verification, new Uint8Array(0), NOW, 'json').nonces.length,
+      0,
+      'a nonce that EAT cannot carry',
+    )
     const json = JSON.parse(verifyJson(verification))
     assert.deepEqual([json.v, json.tier, json.node, json.policy], [1, 'affirming', verification.node, null])
     assert.equal(json.rules.length, verification.result.findings.length)
