@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander'
-import { EXIT_HOLDFAST_FAILED, formatTable, messageOf, UsageError } from '../../attestation/base/index.ts'
+import { EXIT_HOLDFAST_FAILED, formatTable, messageOf, printable, UsageError } from '../../attestation/base/index.ts'
 import { existingImageStore, listImages, type Signer } from '../image/index.ts'
 import { DEFAULT_DIR } from './installation.ts'
 
@@ -89,7 +89,7 @@ function readRows(dir: string): Row[] {
   const store = existingImageStore(dir)
   return (store === undefined ? [] : listImages(store)).flatMap((listed): Row[] => {
     if ('error' in listed) {
-      process.stderr.write(`holdfast image list: ${listed.id}: ${messageOf(listed.error)}\n`)
+      process.stderr.write(`holdfast image list: ${listed.id}: ${printable(messageOf(listed.error))}\n`)
       process.exitCode = EXIT_HOLDFAST_FAILED
       return []
     }

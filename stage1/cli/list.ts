@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander'
-import { codeOf, EXIT_HOLDFAST_FAILED, formatTable, messageOf } from '../../attestation/base/index.ts'
+import { codeOf, EXIT_HOLDFAST_FAILED, formatTable, messageOf, printable } from '../../attestation/base/index.ts'
 // not by the folder's index, which brings all that a launch takes and would double the time that a list takes to start
 import { listPods, type Pod } from '../pod/pod-list.ts'
 import { type PodStatus, readPodStatus } from '../pod/pod-status.ts'
@@ -68,7 +68,7 @@ function readOrReport(pod: Pod): PodStatus | undefined {
     return readPodStatus(pod)
   } catch (err) {
     if (codeOf(err) === undefined) throw err
-    process.stderr.write(`holdfast list: pod ${pod.uuid}: ${messageOf(err)}\n`)
+    process.stderr.write(`holdfast list: pod ${pod.uuid}: ${printable(messageOf(err))}\n`)
     process.exitCode = EXIT_HOLDFAST_FAILED
     return undefined
   }

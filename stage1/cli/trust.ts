@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import { Command, Option } from 'commander'
-import { formatTable, UsageError } from '../../attestation/base/index.ts'
+import { formatTable, printable, UsageError } from '../../attestation/base/index.ts'
 import { HttpClient } from '../image/index.ts'
 import {
   addTrustedKey,
@@ -113,7 +113,7 @@ async function reviewed(key: OpenPgpKey, place: string, prefix: string | undefin
     )
   }
   process.stderr.write(
-    `${place}\n  fingerprint ${grouped(key.fingerprint)}\n${key.userIds.map((id) => `  ${id}\n`).join('')}`,
+    `${printable(place)}\n  fingerprint ${grouped(key.fingerprint)}\n${key.userIds.map((id) => `  ${id}\n`).join('')}`,
   )
   const readline = createInterface({ input: process.stdin, output: process.stderr })
   try {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
-import { codeOf, messageOf } from '../../attestation/base/index.ts'
+import { codeOf, messageOf, printable } from '../../attestation/base/index.ts'
 import { type HttpClient, readBody } from '../image/index.ts'
 import { discover } from './discovery.ts'
 import { SignatureError } from './errors.ts'
@@ -18,12 +18,20 @@ export async function loadKeyFiles(
     throw new SignatureError('TRUST_DISCOVERY_FAILED', 'keys for the root are not discovered; name their files or URLs')
   }
   const tags = places.length > 0 || prefix === undefined ? [] : await discover(client, prefix, 'ac-discovery-pubkeys')
-  const found = places.length > 0 ? places : tags.map(({ template }) => template)
+  const found = places.length > 0 ? places : tags.map(({ template }) => discoveredUrl(template))
   const files: { place: string; bytes: Uint8Array }[] = []
   for (const place of found) {
     files.push({ place, bytes: /^https?:\/\//.test(place) ? await readUrl(client, place) : readKeyFile(place) })
   }
   return files
+}
+
+/** A page is somebody else's: it names no file of this machine, and what it says is shown beside a fingerprint. */
+function discoveredUrl(template: string): string {
+  const url = URL.canParse(template) ? new URL(template) : undefined
+  if (url !== undefined && /^https?:$/.test(url.protocol)) return url.href
+  const shown = printable(template, 200)
+  throw new SignatureError('TRUST_DISCOVERY_FAILED', `keys are said to be at '${shown}', which is no https:// URL`)
 }
 
 async function readUrl(client: HttpClient, text: string): Promise<Uint8Array> {

@@ -21,6 +21,13 @@ describe('a failure as a person reads it', () => {
     assert.equal(failureText('run', new CodedError('A', 'b')), 'holdfast run: b (A)\n')
     assert.equal(failureText('run', 'text'), 'holdfast run: text\n')
   })
+  it('does not steer the terminal with what others have sent, and keeps its lines', () => {
+    const sent = 'refused\n  member \x1b[2J\u009b8m\u202e'
+    const shown = 'refused\n  member \\x1b[2J\\x9b8m\\u{202e}'
+    assert.equal(failureText('run', new CodedError('A', sent)), `holdfast run: ${shown} (A)\n`)
+    assert.ok(failureText('run', new UsageError(sent)).startsWith(`holdfast run: ${shown}\n`))
+    assert.ok(failureText('run', Object.assign(new CodedError('A', 'b'), { hint: sent })).endsWith(`${shown}\n`))
+  })
   it('is described without throwing, whatever was thrown', () => {
     for (const thrown of [undefined, null, 7, 'x', {}, { code: 7 }, []]) {
       assert.equal(codeOf(thrown), undefined)
