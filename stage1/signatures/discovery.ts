@@ -23,7 +23,7 @@ export function readDiscoveryTags(
   html: string,
   name: 'ac-discovery' | 'ac-discovery-pubkeys',
 ): readonly DiscoveryTag[] {
-  const head = html.slice(0, MAX_PAGE_BYTES).replace(/<!--[\s\S]*?-->/g, '')
+  const head = withoutComments(html.slice(0, MAX_PAGE_BYTES))
   const tags: DiscoveryTag[] = []
   for (const [, attributes = ''] of head.matchAll(META)) {
     if (tags.length === MAX_TAGS) break
@@ -37,6 +37,19 @@ export function readDiscoveryTags(
     if (prefix !== undefined && template !== undefined && rest.length === 0) tags.push({ prefix, template })
   }
   return tags
+}
+
+/** By hand: a regular expression would look through the rest of the page for each comment that does not end. */
+function withoutComments(html: string): string {
+  const parts: string[] = []
+  let at = 0
+  for (let start = html.indexOf('<!--'); start >= 0; start = html.indexOf('<!--', at)) {
+    parts.push(html.slice(at, start))
+    const end = html.indexOf('-->', start + '<!--'.length)
+    if (end < 0) return parts.join('')
+    at = end + '-->'.length
+  }
+  return parts.join('') + html.slice(at)
 }
 
 /** Tags whose prefix an image's name has: the name itself, or something above it. */

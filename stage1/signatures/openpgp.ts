@@ -37,9 +37,14 @@ export function dearmor(bytes: Uint8Array, kind: 'PUBLIC KEY BLOCK' | 'SIGNATURE
   const body = text.slice(start + begin.length, stop)
   const blank = /^(?:[A-Za-z]+: [^\n]*\n)*\n/.exec(body)?.[0]
   if (blank === undefined) throw bad('no empty line after the armor headers')
-  const [, base64 = '', checksum] =
-    /^([A-Za-z0-9+/=\n]*?)(?:\n=([A-Za-z0-9+/]{4}))?\n*$/.exec(body.slice(blank.length)) ?? []
-  const octets = Buffer.from(base64, 'base64')
+  const lines = body
+    .slice(blank.length)
+    .split('\n')
+    .filter((line) => line !== '')
+  const checksum = /^=([A-Za-z0-9+/]{4})$/.exec(lines.at(-1) ?? '')?.[1]
+  if (checksum !== undefined) lines.pop()
+  const base64 = lines.join('')
+  const octets = /^[A-Za-z0-9+/=]*$/.test(base64) ? Buffer.from(base64, 'base64') : Buffer.alloc(0)
   if (octets.length === 0) throw bad('nothing in its armor that is base64')
   if (checksum !== undefined && crc24(octets) !== Buffer.from(checksum, 'base64').readUIntBE(0, 3)) {
     throw bad('its armor checksum is wrong: it was changed or cut')

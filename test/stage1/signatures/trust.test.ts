@@ -13,6 +13,7 @@ import {
   parsePublicKeys,
   SignatureError,
 } from '../../../stage1/signatures/index.ts'
+import { dearmor } from '../../../stage1/signatures/openpgp.ts'
 import { fuzzRuns } from '../../support/fuzz.ts'
 import { HOLDFAST_PROGRAM, run } from '../../support/holdfast.ts'
 import { configOptions } from '../../support/image-policy.ts'
@@ -162,6 +163,34 @@ describe('discovery of images and keys', () => {
     const [file] = await loadKeyFiles(client, [], 'example.com/app')
     assert.equal(new TextDecoder().decode(file?.bytes), 'some bytes')
     await assert.rejects(loadKeyFiles(client, [], undefined), { code: 'TRUST_DISCOVERY_FAILED' })
+  })
+
+  it('a page names keys by URLs alone: it opens no file here, and steers no terminal', async () => {
+    const named = (template: string) =>
+      pages.set('/app?ac-discovery=1', tag(`example.com/app ${template}`, 'ac-discovery-pubkeys'))
+    const port = new URL(client.origin('')).port
+    const file = '/proc/version' // is there on any machine, and no key
+    for (const template of [file, `file://${file}`, 'key.asc']) {
+      named(template)
+      await assert.rejects(loadKeyFiles(client, [], 'example.com/app'), { code: 'TRUST_DISCOVERY_FAILED' }, template)
+    }
+    named(`http://127.0.0.1:${port}/keys.asc#\x1b[2K\x1b[8m`)
+    pages.set('/keys.asc', 'some bytes')
+    const [found] = await loadKeyFiles(client, [], 'example.com/app')
+    assert.match(found?.place ?? '', /^[\x21-\x7e]+$/)
+  })
+
+  // looked through anew from each beginning, these would take minutes: the time-out of a test is the bound
+  it('is done with comments that do not end, and with what is in them', () => {
+    assert.deepEqual(readDiscoveryTags('<!--'.repeat(1 << 17), 'ac-discovery'), [])
+    assert.deepEqual(readDiscoveryTags(`<!-- ${tag('a b')}`, 'ac-discovery'), [])
+  })
+
+  it('is done with armor that is empty lines and no end', () => {
+    for (const kind of ['SIGNATURE', 'PUBLIC KEY BLOCK'] as const) {
+      const text = `-----BEGIN PGP ${kind}-----\n\n${'\n'.repeat(300_000)}!\n-----END PGP ${kind}-----`
+      assert.throws(() => dearmor(Buffer.from(text), kind), { code: 'TRUST_KEY_BAD' })
+    }
   })
 
   it('reads tags in any order of attributes and kind of quotes, and none in comments', () => {
