@@ -27,6 +27,7 @@ function removeStale(store: ImageStore, parent: string, now: Date, before: (work
     const [itsBoot = '', itsNamespace = '', pid = '', ...rest] = name.split('.')
     if (rest.length !== 2 || !/^[1-9][0-9]{0,9}$/.test(pid) || !/^[0-9a-f]{8}$/.test(itsBoot)) continue // not ours
     const dir = path.join(parent, name)
+    if (!storing(store, () => isOursAlone(dir))) continue
     const alive =
       itsBoot === boot &&
       (itsNamespace === namespace
@@ -40,4 +41,13 @@ function removeStale(store: ImageStore, parent: string, now: Date, before: (work
     removed++
   }
   return removed
+}
+
+/**
+ * Whether a directory is as makeWorkDirectory makes it. Scratch directories may be where others make some, too: by a
+ * name of ours and a link that comes and goes they could have anything removed.
+ */
+function isOursAlone(dir: string): boolean {
+  const found = fs.lstatSync(dir, { throwIfNoEntry: false })
+  return found?.isDirectory() === true && found.uid === process.geteuid?.() && (found.mode & 0o077) === 0
 }

@@ -226,7 +226,8 @@ describe('image store', () => {
   it('cleans up where killed commands unpacked, outside of the store too', async () => {
     const scratch = join(dir, 'scratch')
     const dead = join(scratch, `${'0'.repeat(8)}.1.4194000.1.${'0'.repeat(16)}`)
-    fs.mkdirSync(join(dead, 'root'), { recursive: true })
+    fs.mkdirSync(dead, { recursive: true, mode: 0o700 })
+    fs.mkdirSync(join(dead, 'root'))
     fs.writeFileSync(join(scratch, 'a.b.1.c.d'), 'of somebody else')
     const options = { cwd: '/', stage1Program: stage1Program(), scratchDir: scratch }
     await fetchImage(store, layout('a'), options)
@@ -234,6 +235,22 @@ describe('image store', () => {
     await assert.rejects(fetchImage(store, layout('b', 500), { ...options, scratchDir: join(dir, 'nowhere') }), {
       code: 'IMAGE_STORE_FAILED',
     })
+  })
+
+  it('removes nothing that others can change meanwhile, whatever its name is', async () => {
+    const scratch = join(dir, 'scratch') // as /var/tmp: everybody may make directories there
+    const named = (n: number) => join(scratch, `${'0'.repeat(8)}.1.4194000.${n}.${'0'.repeat(16)}`)
+    fs.mkdirSync(join(named(1), 'root'), { recursive: true, mode: 0o700 })
+    fs.chownSync(named(1), 1000, 1000)
+    fs.mkdirSync(named(2))
+    fs.chmodSync(named(2), 0o777)
+    fs.symlinkSync(dir, named(3))
+    await fetchImage(store, layout('a'), { cwd: '/', stage1Program: stage1Program(), scratchDir: scratch })
+    assert.deepEqual(
+      fs.readdirSync(scratch).map((name) => join(scratch, name)),
+      [named(1), named(2), named(3)],
+    )
+    assert.deepEqual(fs.readdirSync(named(1)), ['root'])
   })
 
   it('lets several commands fetch the same image at once', async () => {
