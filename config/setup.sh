@@ -35,7 +35,6 @@ packages=(
   cryptsetup-bin attr                            # veritysetup and getfattr, which tests compare with
   gpgv                                           # verifies signatures of ACIs; apt depends on it anyway
   gpg gpg-agent                                  # make keys and signatures for tests
-  appc-spec                                      # actool, which tests have exported images validated by
   gcc g++ make python3 musl-tools                # the C programs, and the npm packages that compile
   containernetworking-plugins iptables           # networks of pods
   iproute2 util-linux openssl                    # what tests look at namespaces, mounts and certificates with
