@@ -6,12 +6,19 @@ import { askingPod, type MetadataStore } from './registered-pod.ts'
 
 /** A form of a pod: what is signed is a text, no file. */
 const MAX_FORM_BYTES = 1 << 20
-const REQUEST_TIMEOUT_MS = 5000
+const PATIENCE_MS = 5000
 const MAX_CONNECTIONS = 256
+/** Each pod has an address, or those of a network share one: none may keep the others out. */
+const MAX_CONNECTIONS_OF_ADDRESS = 16
+const CHECK_MS = 1000
+/** Of a path in the log: a pod may ask for any. */
+const MAX_TOLD_CHARACTERS = 200
 
 export interface MetadataServerOptions extends MetadataStore {
   readonly address: string
   readonly port: number
+  /** Milliseconds that a request may take to come, and that a connection may be still; 5000 unless given. */
+  readonly patienceMs?: number
   /** For each request: never the token, which is the pod's secret. */
   readonly tell: (event: {
     readonly pod?: string
@@ -31,11 +38,18 @@ export class MetadataServer {
 
   /** @throws PodError POD_UNSUPPORTED when the address cannot be had */
   static async listen(options: MetadataServerOptions): Promise<MetadataServer> {
-    const server = createServer({ maxHeaderSize: 8 << 10, requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
+    const { patienceMs = PATIENCE_MS } = options
+    const limits = {
+      maxHeaderSize: 8 << 10,
+      ...{ requestTimeout: patienceMs, headersTimeout: patienceMs, keepAliveTimeout: patienceMs },
+      connectionsCheckingInterval: Math.min(CHECK_MS, patienceMs), // else Node looks every 30 s
+    }
+    const server = createServer(limits, (request, response) => {
       void serve(options, request, response)
     })
-    server.headersTimeout = REQUEST_TIMEOUT_MS
+    server.timeout = patienceMs // also of who asks and does not take the answer
     server.maxConnections = MAX_CONNECTIONS
+    limitAddresses(server)
     await new Promise<void>((resolve, reject) => {
       server.once('error', (cause) => {
         const where = `${options.address}:${options.port}`
@@ -67,6 +81,24 @@ export class MetadataServer {
   }
 }
 
+function limitAddresses(server: Server): void {
+  const connections = new Map<string, number>()
+  server.on('connection', (socket) => {
+    const address = socket.remoteAddress ?? ''
+    const count = (connections.get(address) ?? 0) + 1
+    if (count > MAX_CONNECTIONS_OF_ADDRESS) {
+      socket.destroy()
+      return
+    }
+    connections.set(address, count)
+    socket.once('close', () => {
+      const left = (connections.get(address) ?? 0) - 1
+      if (left > 0) connections.set(address, left)
+      else connections.delete(address)
+    })
+  })
+}
+
 async function serve(
   options: MetadataServerOptions,
   request: IncomingMessage,
@@ -94,7 +126,7 @@ async function serve(
   }
   options.tell({
     ...(pod === undefined ? {} : { pod }),
-    path,
+    path: path.slice(0, MAX_TOLD_CHARACTERS),
     status: answer.status,
     ...(problem === undefined ? {} : { err: problem }),
   })

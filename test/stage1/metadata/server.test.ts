@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
@@ -26,7 +27,13 @@ describe('the metadata service', () => {
 
   async function start(): Promise<void> {
     const store = { dir: directory.path, serviceKey: metadataServiceKey(directory.path) }
-    server = await MetadataServer.listen({ ...store, address: '127.0.0.1', port: 0, tell: (event) => told.push(event) })
+    server = await MetadataServer.listen({
+      ...store,
+      address: '127.0.0.1',
+      port: 0,
+      patienceMs: 1000,
+      tell: (event) => told.push(event),
+    })
   }
 
   before(start)
@@ -125,6 +132,24 @@ describe('the metadata service', () => {
     for (let i = 0; i < 20; i++) socket.write(piece)
     assert.match(await said, /^HTTP\/1\.1 413 /)
     socket.destroy()
+  })
+
+  it('lets no address keep the others out: not by many connections, not by still ones', async () => {
+    const pod = launched('{}')
+    const what = `${pod.base}/acMetadata/v1/pod/uuid`
+    const from = { host: '127.0.0.1', port: server.port, localAddress: '127.0.0.2' }
+    const still = Array.from({ length: 16 }, () => connect(from).on('error', () => {}))
+    await Promise.all(still.map((socket) => once(socket, 'connect')))
+    const more = connect(from).on('error', () => {})
+    await once(more.resume(), 'close')
+    assert.equal((await get(what)).status, 200)
+    for (const socket of still) socket.write('GET / HTTP/1.1\r\n') // and never the rest
+    await Promise.all(still.map((socket) => once(socket.resume(), 'close')))
+    const again = connect(from)
+    again.write(`GET ${what} HTTP/1.0\r\nMetadata-Flavor: AppContainer\r\n\r\n`)
+    const [said] = await once(again, 'data')
+    assert.match(String(said), /^HTTP\/1\.1 200 /)
+    again.destroy()
   })
 })
 
