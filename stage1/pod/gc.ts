@@ -74,9 +74,9 @@ function destination(pod: Pod, o: GcOptions): PodDirectoryName | undefined {
   }
 }
 
-/** Milliseconds since the directory was renamed to where it is. */
+/** Milliseconds since the directory was renamed to where it is; 0 for what this gc has just marked. */
 function age(pod: Pod, o: GcOptions): number {
-  return o.nowMs - (fs.lstatSync(pod.path, { throwIfNoEntry: false })?.ctimeMs ?? o.nowMs)
+  return Math.max(0, o.nowMs - (fs.lstatSync(pod.path, { throwIfNoEntry: false })?.ctimeMs ?? o.nowMs))
 }
 
 /** @returns whether the work was done; a pod that somebody else has, or has moved, is his business */
