@@ -33,6 +33,8 @@ export interface ReferencePcr {
   readonly environment: ReferenceValue['environment']
   readonly pcr: number
   readonly digests: ReferenceValue['measurement']['digests']
+  /** All that the digests stand beside. */
+  readonly measurement: ReferenceValue['measurement']
 }
 
 /**
@@ -46,10 +48,10 @@ export function referencePcrs(corim: Corim): readonly ReferencePcr[] {
       const { environment, measurement } = value
       const pcrs: ReferencePcr[] = []
       const key = keysArePcrs ? pcrOf(value) : undefined
-      if (key !== undefined) pcrs.push({ environment, pcr: key, digests: measurement.digests })
+      if (key !== undefined) pcrs.push({ environment, pcr: key, digests: measurement.digests, measurement })
       for (const [index, digests] of measurement.registers) {
         if (typeof index === 'number' && index >= 0 && index <= LAST_PCR)
-          pcrs.push({ environment, pcr: index, digests })
+          pcrs.push({ environment, pcr: index, digests, measurement })
       }
       return pcrs
     }),

@@ -50,19 +50,15 @@ export function readCorim(bytes: Uint8Array): CorimDocument {
 function signed(value: Value): CorimDocument {
   const parts = asArray(value, 'COSE_Sign1', 4, badValue)
   if (parts.length !== 4) throw badValue(`COSE_Sign1: ${parts.length} parts, expected 4`)
-  const sign1 = {
-    protectedHeader: asBytes(parts[0], 'protected header', 1, 65_536, badValue),
-    payload: asBytes(parts[2], 'payload', 1, LIMITS.maxBytes, badValue),
-    signature: asBytes(parts[3], 'signature', 1, 4096, badValue),
-  }
-  asMap(parts[1], 'unprotected header', badValue)
-  const header = asMap(decode(sign1.protectedHeader), 'protected header', badValue)
+  const header = asMap(decode(asBytes(parts[0], 'protected header', 1, 65_536, badValue)), 'protected header', badValue)
   if (!header.has(1)) throw badValue('protected header: no algorithm')
-  const payload = decode(sign1.payload)
+  asMap(parts[1], 'unprotected header', badValue)
+  asBytes(parts[3], 'signature', 1, 4096, badValue)
+  const payload = decode(asBytes(parts[2], 'payload', 1, LIMITS.maxBytes, badValue))
   if (!isTagged(payload) || payload.tag !== TAG.corim) {
     throw new CorimError('CORIM_NOT_CORIM', 'what is signed is no CoRIM')
   }
-  return { signature: 'not checked', corim: readMap(payload.value), sign1 }
+  return { signature: 'not checked', corim: readMap(payload.value) }
 }
 
 function readMap(value: Value): Corim {

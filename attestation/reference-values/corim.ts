@@ -81,18 +81,10 @@ export interface Corim {
 }
 
 /**
- * A manifest, and what is known of its origin. A reader of this type has to look at `signature` to come to the values,
- * so that nobody takes values that anybody could have written for a maker's word.
+ * A manifest, and what is known of its origin: a COSE_Sign1's signature is not checked here. Either way nobody may take
+ * its values for a maker's word.
  */
-export type CorimDocument =
-  | { readonly signature: 'none'; readonly corim: Corim }
-  /** COSE_Sign1 whose signature was not checked here: the bytes are for whoever does. */
-  | {
-      readonly signature: 'not checked'
-      readonly corim: Corim
-      readonly sign1: {
-        readonly protectedHeader: Uint8Array
-        readonly payload: Uint8Array
-        readonly signature: Uint8Array
-      }
-    }
+export interface CorimDocument {
+  readonly signature: 'none' | 'not checked'
+  readonly corim: Corim
+}

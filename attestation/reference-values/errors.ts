@@ -8,6 +8,7 @@ import type { Fail } from '../encoding/index.ts'
  * CORIM_BAD_VALUE: a field is absent that must be there, or is not of its type.
  * CORIM_BAD_PROFILE: a field that the CoRIM's profile asks for is absent or has another form, so nobody can tell what
  * it is about.
+ * CORIM_NOT_VALID: it is before or after the times that the manifest is good for.
  */
 export type CorimErrorCode =
   | 'CORIM_NOT_CBOR'
@@ -15,6 +16,7 @@ export type CorimErrorCode =
   | 'CORIM_NOT_CORIM'
   | 'CORIM_BAD_VALUE'
   | 'CORIM_BAD_PROFILE'
+  | 'CORIM_NOT_VALID'
 
 export class CorimError extends CodedError<CorimErrorCode> {}
 

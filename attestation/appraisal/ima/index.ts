@@ -7,7 +7,6 @@ export {
   type SignatureCheck,
 } from './file-signature.ts'
 export { type PathGlob, pathGlob } from './glob.ts'
-export { type KeylimeImport, readKeylimeAllowlist } from './keylime.ts'
 export { type CompiledImaPolicy, compileImaPolicy, EMPTY_IMA_POLICY, type ImaPolicy } from './policy.ts'
 export {
   type BootAggregate,

@@ -119,15 +119,13 @@ describe('a CoRIM', () => {
     assert.deepEqual([got?.name, got?.version, got?.svn], ['kernel', '1.2', { kind: 'minimum', value: 3 }])
   })
 
-  it('that is signed is read with its signature marked as not checked, and its bytes kept for whoever checks it', () => {
+  it('that is signed is read with its signature marked as not checked', () => {
     const payload = new Uint8Array(cbor(one(reference(measurement(4)))))
     const header = new Uint8Array(cbor(map([1, -7])))
     for (const outer of [(v: unknown) => tag(18, v), (v: unknown) => tag(500, tag(502, tag(18, v)))]) {
       const document = read(outer([header, map(), payload, new Uint8Array(64)]))
-      assert.ok(document.signature === 'not checked')
+      assert.equal(document.signature, 'not checked')
       assert.equal(document.corim.comids.length, 1)
-      assert.equal(toHex(document.sign1.payload), toHex(payload))
-      assert.equal(document.sign1.signature.length, 64)
     }
   })
 

@@ -7,13 +7,13 @@ import {
   imaStateStart,
   type NamedFileKey,
   readFileKeys,
-  readKeylimeAllowlist,
-} from '../../../../attestation/appraisal/ima/index.ts'
-import { toHex, utf8 } from '../../../../attestation/base/index.ts'
-import { digest } from '../../../../attestation/crypto/index.ts'
-import { imaEntries, imaMeasurement, readImaList } from '../../../../attestation/event-log/index.ts'
-import { bootAggregateEntry, encodeList, fileEntry, registerAfter } from '../../../support/ima-log.ts'
-import { externalVectors, skipWithoutVectors } from '../../../support/vectors.ts'
+} from '../../../attestation/appraisal/ima/index.ts'
+import { toHex, utf8 } from '../../../attestation/base/index.ts'
+import { digest } from '../../../attestation/crypto/index.ts'
+import { imaEntries, imaMeasurement, readImaList } from '../../../attestation/event-log/index.ts'
+import { readKeylimeAllowlist } from '../../../attestation/reference-values/index.ts'
+import { bootAggregateEntry, encodeList, fileEntry, registerAfter } from '../../support/ima-log.ts'
+import { externalVectors, skipWithoutVectors } from '../../support/vectors.ts'
 
 const hashOf = (content: string) => toHex(digest('sha256', utf8(content)))
 const publicKey = () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey

@@ -1,11 +1,12 @@
-import { messageOf, utf8 } from '../../base/index.ts'
-import { isArray, isMap, parseJson, type Value, type ValueMap } from '../../encoding/index.ts'
-import { readFileKeys } from './file-keys.ts'
-import { EMPTY_IMA_POLICY, type ImaPolicy } from './policy.ts'
+import { EMPTY_IMA_POLICY, type ImaPolicy, readFileKeys } from '../appraisal/ima/index.ts'
+import { messageOf, utf8 } from '../base/index.ts'
+import { isArray, isMap, parseJson, type Value, type ValueMap } from '../encoding/index.ts'
 
 /** A Keylime policy as ours, and what of it could not be taken over: nothing is dropped silently. */
 export interface KeylimeImport {
   readonly policy: ImaPolicy
+  /** Keys that sign files, as readFileKeys() reads them; absent where there is none, or one that cannot be used. */
+  readonly keys?: Uint8Array
   readonly problems: readonly string[]
 }
 
@@ -52,6 +53,7 @@ function fromJson(text: string): KeylimeImport {
   }
   if (!isMap(root)) return { policy: EMPTY_IMA_POLICY, problems: ['not a map'] }
   const ima = mapOf(root.get('ima'))
+  const keys = verificationKeys(root.get('verification-keys'), notes)
   const policy: ImaPolicy = {
     ...EMPTY_IMA_POLICY,
     files: digestLists(root.get('digests') ?? root.get('hashes'), 'digests', notes),
@@ -65,12 +67,12 @@ function fromJson(text: string): KeylimeImport {
         notes.add(`excludes: ${JSON.stringify(expression)} cannot be said as a pattern; write one by hand`)
       return pattern ?? []
     }),
-    signatureKeys: verificationKeys(root.get('verification-keys'), notes),
+    signatureKeys: keys?.signatureKeys ?? [],
   }
   if ((ima.get('dm_policy') ?? null) !== null) {
     notes.add('ima.dm_policy: device-mapper rules are not taken over; list digests of the buffers')
   }
-  return { policy, problems: notes.list }
+  return { policy, ...(keys !== undefined && { keys: keys.file }), problems: notes.list }
 }
 
 class Problems {
@@ -92,16 +94,23 @@ function digestLists(value: Value | undefined, what: string, notes: Problems): M
   return lists
 }
 
-/** Text of Keylime's keyring JSON, which has the keys' bytes in it. */
-function verificationKeys(value: Value | undefined, notes: Problems): ImaPolicy['signatureKeys'] {
-  if (typeof value !== 'string' || value === '') return []
+interface VerificationKeys {
+  readonly file: Uint8Array
+  readonly signatureKeys: ImaPolicy['signatureKeys']
+}
+
+/** Text of Keylime's keyring JSON, which has the keys' bytes in it. All of them can be used, or none is. */
+function verificationKeys(value: Value | undefined, notes: Problems): VerificationKeys | undefined {
+  if (typeof value !== 'string' || value === '') return undefined
+  const file = utf8(value)
   try {
-    const { keys, problems } = readFileKeys(utf8(value))
+    const { keys, problems } = readFileKeys(file)
     for (const problem of problems) notes.add(`verification-keys: ${problem}`)
-    return keys
+    return problems.length === 0 ? { file, signatureKeys: keys } : undefined
   } catch (err) {
+    if (!(err instanceof RangeError)) throw err
     notes.add(`verification-keys: ${messageOf(err)}`)
-    return []
+    return undefined
   }
 }
 
