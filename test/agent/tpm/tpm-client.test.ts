@@ -134,7 +134,7 @@ describe('the TPM in its process', () => {
   })
 
   it('gives TPM_TIMEOUT for a TPM that hangs from the start', async () => {
-    const client = connect(tpm.tcti, { deadlines: { ...SHORT, openMs: 1500 } })
+    const client = connect(tpm.tcti, { deadlines: { ...SHORT, openMs: 4000 } })
     tpm.freeze()
     await assert.rejects(client.readClock(), { code: 'TPM_TIMEOUT' })
     tpm.thaw()
