@@ -3,7 +3,7 @@ import { messageOf } from '../../attestation/base/index.ts'
 import type { ImageId } from '../manifest/index.ts'
 import { ImageError } from './errors.ts'
 import type { ImageOrigin } from './image.ts'
-import { blobsOf } from './image-blobs.ts'
+import { blobsOf, checkManifest } from './image-blobs.ts'
 import { readRecord } from './records.ts'
 import { blobPath, type ImageStore } from './store.ts'
 import { verifiedBlob } from './unpack.ts'
@@ -33,6 +33,7 @@ export async function checkImage(store: ImageStore, id: ImageId, origins: readon
     const blobs = new Map<string, number | undefined>()
     for (const origin of origins) {
       await noting(() => {
+        checkManifest(store, record, origin)
         for (const { digest, sizeBytes } of blobsOf(store, record, origin)) blobs.set(digest, sizeBytes)
       })
     }

@@ -1,6 +1,7 @@
 import { type ImageId, imageId } from '../manifest/index.ts'
 import { ImageError } from './errors.ts'
 import type { ImageOrigin, StoredImage } from './image.ts'
+import { checkManifest } from './image-blobs.ts'
 import { listImageIds, listOrigins, readOrigin, readRecord } from './records.ts'
 import { parseReference } from './reference.ts'
 import type { ImageStore } from './store.ts'
@@ -77,6 +78,7 @@ function imageOf(store: ImageStore, origin: ImageOrigin): StoredImage {
   if (record === undefined) {
     throw new ImageError('IMAGE_RECORD_BAD', `${origin.name} is ${origin.imageId}, which has no record; fetch it again`)
   }
+  checkManifest(store, record, origin)
   return { ...record, origin }
 }
 

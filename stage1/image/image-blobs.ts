@@ -1,4 +1,5 @@
 import { fromUtf8 } from '../../attestation/base/index.ts'
+import { ImageError } from './errors.ts'
 import type { ImageOrigin, ImageRecord } from './image.ts'
 import { LIMITS } from './limits.ts'
 import { asManifestError, type Descriptor, MANIFEST_TYPES, parseOciDocument } from './oci.ts'
@@ -22,6 +23,18 @@ export function blobsOf(store: ImageStore, record: ImageRecord, origin: ImageOri
   }
   const { config, layers } = readManifest(store, manifestDigest)
   return [{ digest: manifestDigest }, config, ...layers]
+}
+
+/**
+ * Whether the manifest that a name was fetched by is one of this image. Its digest is measured, and policies may go by
+ * it.
+ * @throws ImageError IMAGE_RECORD_BAD, and as blobsOf
+ */
+export function checkManifest(store: ImageStore, record: ImageRecord, { name, manifestDigest }: ImageOrigin): void {
+  const config = record.kind === 'aci' ? manifestDigest : readManifest(store, manifestDigest).config.digest
+  if (config !== record.configDigest) {
+    throw new ImageError('IMAGE_RECORD_BAD', `${name} came with a manifest that is not of ${record.id}; fetch it again`)
+  }
 }
 
 function readManifest(store: ImageStore, digest: string): { config: Descriptor; layers: readonly Descriptor[] } {

@@ -13,7 +13,7 @@ import { readAppState } from './app-status.ts'
 import { launchChanged } from './assemble.ts'
 import { readCgroupMounts } from './cgroups.ts'
 import { PodError } from './errors.ts'
-import { openHostProgram } from './host-programs.ts'
+import { hashProgram, openHostProgram } from './host-programs.ts'
 import { readMachineFacts } from './machine-facts.ts'
 import { type PlanFiles, planPod } from './plan.ts'
 import { readPodFile } from './pod-file.ts'
@@ -61,6 +61,7 @@ export async function enterApp(o: EnterOptions): Promise<number> {
     const answer = await requestEnter(o.agentSocket, enter)
     const mode = await checkEnterAnswer(enter, answer, o.ticketKeys, new Date())
     if (mode !== 'enforce') o.onMode(mode)
+    if (hashProgram(helper.fd, helper.path) !== helper.sha256) throw launchChanged(`holdfast-stage1 (${helper.path})`)
     return await runInside(o, launched, helper.fd)
   } finally {
     fs.closeSync(helper.fd)

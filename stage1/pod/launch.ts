@@ -4,7 +4,7 @@ import { canonicalJson, codeOf, messageOf, utf8 } from '../../attestation/base/i
 import type { PodLaunch, TrustedTicketKeys } from '../../attestation/protocol/index.ts'
 import { execve, loadCalls } from '../../native/process/index.ts'
 import { SUPERVISOR } from '../flavours/nspawn/index.ts'
-import { type ImageStore, openVerifiedTree, type StoredImage, type VerifiedTree } from '../image/index.ts'
+import { ImageError, type ImageStore, openVerifiedTree, type StoredImage, type VerifiedTree } from '../image/index.ts'
 import type { PodManifest } from '../manifest/index.ts'
 import { type ConfigDirectories, requireProvenance } from '../signatures/index.ts'
 import { type AgentAnswer, requestLaunch } from './agent-client.ts'
@@ -202,6 +202,9 @@ function openTree(o: LaunchOptions, image: StoredImage, opened: number[]): Verif
     o.verifiedDir === undefined ? {} : { verifiedDir: o.verifiedDir },
   )
   opened.push(tree.fd)
+  if (fs.fstatSync(tree.fd).size !== image.treeSizeBytes) {
+    throw new ImageError('IMAGE_RECORD_BAD', `the record of ${image.id} is not about its tree; fetch the image again`)
+  }
   return tree
 }
 

@@ -131,7 +131,7 @@ function putImage(
   const origin = {
     name,
     imageId: id,
-    manifestDigest: `sha256:${configHex}`,
+    manifestDigest: kind === 'aci' ? `sha256:${configHex}` : putManifest(store.dir, config),
     fetchedAt: new Date(0).toISOString(),
     relaxed: [],
     signers: [],
@@ -139,6 +139,21 @@ function putImage(
   writeRecord(store, record)
   writeOrigin(store, origin)
   return { ...record, origin }
+}
+
+/** A manifest that names a configuration and no layers. @returns its digest */
+function putManifest(storeDir: string, config: Uint8Array): string {
+  const configType = 'application/vnd.oci.image.config.v1+json'
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    config: { mediaType: configType, digest: `sha256:${toHex(digest('sha256', config))}`, size: config.length },
+    layers: [],
+  }
+  const bytes = utf8(JSON.stringify(manifest))
+  const hex = toHex(digest('sha256', bytes))
+  fs.writeFileSync(path.join(storeDir, 'cas/sha256', hex), bytes)
+  return `sha256:${hex}`
 }
 
 /** The file of an image's tree in a store. */
