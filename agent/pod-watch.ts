@@ -26,7 +26,9 @@ export type PodSight =
 /** The record of a pod's end. */
 export function exitedRecord(uuid: string, sight: Exclude<PodSight, { kind: 'running' }>): ExitedRecord {
   if (sight.kind === 'gone') return { record: 'exited', uuid, statuses: {}, reason: 'killed' }
-  const reason = Object.keys(sight.statuses).length > 0 ? 'exited' : sight.started ? 'killed' : 'not-started'
+  // what lies in the directory of a pod that was not started is not its apps' doing
+  if (!sight.started) return { record: 'exited', uuid, statuses: {}, reason: 'not-started' }
+  const reason = Object.keys(sight.statuses).length > 0 ? 'exited' : 'killed'
   return { record: 'exited', uuid, statuses: sight.statuses, reason }
 }
 

@@ -157,5 +157,6 @@ describe('the end of a pod', () => {
     assert.equal(exitedRecord('u', { kind: 'ended', started: true, statuses }).reason, 'exited')
     assert.equal(exitedRecord('u', { kind: 'ended', started: true, statuses: {} }).reason, 'killed')
     assert.equal(exitedRecord('u', { kind: 'ended', started: false, statuses: {} }).reason, 'not-started')
+    assert.equal(exitedRecord('u', { kind: 'ended', started: false, statuses }).reason, 'not-started')
   })
 })
