@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import type { CheckProvenance } from '../image/index.ts'
@@ -16,12 +17,16 @@ import { installation } from './installation.ts'
 export function checkOf(options: Omit<ProvenanceOptions, 'now'>): CheckProvenance {
   const check = provenanceCheck({ ...options, now: () => new Date() })
   return async (image) =>
-    image.kind === 'aci' && image.file !== undefined && isInstalled(image.file)
+    image.kind === 'aci' && image.file !== undefined && (await isInstalled(image.file, image.archive))
       ? { signers: [], policy: { sha256: BUILT_IN_POLICY_SHA256, scope: INSTALLATION_SCOPE } }
       : check(image)
 }
 
-function isInstalled(file: string): boolean {
+/** Its place is not enough: of a path through others' directories it may be another file that was read before. */
+async function isInstalled(file: string, archive: () => AsyncIterable<Uint8Array>): Promise<boolean> {
   const { stage1Image } = installation()
-  return fs.existsSync(stage1Image) && fs.realpathSync(stage1Image) === fs.realpathSync(path.resolve(file))
+  if (!fs.existsSync(stage1Image) || fs.realpathSync(stage1Image) !== fs.realpathSync(path.resolve(file))) return false
+  const read = createHash('sha256')
+  for await (const piece of archive()) read.update(piece)
+  return read.digest().equals(createHash('sha256').update(fs.readFileSync(stage1Image)).digest())
 }
