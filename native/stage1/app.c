@@ -69,16 +69,21 @@ static void bring_in(int root, const char *name)
 static void enter_root(const char *name, int plan)
 {
 	char path[PATH_BYTES];
-	int root;
+	int mounted, root;
 
 	if (unshare(CLONE_NEWNS) < 0)
 		fail_errno("mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		fail_errno("making / a slave mount");
 	snprintf(path, sizeof path, "/apps/%s", name);
-	root = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (root < 0)
+	mounted = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (mounted < 0)
 		fail_errno("%s", path);
+	/* a copy: in a user namespace of the pod's own the kernel makes a root of no mount that came from outside */
+	root = tree_clone(mounted, 1);
+	if (root < 0 || tree_attach(root, mounted) < 0)
+		fail_errno("mounting %s", path);
+	close(mounted);
 	bring_in(root, "proc");
 	bring_in(root, "sys");
 	make_read_only(root, "sys");

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +34,8 @@ struct exec {
 	const char *members;
 	pid_t pid;
 	int pidfd;
+	int private_users; /* the app has a user namespace of its own */
+	uid_t root;	   /* what root of the app is here */
 };
 
 static int is_member(const struct exec *e)
@@ -68,6 +71,30 @@ static void find_process(struct exec *e)
 		fail("process %d is none of the app; it has ended, or the pod has", (int)e->pid);
 }
 
+/* uid_map of proc(5): "0 BASE COUNT" in the pod's own user namespace, "0 0 ..." in that of the host. */
+static void find_users(struct exec *e)
+{
+	char path[64];
+	struct stat own, its;
+	unsigned root;
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%d/ns/user", (int)e->pid);
+	if (stat("/proc/self/ns/user", &own) < 0 || stat(path, &its) < 0)
+		fail_errno("%s", path);
+	e->private_users = own.st_ino != its.st_ino;
+	if (!e->private_users)
+		return;
+	snprintf(path, sizeof path, "/proc/%d/uid_map", (int)e->pid);
+	file = fopen(path, "re");
+	if (file == NULL || fscanf(file, " 0 %u", &root) != 1)
+		fail_errno("%s", path);
+	fclose(file);
+	if (!is_alive(e))
+		fail("process %d has ended", (int)e->pid);
+	e->root = (uid_t)root;
+}
+
 /* The pseudo-terminal is the pod's own, so that its name means the same to the program. */
 static void open_terminal(const struct exec *e, struct terminal *t)
 {
@@ -81,6 +108,9 @@ static void open_terminal(const struct exec *e, struct terminal *t)
 	if (!is_alive(e))
 		fail("process %d has ended", (int)e->pid);
 	terminal_open(root, t);
+	/* or nobody in the app's user namespace could own it */
+	if (e->private_users && fchown(t->slave, e->root, (gid_t)-1) < 0)
+		fail_errno("owner of the terminal");
 	close(root);
 }
 
@@ -107,6 +137,13 @@ static void __attribute__((noreturn)) become_program(struct exec *e, const struc
 	profile_execute(&e->profile);
 }
 
+/* Below /proc of the app this process belongs to root of the host, and root of the pod may not write there. */
+static void take_oom_score(struct exec *e)
+{
+	profile_set_oom_score(&e->profile);
+	e->profile.oom_score_adj.count = 0;
+}
+
 /*
  * Joins the app, then makes the program a child of this process's parent: only a child is in the new PID namespace, and
  * only its own parent learns how it ends.
@@ -116,8 +153,13 @@ static void __attribute__((noreturn)) join(struct exec *e, const struct terminal
 	long pid;
 
 	cgroups_join(e->join);
-	if (syscall(SYS_setns, e->pidfd, NAMESPACES) < 0)
+	if (e->private_users)
+		take_oom_score(e);
+	if (syscall(SYS_setns, e->pidfd, NAMESPACES | (e->private_users ? CLONE_NEWUSER : 0)) < 0)
 		fail_errno("joining the app's namespaces");
+	/* whoever comes from outside has all capabilities there and is nobody */
+	if (e->private_users && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+		fail_errno("becoming root of the pod");
 	pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
 	if (pid < 0)
 		fail_errno("starting the program");
@@ -180,6 +222,7 @@ int exec_main(int argc, char **argv)
 	terminal = plan_choice(argv[3], "pass", "terminal", "streams");
 	read_plan(argv[1], argv[2], &e);
 	find_process(&e);
+	find_users(&e);
 	if (!terminal)
 		return relay_signals(start(&e, NULL));
 	open_terminal(&e, &t);

@@ -8,6 +8,7 @@
 #include "plan.h"
 #include "plan_copy.h"
 #include "profile.h"
+#include "users.h"
 #include "volumes.h"
 
 #include <errno.h>
@@ -69,13 +70,15 @@ static void hide_supervisor_runtime(void)
 	mount_tmpfs("/run/systemd/nspawn", "4m");
 }
 
-static void mount_stage1(int tree)
+static void mount_stage1(int tree, const struct users *users)
 {
 	make_directory(SCRATCH "/lower");
 	make_directory(SCRATCH "/upper");
 	make_directory(SCRATCH "/work");
 	make_directory(ROOT);
+	users_give(users, SCRATCH "/upper");
 	mount_erofs(tree, SCRATCH "/lower");
+	users_shift(users, SCRATCH "/lower");
 	mount_overlay(SCRATCH "/lower", SCRATCH "/upper", SCRATCH "/work", ROOT);
 	make_directory(ROOT "/apps");
 	make_directory(ROOT "/s1");
@@ -87,13 +90,16 @@ static void mount_stage1(int tree)
 	mount_bind(PLAN, ROOT "/s1/plan", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
 	mount_bind("status", ROOT "/s1/status", MS_NOSUID | MS_NODEV | MS_NOEXEC);
 	mount_bind("log", ROOT "/s1/log", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+	users_shift(users, ROOT "/s1/plan");
+	users_shift(users, ROOT "/s1/status");
+	users_shift(users, ROOT "/s1/log");
 }
 
 /*
  * No nosuid here: set-user-ID programs of the image work within the app's bounding set, unless no-new-privileges is
  * planned.
  */
-static void mount_app(int plan, const char *name, size_t position, int tree)
+static void mount_app(int plan, const char *name, size_t position, int tree, const struct users *users)
 {
 	char lower[64], upper[256], work[256], target[256];
 
@@ -104,8 +110,10 @@ static void mount_app(int plan, const char *name, size_t position, int tree)
 	make_directory(lower);
 	make_directory(target);
 	mount_erofs(tree, lower);
+	users_shift(users, lower);
+	users_give(users, upper);
 	mount_overlay(lower, upper, work, target);
-	name_files_install(plan, target);
+	name_files_install(plan, target, users);
 }
 
 /* init's children reach their cgroups through these; the controllers themselves are read-only in the pod. */
@@ -194,6 +202,8 @@ int launch_main(int argc, char **argv)
 {
 	int plan, lock, supervisor, stage1;
 	struct plan_list apps;
+	struct users users;
+	const char *network;
 
 	fail_as("launch", EXIT_HOLDFAST);
 	if (argc < 6)
@@ -209,7 +219,8 @@ int launch_main(int argc, char **argv)
 	if (fchdir(plan) < 0 || chdir("..") < 0)
 		fail_errno("pod directory");
 
-	network_enter(plan_read_text(plan, "network")); /* first: a namespace by its path on the host */
+	network = plan_read_text(plan, "network");
+	network_enter(network); /* first: a namespace by its path on the host */
 	private_mount_namespace();
 	hide_supervisor_runtime();
 	mount_tmpfs(SCRATCH, "64m");
@@ -217,15 +228,20 @@ int launch_main(int argc, char **argv)
 	apps = plan_read_apps(plan, "apps.list");
 	if (apps.count != (size_t)argc - 5)
 		fail("%zu apps planned, %d trees handed over", apps.count, argc - 5);
-	mount_stage1(stage1);
+	users_read(plan, &users);
+	if (users.namespace >= 0 && strcmp(network, "host") != 0)
+		network_open_ports();
+	mount_stage1(stage1, &users);
 	for (size_t i = 0; i < apps.count; i++)
-		mount_app(plan, apps.item[i], i, inherited(argv[5 + i], "app tree"));
-	volumes_mount(plan, ROOT "/s1/volumes");
+		mount_app(plan, apps.item[i], i, inherited(argv[5 + i], "app tree"), &users);
+	volumes_mount(plan, ROOT "/s1/volumes", &users);
 
 	cgroups_make(plan_read_list(plan, "cgroups"));
 	cgroups_set(plan_read_list(plan, "cgroup-settings"));
 	for (size_t i = 0; i < apps.count; i++)
 		bind_app_cgroups(plan, apps.item[i]);
+	for (struct plan_list given = plan_read_list(plan, "cgroups.given"); given.count > 0; given.count--)
+		users_give(&users, given.item[given.count - 1]);
 	for (struct plan_list at = plan_read_list(plan, "device-policy-cgroup"); at.count > 0; at.count--)
 		cgroups_attach_device_policy(at.item[at.count - 1], plan_read_bytes(plan, "device-policy", 1 << 16));
 	cgroups_join(plan_read_list(plan, "cgroups.join"));

@@ -27,6 +27,13 @@ int tree_set(int fd, int attributes)
 	return (int)syscall(SYS_mount_setattr, fd, "", flags, &set, sizeof set);
 }
 
+int tree_map_owners(int tree, int users)
+{
+	struct mount_attr set = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)users};
+
+	return (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &set, sizeof set);
+}
+
 int tree_attach(int tree, int target)
 {
 	return (int)syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);

@@ -14,6 +14,12 @@ enum { TREE_READ_ONLY = 1, TREE_NOSUID = 2, TREE_NODEV = 4, TREE_PRIVATE = 8, TR
 /* Sets attributes of the mount that `fd` is the root of; TREE_PRIVATE cuts it off from what the host mounts later. */
 int tree_set(int fd, int attributes);
 
+/*
+ * Shows the files of a copy made by tree_clone() with the owners that they have in the user namespace `users`. EINVAL
+ * where the file system or this kernel cannot.
+ */
+int tree_map_owners(int tree, int users);
+
 /* Attaches a copy made by tree_clone() on the file or directory `target`. */
 int tree_attach(int tree, int target);
 

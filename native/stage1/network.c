@@ -64,6 +64,16 @@ void network_enter(const char *planned)
 		fail("network is \"%s\", wanted none, host or a path", planned);
 }
 
+void network_open_ports(void)
+{
+	static const char path[] = "/proc/sys/net/ipv4/ip_unprivileged_port_start"; /* for IPv6, too */
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		fail_errno("%s", path);
+	close(fd);
+}
+
 static int make_shared(const char *directory)
 {
 	return mount(NULL, directory, NULL, MS_SHARED | MS_REC, NULL);

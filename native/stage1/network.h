@@ -8,6 +8,12 @@
 void network_enter(const char *planned);
 
 /*
+ * Lets everybody in the network namespace take ports under 1024: it belongs to the user namespace of the host, in which
+ * a pod with users of its own has no capabilities.
+ */
+void network_open_ports(void);
+
+/*
  * Makes a network namespace with loopback up and keeps it under `path`, a file that exists; this process stays in its
  * own. The directory around `path` becomes a shared mount of its own, so that what is unmounted there is unmounted in
  * the mount namespaces of pods too and no pod keeps another's network alive.

@@ -80,6 +80,12 @@ static void write_own(const char *name, const char *text)
 	close(fd);
 }
 
+void profile_set_oom_score(const struct profile *p)
+{
+	if (p->oom_score_adj.count > 0)
+		write_own("oom_score_adj", p->oom_score_adj.item[0]);
+}
+
 static void enter_working_directory(const char *cwd)
 {
 	int root, fd;
@@ -190,8 +196,7 @@ void profile_execute(const struct profile *p)
 	enter_working_directory(p->cwd);
 	if (p->read_only_root)
 		make_root_read_only();
-	if (p->oom_score_adj.count > 0)
-		write_own("oom_score_adj", p->oom_score_adj.item[0]);
+	profile_set_oom_score(p);
 	for (size_t i = 0; i < p->security_labels.count; i += 2)
 		write_own(p->security_labels.item[i], p->security_labels.item[i + 1]);
 

@@ -26,6 +26,9 @@ struct profile {
  */
 void profile_read(int plan, const char *argv, struct profile *p);
 
+/* Writes the profile's oom_score_adj, where it has one, for this process and those that it starts. */
+void profile_set_oom_score(const struct profile *p);
+
 /*
  * For a process that is in the app's root already and has no descriptor open that the app may not have: becomes the
  * program. /proc must be the pod's own.

@@ -35,9 +35,11 @@ static int open_host(const char *name, const char *source)
 	return fd;
 }
 
-static int make_empty(char *const *volume)
+static int make_empty(char *const *volume, const struct users *users)
 {
 	const char *name = volume[NAME];
+	uid_t owner = users_outside(users, plan_number(volume[USER], MAX_ID, "uid"));
+	gid_t group = users_outside(users, plan_number(volume[GROUP], MAX_ID, "gid"));
 	int parent, fd;
 
 	if (mkdir("volumes", 0711) < 0 && errno != EEXIST)
@@ -48,8 +50,7 @@ static int make_empty(char *const *volume)
 	if (mkdirat(parent, name, 0700) < 0)
 		fail_errno("volume %s", name);
 	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 ||
-	    fchown(fd, (uid_t)plan_number(volume[USER], MAX_ID, "uid"), (gid_t)plan_number(volume[GROUP], MAX_ID, "gid")) < 0 ||
+	if (fd < 0 || fchown(fd, owner, group) < 0 ||
 	    fchmod(fd, (mode_t)plan_number(volume[MODE], 07777, "mode")) < 0)
 		fail_errno("volume %s", name);
 	close(parent);
@@ -78,7 +79,7 @@ static int make_target(const char *path, int source)
 	return fd;
 }
 
-void volumes_mount(int plan, const char *directory)
+void volumes_mount(int plan, const char *directory, const struct users *users)
 {
 	struct plan_list list = plan_read_records(plan, "volumes", FIELDS);
 
@@ -94,7 +95,7 @@ void volumes_mount(int plan, const char *directory)
 
 		if (volume[NAME][0] == 0 || strspn(volume[NAME], "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(volume[NAME]))
 			fail("volume %zu has a name that is none", i);
-		source = empty ? make_empty(volume) : open_host(volume[NAME], volume[SOURCE]);
+		source = empty ? make_empty(volume, users) : open_host(volume[NAME], volume[SOURCE]);
 		snprintf(path, sizeof path, "%s/%zu", directory, i);
 		target = make_target(path, source);
 		tree = tree_clone(source, recursive);

@@ -30,6 +30,7 @@ export interface PodOptions {
   readonly config: ConfigDirectories
   /** Whether the pod is to be known by the metadata service. */
   readonly metadata: boolean
+  readonly privateUsers: boolean
 }
 
 export const DIR_OPTION: OptionSpec = {
@@ -56,6 +57,14 @@ export const POD_OPTIONS: readonly OptionSpec[] = [
     name: 'mds-register',
     of: 'pod',
     help: ['let the apps find holdfast metadata-service, at AC_METADATA_URL; the pod needs a network to reach it'],
+  },
+  {
+    name: 'private-users',
+    of: 'pod',
+    help: [
+      'a user namespace: root and the 65535 users of the pod are users of their own on the host, and no other pod has them.',
+      "Files of host volumes keep the host's owners; policies see it",
+    ],
   },
   { name: 'uuid-file-save', value: 'FILE', of: 'pod', help: ["write the pod's UUID there before anything else"] },
   {
@@ -91,6 +100,7 @@ export function readPodOptions({ options: o, images }: PodWords): PodOptions {
     relaxed,
     config: readConfigOptions(o),
     metadata: o.flag('mds-register'),
+    privateUsers: o.flag('private-users'),
     ...(hostname === undefined ? {} : { hostname: checkHostname(hostname) }),
     ...(uuidFile === undefined ? {} : { uuidFile }),
     ...(podManifest === undefined ? {} : { podManifest }),
@@ -100,8 +110,8 @@ export function readPodOptions({ options: o, images }: PodWords): PodOptions {
     if (images.length === 0) throw new UsageError('no image given')
     return options
   }
-  const contradicts = ['volume', 'mount', 'port', 'set-env', 'set-env-file', 'inherit-env'].find((name) =>
-    o.names().includes(name),
+  const contradicts = ['volume', 'mount', 'port', 'set-env', 'set-env-file', 'inherit-env', 'private-users'].find(
+    (name) => o.names().includes(name),
   )
   if (images.length > 0 || contradicts !== undefined) {
     const what = images.length > 0 ? 'images' : `--${contradicts}`

@@ -72,6 +72,7 @@ async function fromImages(
       volumes: o.volumes,
       mounts: o.mounts,
       ports: o.ports,
+      privateUsers: o.privateUsers,
       environment: variablesOf(o.environment, context),
     },
   )

@@ -116,7 +116,7 @@ async function runInside(o: EnterOptions, launched: Launched, helper: number): P
     uuid: pod.uuid,
     podPath: pod.path,
     // of no meaning for an app that runs already
-    ...{ network: 'none', supervisor: '/', run: ['/'] },
+    ...{ network: 'none', supervisor: '/', run: ['/'], firstUser: 1 },
     cgroups: readCgroupMounts(),
     arch: process.arch,
     seccomp: !launched.relaxed.includes('seccomp'),

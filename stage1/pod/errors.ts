@@ -22,6 +22,7 @@ import { CodedError } from '../../attestation/base/index.ts'
  * - POD_VOLUME_MISSING: a mount point needs a volume that nobody gave.
  * - POD_VOLUME_BAD: a volume or its place cannot be used.
  * - POD_STAGE1_UNSUPPORTED: the stage1 image is none, or of another interface version or flavour.
+ * - POD_USERS_EXHAUSTED: no range of users is free for a pod that is to have its own.
  * - POD_PROGRAM_MISSING: a program of the host that the stage1 needs is not installed.
  *
  * Launches:
@@ -52,6 +53,7 @@ export type PodErrorCode =
   | 'POD_VOLUME_MISSING'
   | 'POD_VOLUME_BAD'
   | 'POD_STAGE1_UNSUPPORTED'
+  | 'POD_USERS_EXHAUSTED'
   | 'POD_PROGRAM_MISSING'
   | 'AGENT_MISSING'
   | 'AGENT_TIMEOUT'

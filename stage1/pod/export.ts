@@ -6,9 +6,12 @@ import path from 'node:path'
 import { canonicalJson, codeOf, printable } from '../../attestation/base/index.ts'
 import { tryFlock } from '../../native/process/index.ts'
 import { findImage, type ImageStore, openVerifiedTree, type StoredImage } from '../image/index.ts'
+import { parsePodManifest } from '../manifest/index.ts'
 import { PodError } from './errors.ts'
+import { readPodFile } from './pod-file.ts'
 import type { Pod } from './pod-list.ts'
 import { openPod } from './pod-lock.ts'
+import { privateUsersWanted } from './private-users.ts'
 
 /**
  * In a mount namespace of its own, which takes its mounts with it. The app's layer lies over the image's tree as it did
@@ -39,6 +42,7 @@ export async function exportApp(
   if (lock === undefined)
     throw new PodError('POD_BUSY', `pod ${pod.uuid} is ${pod.state}; only what has ended can be exported`)
   try {
+    refusePrivateUsers(pod)
     if (!tryFlock(lock, 'shared')) throw new PodError('POD_BUSY', `pod ${pod.uuid} is being removed`) // gc leaves it meanwhile
     const image = findImage(store, app.imageId, '/')
     const tree = openVerifiedTree(store, image.treeDigest)
@@ -54,6 +58,14 @@ export async function exportApp(
     }
   } finally {
     fs.closeSync(lock)
+  }
+}
+
+/** Its layer has the owners that the pod's users have outside, and over it the image's would be those of nobody. */
+function refusePrivateUsers(pod: Pod): void {
+  const manifest = readPodFile(pod.path, 'pod')
+  if (manifest !== undefined && privateUsersWanted(parsePodManifest(manifest))) {
+    throw new PodError('POD_UNSUPPORTED', `pod ${pod.uuid} has private users; its apps cannot be exported`)
   }
 }
 

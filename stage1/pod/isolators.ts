@@ -1,6 +1,7 @@
 import type { SystemCallSet } from '../flavours/nspawn/index.ts'
 import type { Isolator } from '../manifest/index.ts'
 import { badIsolator, PodError } from './errors.ts'
+import { PRIVATE_USERS_ISOLATOR } from './private-users.ts'
 import { type ResourceLimits, readResource } from './resources.ts'
 import { type RestartPolicy, readRestart } from './restart.ts'
 import { readSeccomp } from './seccomp.ts'
@@ -81,6 +82,7 @@ export function readAppLimits(isolators: readonly Isolator[]): AppLimits {
 export function readPodLimits(isolators: readonly Isolator[]): ResourceLimits {
   refuseTwice(isolators)
   for (const { name, value } of isolators) {
+    if (name === PRIVATE_USERS_ISOLATOR) continue // privateUsersWanted() reads it
     if (readResource(name, value) === undefined) throw unsupportedIsolator(name)
   }
   return readResourceIsolators(isolators)

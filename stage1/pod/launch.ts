@@ -15,11 +15,13 @@ import { PodError } from './errors.ts'
 import { type HostProgram, hashProgram, openHostProgram } from './host-programs.ts'
 import { buildPodLaunch, type Verification } from './launch-request.ts'
 import { readMachineFacts } from './machine-facts.ts'
-import { type PlanFiles, planPod, type Streams } from './plan.ts'
+import { type PlanFiles, type PlanSettings, planPod, type Streams } from './plan.ts'
 import { inDirectory, type LockedPod, movePod, movePodMeanwhile, podParent } from './pod-directory.ts'
 import { connectPod, disconnectPod, type NetworkRequest, nameFilesOfPod, resolvePodNetwork } from './pod-network.ts'
 import { REFUSED_FILE } from './pod-status.ts'
+import { privateUsersWanted } from './private-users.ts'
 import { stage1Interface } from './stage1-interface.ts'
+import { withUserRange } from './user-ranges.ts'
 import type { PodUuid } from './uuid.ts'
 
 /** Everything a launch is made of. */
@@ -107,8 +109,7 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
   const launcher = programNamed(programs, STAGE1_PROGRAM)
   const network = resolvePodNetwork(o.network, o.uuid, o.manifest)
   const cgroups = readCgroupMounts()
-  // planned before anything is asked for: what cannot be carried out is not measured either
-  const plan = planPod(o.manifest, {
+  const settings: PlanSettings = {
     uuid: o.uuid,
     podPath: path.join(podParent(o.dir, 'run'), o.uuid),
     network: network.planned,
@@ -119,13 +120,20 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     seccomp: !o.relaxed.includes('seccomp'),
     streams: o.streams,
     machine: readMachineFacts(o.dir),
+  }
+  // planned before anything is asked for: what cannot be carried out is not measured either
+  const prepare = (more: Partial<PlanSettings>): { plan: PlanFiles; assembled: AssembledPod } => ({
+    plan: planPod(o.manifest, { ...settings, ...more }),
+    assembled: o.prepared ?? assemblePod(o.dir, o.uuid, o.manifest),
   })
+  const { plan, assembled } = privateUsersWanted(o.manifest)
+    ? withUserRange(o.dir, o.uuid, ({ first }) => prepare({ firstUser: first }))
+    : prepare({})
+  if (o.prepared === undefined) opened.push(assembled.pod.fd)
   const verified = (image: StoredImage, i: number): { image: StoredImage; verification: Verification } => ({
     image,
     verification: verifications[i] ?? 'full-file',
   })
-  const assembled = o.prepared ?? assemblePod(o.dir, o.uuid, o.manifest)
-  if (o.prepared === undefined) opened.push(assembled.pod.fd)
   const { moved: pod, lasting } = movePodMeanwhile(o.dir, assembled.pod, 'run') // where the agent finds it
   const failure = new AbortController()
   const signal = o.signal === undefined ? failure.signal : AbortSignal.any([o.signal, failure.signal])

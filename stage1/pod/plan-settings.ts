@@ -29,4 +29,6 @@ export interface PlanSettings {
   /** `pass` unless given. */
   readonly streams?: Streams
   readonly machine: MachineFacts
+  /** Of a pod with private users: what its user 0 is outside. */
+  readonly firstUser?: number
 }

@@ -14,6 +14,7 @@ import { readAppLimits, readPodLimits } from './isolators.ts'
 import { type PlanFiles, planList } from './plan-list.ts'
 import type { PlanSettings, Streams } from './plan-settings.ts'
 import { HOSTNAME_ANNOTATION } from './pod-manifest.ts'
+import { filesGivenToPod, privateFirstUser, requirePrivateUsers } from './private-users.ts'
 import { mountRecords, planVolumes, volumeRecords } from './volume-plan.ts'
 
 export type { PlanFiles } from './plan-list.ts'
@@ -39,6 +40,8 @@ export function planPod(manifest: PodManifest, s: PlanSettings): PlanFiles {
   for (const limits of limited) requireControllers(limits, s)
   const blockDevice = limited.some(limitsBlockIo) ? s.machine.blockDevice() : undefined
   const { volumes, mounts } = planVolumes(manifest)
+  const firstUser = privateFirstUser(manifest, s)
+  if (firstUser !== undefined) requirePrivateUsers(manifest, volumes, s)
   const cgroups = podCgroups(s.cgroups, s.uuid, {
     deviceRules: deviceRulesV1(),
     limits: podLimits,
@@ -58,10 +61,12 @@ export function planPod(manifest: PodManifest, s: PlanSettings): PlanFiles {
           root: `${s.podPath}/stage1/root`,
           console: streams.kind === 'terminal' ? 'interactive' : 'pipe',
           run: s.run,
+          ...(firstUser === undefined ? {} : { firstUser }),
         }),
       ),
     ],
     ['supervisor-env', planList(SUPERVISOR_ENVIRONMENT)],
+    ['private-users', planList(firstUser === undefined ? [] : [String(firstUser)])],
     ['streams', planList(streamItems(streams))],
     ['volumes', planList(volumeRecords(volumes))],
     ['masked-paths', planList(MASKED_PATHS)],
@@ -73,14 +78,17 @@ export function planPod(manifest: PodManifest, s: PlanSettings): PlanFiles {
     ['device-policy-cgroup', planList(cgroups.devicePolicy === undefined ? [] : [cgroups.devicePolicy])],
     ['device-policy', devicePolicyProgram()],
   ])
+  const given: string[] = []
   for (const { pod, limits } of apps) {
     const own = appCgroups(s.cgroups, s.uuid, pod.name, limits.resources, blockDevice)
+    if (firstUser !== undefined) given.push(...filesGivenToPod(s.cgroups, own))
     const membership = appMembership(s.cgroups, cgroups, own)
     const planned = planApp(pod, limits, own, mountRecords(volumes, mounts.get(pod.name) ?? []), s)
     for (const [name, content] of planned) files.set(`apps/${pod.name}/${name}`, content)
     files.set(`apps/${pod.name}/enter.join`, planList(membership?.join ?? []))
     files.set(`apps/${pod.name}/enter.members`, planList(membership === undefined ? [] : [membership.members]))
   }
+  files.set('cgroups.given', planList([...new Set(given)]))
   return files
 }
 

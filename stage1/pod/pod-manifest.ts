@@ -17,6 +17,7 @@ import {
 } from '../manifest/index.ts'
 import { mapPorts, type PortWish } from '../network/index.ts'
 import { PodError } from './errors.ts'
+import { PRIVATE_USERS_ISOLATOR } from './private-users.ts'
 
 /** An image as a pod uses it. */
 export interface PodImage {
@@ -62,6 +63,8 @@ export interface PodOverrides {
   readonly mounts?: readonly Mount[]
   /** Ports of the host that are to lead to the pod. */
   readonly ports?: readonly PortWish[]
+  /** Whether it is to have a user namespace of its own. */
+  readonly privateUsers?: boolean
   /** In every app; its own come after them. */
   readonly environment?: readonly EnvironmentVariable[]
 }
@@ -103,7 +106,7 @@ export function buildPodManifest(
     acKind: 'PodManifest',
     acVersion: AC_VERSION,
     ...withVolumesForAll(apps, pod.volumes ?? []),
-    isolators: [],
+    isolators: pod.privateUsers ? [{ name: PRIVATE_USERS_ISOLATOR, value: true }] : [],
     ...exposedPorts(apps, pod.ports ?? []),
     annotations: [{ name: HOSTNAME_ANNOTATION, value: pod.hostname }],
     userAnnotations: {},

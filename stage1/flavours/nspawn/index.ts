@@ -20,4 +20,10 @@ export {
   setSeccompFilter,
   systemCallGroup,
 } from './seccomp/index.ts'
-export { SUPERVISOR, SUPERVISOR_ENVIRONMENT, type SupervisorSettings, supervisorArguments } from './supervisor.ts'
+export {
+  PRIVATE_USERS,
+  SUPERVISOR,
+  SUPERVISOR_ENVIRONMENT,
+  type SupervisorSettings,
+  supervisorArguments,
+} from './supervisor.ts'

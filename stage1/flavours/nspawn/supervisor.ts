@@ -1,6 +1,9 @@
 /** The host program that this flavour needs, as its manifest names it in `holdfast/stage1/host-programs`. */
 export const SUPERVISOR = 'systemd-nspawn'
 
+/** How many users a pod with a user namespace of its own has; holdfast-stage1 knows it, too (users.h). */
+export const PRIVATE_USERS = 65_536
+
 export interface SupervisorSettings {
   /** Absolute path of systemd-nspawn, which becomes argv[0]; what runs is the verified descriptor. */
   readonly program: string
@@ -10,6 +13,8 @@ export interface SupervisorSettings {
   readonly root: string
   /** `pipe`: PID 1 has the caller's streams. `interactive`: a pseudo-terminal that goes to the caller's terminal. */
   readonly console: 'pipe' | 'interactive'
+  /** The first of the pod's own users, outside; absent for a pod with the host's. */
+  readonly firstUser?: number
   /** PID 1 of the pod and its arguments, as the stage1 image names them. */
   readonly run: readonly string[]
 }
@@ -35,6 +40,10 @@ export function supervisorArguments(s: SupervisorSettings): string[] {
     `--hostname=${s.hostname}`,
     `--uuid=${s.podUuid.replaceAll('-', '')}`,
     `--directory=${s.root}`,
+    // whose files they are is launch's business: this would change the owner of every file
+    ...(s.firstUser === undefined
+      ? []
+      : [`--private-users=${s.firstUser}:${PRIVATE_USERS}`, '--private-users-ownership=off']),
     '--',
     ...s.run,
   ]

@@ -48,7 +48,7 @@ const settings: PlanSettings = {
   cgroups: cgroupMounts(HYBRID, ''),
   arch: 'x64',
   seccomp: true,
-  machine: { securityModules: () => [], blockDevice: () => undefined },
+  machine: { securityModules: () => [], blockDevice: () => undefined, noPrivateUsers: () => undefined },
 }
 const manifestWith = (isolators: App['isolators']) =>
   buildPodManifest([{ ...image, app: { ...app, isolators } }], [{ environment: [], isolators: [] }], {

@@ -18,7 +18,7 @@ const settings: PlanSettings = {
   cgroups: cgroupMounts(V1, ''),
   arch: 'x64',
   seccomp: true,
-  machine: { securityModules: () => [], blockDevice: () => '254:0' },
+  machine: { securityModules: () => [], blockDevice: () => '254:0', noPrivateUsers: () => undefined },
 }
 const unified = cgroupMounts(V2, 'cpu io memory pids\n')
 const items = (plan: PlanFiles, name: string): string[] =>
@@ -176,7 +176,11 @@ describe('control groups of a plan', () => {
   }
 
   it('refuses limits of block I/O without a disk, and labels without a module, with POD_UNSUPPORTED', () => {
-    const machine = { securityModules: () => ['apparmor'], blockDevice: () => undefined }
+    const machine = {
+      securityModules: () => ['apparmor'],
+      blockDevice: () => undefined,
+      noPrivateUsers: () => undefined,
+    }
     assert.throws(() => plan([shellApp('a', '', { isolators: limits })], [], { machine }), { code: 'POD_UNSUPPORTED' })
     const apparmor = [{ name: 'os/linux/apparmor-profile', value: { profile: 'strict' } }]
     const labelled = plan([shellApp('a', '', { isolators: apparmor })], [], { machine })
