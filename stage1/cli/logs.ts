@@ -4,6 +4,7 @@ import { UsageError } from '../../attestation/base/index.ts'
 import { chooseApp, findPod, isLocked, type LogLine, readLog, readPodStatus } from '../pod/index.ts'
 import { parseDuration } from './duration.ts'
 import { DEFAULT_DIR } from './installation.ts'
+import { terminalText } from './terminal-text.ts'
 import { uuidArgument } from './uuid-file.ts'
 
 interface LogsOptions {
@@ -32,7 +33,8 @@ export function command(): Command {
 
 const EXAMPLES = `
 What the app wrote to standard output goes to standard output, what it wrote to standard error to standard error. Pods that were not
-detached have no logs: their apps write to where holdfast run was called.
+detached have no logs: their apps write to where holdfast run was called. At a terminal, what would steer it is written out, but for
+colours; to a file or pipe goes what the app wrote, byte for byte.
 
 Examples:
   holdfast logs --follow 5c1d
@@ -53,7 +55,8 @@ async function logs(uuid: string | undefined, o: LogsOptions): Promise<void> {
 
 async function print({ time, stream, whole, text }: LogLine, timestamps: boolean): Promise<void> {
   const to = process[stream]
-  const parts = [Buffer.from(timestamps ? `${time} ` : ''), text, Buffer.from(whole ? '\n' : '')]
+  const shown = to.isTTY ? Buffer.from(terminalText(text)) : text
+  const parts = [Buffer.from(timestamps ? `${time} ` : ''), shown, Buffer.from(whole ? '\n' : '')]
   if (!to.write(Buffer.concat(parts))) await once(to, 'drain')
 }
 
