@@ -1,3 +1,5 @@
+import type { Mode } from './policy.ts'
+
 /** A value and who has it. */
 export interface ValueSource {
   readonly value: string
@@ -12,6 +14,16 @@ export function valueSources(all: readonly ValueSource[]): ValueSource[] {
     value,
     from: [...froms].slice(0, 3).join('; ') + (froms.size > 3 ? `; and ${froms.size - 3} more` : ''),
   }))
+}
+
+/** A rule: its name, mode and description, and what it asks. */
+export function ruleLines(name: string, mode: Mode, description: string, body: readonly string[]): string[] {
+  return [
+    `  ${name}:`,
+    `    description: ${quoted(description)}`,
+    `    mode: ${mode}`,
+    ...body.map((line) => `    ${line}`),
+  ]
 }
 
 /** Items of a YAML list, each with a comment. */

@@ -1,10 +1,11 @@
 import { writeFileSync } from 'node:fs'
-import { basename } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { appraiseBoot } from '../appraisal/boot/index.ts'
 import { appraiseIma, compileImaPolicy, EMPTY_IMA_POLICY, imaStateStart } from '../appraisal/ima/index.ts'
 import {
   type DraftMachine,
   type DraftOptions,
+  type DraftReferences,
   digestListText,
   draftPolicy,
   parseAppraisalPolicy,
@@ -23,16 +24,31 @@ export interface CreateOptions extends Pick<DraftOptions, 'name' | 'owner' | 'mo
   readonly out?: string
 }
 
-/** @returns the policy's text, written to `options.out` too where that is given, with the list of files beside it */
-export function createPolicy(quotes: readonly TriedQuote[], { out, ...options }: CreateOptions): string {
+/** @returns the policy's text, written to `options.out` too where that is given, with the files that it names beside it */
+export function createPolicy(
+  quotes: readonly TriedQuote[],
+  references: DraftReferences,
+  { out, ...options }: CreateOptions,
+): string {
   const machines = quotes.map(draftMachine)
-  const list = utf8(digestListText(machines))
-  const beside = out === undefined || list.length === 0 ? undefined : `${basename(out).replace(/\.ya?ml$/, '')}.digests`
-  const digests = beside === undefined ? undefined : { file: beside, sha256: toHex(digest('sha256', list)) }
-  const text = draftPolicy(machines, { ...options, ...(digests !== undefined && { digests }) })
-  parseAppraisalPolicy(text, 'the policy just made', () => list) // a mistake here is ours, and must not reach a file
+  const beside = new Map<string, Uint8Array>()
+  const file = (suffix: string, content: Uint8Array | undefined) => {
+    if (out === undefined || content === undefined || content.length === 0) return undefined
+    const name = `${basename(out).replace(/\.ya?ml$/, '')}.${suffix}`
+    beside.set(name, content)
+    return { file: name, sha256: toHex(digest('sha256', content)) }
+  }
+  const digests = file('digests', utf8(digestListText(machines, references)))
+  const keys = file('keys', references.files?.keys)
+  const text = draftPolicy(
+    machines,
+    { ...options, ...(digests !== undefined && { digests }), ...(keys !== undefined && { keys }) },
+    references,
+  )
+  // a mistake here is ours, and must not reach a file
+  parseAppraisalPolicy(text, 'the policy just made', (name) => beside.get(name) ?? new Uint8Array())
   if (out !== undefined) {
-    if (beside !== undefined) writeFileSync(`${out.slice(0, out.length - basename(out).length)}${beside}`, list)
+    for (const [name, content] of beside) writeFileSync(join(dirname(out), name), content)
     writeFileSync(out, text)
   }
   return text

@@ -3,8 +3,20 @@ import { policyJsonSchema } from '../appraisal-policy/index.ts'
 import { LAUNCH_SCHEMA } from '../launch-policy/index.ts'
 import { DEFAULT_CONFIG, formatOption } from './options.ts'
 import { checkPolicies, type DiffOptions, diffPolicyFiles } from './policy-check.ts'
-import { type CreateArguments, createFromEvidence } from './policy-create.ts'
+import { type CreateArguments, createPolicyFile } from './policy-create.ts'
 import { type TestOptions, testPolicy } from './policy-test.ts'
+
+const CREATE_HELP = `
+Sources can be combined: what any of them has is good. A unified kernel image gives its digest, its sections as
+systemd-stub measures them (of each profile), the command line, and what PCR 11 comes to, all in SHA-256; so a policy
+for a kernel can be there before the first machine boots it. What could not be taken over is said, and stands at the
+head of the policy. Nothing vouches for these files: see to it that they are the ones you mean.
+
+Examples:
+  holdfast policy create --from-image /boot/EFI/Linux/debian-6.12.efi --mode enforce --out kernel.yaml
+  holdfast policy create --from-evidence good.evidence --from-image vmlinuz-6.12 grubx64.efi --out workers.yaml
+  holdfast policy create --from-corim maker.corim --from-keylime runtime_policy.json --out workers.yaml
+`
 
 /** `holdfast policy`: policies on this machine's disk; no verifier needs to run. */
 export function command(): Command {
@@ -39,13 +51,17 @@ Examples:
     })
   policy
     .command('create')
-    .requiredOption('--from-evidence <file...>', 'what `holdfast evidence collect` wrote, of machines of one kind')
-    .option('--name <name>', 'name of the policy', 'from-evidence')
+    .option('--from-evidence <file...>', 'what `holdfast evidence collect` wrote, of machines of one kind')
+    .option('--from-image <file...>', 'EFI images that are to be booted: unified kernel images, kernels, boot loaders')
+    .option('--from-corim <file...>', 'reference values of PCRs: a CoRIM, whose signature is not checked')
+    .option('--from-keylime <file>', 'files: a Keylime runtime policy or allowlist')
+    .option('--name <name>', 'name of the policy (default: from-evidence or from-reference-values)')
     .option('--owner <owner>', 'who answers for it', 'nobody yet')
     .addOption(new Option('--mode <mode>', 'of its rules').choices(['observe', 'warn', 'enforce']).default('observe'))
-    .option('--out <file>', 'write it there, and beside it the list of files that IMA measured; default: print it')
-    .description('Make an appraisal policy of machines as they are.')
-    .action((options: CreateArguments) => createFromEvidence(options))
+    .option('--out <file>', 'write it there, and beside it the list of files, and keys; default: print it')
+    .description('Make an appraisal policy of machines as they are, or of what is to be rolled out.')
+    .addHelpText('after', CREATE_HELP)
+    .action((options: CreateArguments) => createPolicyFile(options))
   policy
     .command('diff')
     .argument('<old>', 'an appraisal policy')

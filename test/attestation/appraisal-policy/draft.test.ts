@@ -5,6 +5,7 @@ import {
   type DraftMachine,
   digestListText,
   draftPolicy,
+  NO_REFERENCES,
   type PolicyFacts,
   parseAppraisalPolicy,
 } from '../../../attestation/appraisal-policy/index.ts'
@@ -114,7 +115,7 @@ describe('a policy made of evidence', () => {
       }),
       machine('ovmf-sdboot', { files: new Map([['/b', [a]]]) }),
     ]
-    const list = utf8(digestListText(machines))
+    const list = utf8(digestListText(machines, NO_REFERENCES))
     assert.equal(new TextDecoder().decode(list), `${a}  /a\n${a}  /b\n${b}  /a\n`)
     const text = draftPolicy(machines, {
       ...OPTIONS,

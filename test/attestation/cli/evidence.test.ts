@@ -14,24 +14,14 @@ import {
   writeEarJson,
 } from '../../../attestation/results/index.ts'
 import { honestBoot } from '../../support/boot.ts'
+import { runCommand } from '../../support/command.ts'
 import { madeEvidence, systemdRecord } from '../../support/evidence.ts'
 import { cryptoAgileLog } from '../../support/firmware-log.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
-/** What `holdfast evidence ARGS` writes, in this process; what it throws is what main() prints. */
-async function evidence(...args: readonly string[]): Promise<Buffer> {
-  const pieces: Buffer[] = []
-  const { write } = process.stdout
-  const command = evidenceCommand(new Command('collect'))
-  for (const each of [command, ...command.commands]) each.exitOverride()
-  try {
-    process.stdout.write = (piece: string | Uint8Array) => pieces.push(Buffer.from(piece)) > 0
-    await command.parseAsync([...args], { from: 'user' })
-  } finally {
-    process.stdout.write = write
-  }
-  return Buffer.concat(pieces)
-}
+/** What `holdfast evidence ARGS` writes to standard output. */
+const evidence = async (...args: readonly string[]): Promise<Buffer> =>
+  (await runCommand(evidenceCommand(new Command('collect')), args)).out
 
 const PHASES = systemdRecord(11, 'phase', 'ready')
 
@@ -99,10 +89,8 @@ describe('holdfast evidence, on files of any origin', () => {
 
   it('writes its verdict as the claims of a result, in JSON and CBOR', async () => {
     const made = file('node.evidence', encodeEvidenceFile(madeEvidence().file))
-    const status = process.exitCode
     const json = readEarJson(await evidence('verify', made, '--format', 'ear'))
     const cbor = readEarCbor(await evidence('verify', made, '--format', 'ear-cbor'))
-    process.exitCode = status
     assert.deepEqual([...cbor.submods.values()][0]?.vector, [...json.submods.values()][0]?.vector)
   })
 

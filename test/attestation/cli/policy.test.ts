@@ -1,12 +1,12 @@
 import { strict as assert } from 'node:assert'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Command } from 'commander'
 import { parseAppraisalPolicy, policyJsonSchema } from '../../../attestation/appraisal-policy/index.ts'
 import { codeOf, toHex } from '../../../attestation/base/index.ts'
 import { command } from '../../../attestation/cli/policy.ts'
 import { type EvidenceItem, openStore } from '../../../attestation/store/index.ts'
 import { nodeIdOf } from '../../../attestation/tpm2/index.ts'
+import { runCommand } from '../../support/command.ts'
 import { type VmSet, vmEvidenceFile, vmStoredEvidence } from '../../support/policy-facts.ts'
 import { SoftTpm } from '../../support/soft-tpm.ts'
 import { tempDir } from '../../support/temp-dir.ts'
@@ -16,40 +16,10 @@ const KERNEL = '5f21ff2c0d5d899842b28a8b19901ba72cf7a7ab93c02a77fadc6ff72be85b31
 const POLICY = (rules: string, name = 'p'): string => `version: 1\nname: ${name}\nowner: me\nrules:\n${rules}`
 const SYSTEM = new URL('../../../config/appraisal/', import.meta.url)
 
-interface Said {
-  readonly out: string
-  readonly err: string
-  readonly status: number
-}
-
-/** `holdfast policy ARGS` in this process; what it throws is what main() prints. */
-async function policy(...args: readonly string[]): Promise<Said> {
-  const said = { out: '', err: '', status: 0 }
-  const [out, err, exitCode] = [process.stdout.write, process.stderr.write, process.exitCode]
-  const into =
-    (which: 'out' | 'err') =>
-    (text: string | Uint8Array): boolean => {
-      said[which] += String(text)
-      return true
-    }
-  const silent = (c: Command): void => {
-    c.exitOverride()
-    c.commands.forEach(silent)
-  }
-  const all = command()
-  silent(all)
-  try {
-    process.exitCode = undefined
-    process.stdout.write = into('out')
-    process.stderr.write = into('err')
-    await all.parseAsync([...args], { from: 'user' })
-    said.status = Number(process.exitCode ?? 0)
-  } finally {
-    process.stdout.write = out
-    process.stderr.write = err
-    process.exitCode = exitCode
-  }
-  return said
+/** `holdfast policy ARGS` in this process. */
+async function policy(...args: readonly string[]): Promise<{ out: string; err: string; status: number }> {
+  const { out, err, status } = await runCommand(command(), args)
+  return { out: out.toString(), err, status }
 }
 
 describe('holdfast policy', () => {

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { fromUtf8, toHex, utf8 } from '../../../../attestation/base/index.ts'
 import { digest } from '../../../../attestation/crypto/index.ts'
@@ -13,6 +16,9 @@ import {
 } from '../../../../attestation/event-log/index.ts'
 import { fuzzRuns } from '../../../support/fuzz.ts'
 import { peImage } from '../../../support/pe-image.ts'
+import { tempDir } from '../../../support/temp-dir.ts'
+
+const SYSTEMD_MEASURE = '/usr/lib/systemd/systemd-measure'
 
 const section = (name: string, text: string, virtualSize?: number) => ({
   name,
@@ -110,6 +116,34 @@ describe('a unified kernel image', () => {
     assert.equal(values?.length, 1 + BOOT_PHASES.length)
     const [name, content] = ukiSectionDigests({ name: '.linux', content: utf8('kernel') }, 'sha256')
     assert.deepEqual([name, content], [digest('sha256', utf8('.linux\0')), digest('sha256', utf8('kernel'))])
+  })
+
+  it('comes to what systemd itself computes for the same sections', function () {
+    if (!existsSync(SYSTEMD_MEASURE)) {
+      console.log(`      skipped: there is no ${SYSTEMD_MEASURE} here`)
+      return this.skip()
+    }
+    const dir = tempDir()
+    try {
+      const contents = { linux: 'kernel', osrel: 'ID=debian\n', cmdline: 'quiet', initrd: 'cpio' }
+      const args = Object.entries(contents).map(([name, text]) => {
+        writeFileSync(join(dir.path, name), text)
+        return `--${name}=${join(dir.path, name)}`
+      })
+      const out = execFileSync(SYSTEMD_MEASURE, ['calculate', ...args, '--bank=sha256', '--bank=sha384'], {
+        encoding: 'utf8',
+        stdio: 'pipe',
+      })
+      const sections = Object.entries(contents).map(([name, text]) => section(`.${name}`, text))
+      const [profile] = ukiProfiles(peImage({ sections }))
+      assert.ok(profile)
+      for (const bank of ['sha256', 'sha384'] as const) {
+        const computed = [...out.matchAll(new RegExp(`^11:${bank}=([0-9a-f]+)$`, 'gm'))].map(([, value]) => value)
+        assert.deepEqual(ukiRegister(profile, bank)?.slice(1).map(toHex), computed)
+      }
+    } finally {
+      dir.remove()
+    }
   })
 
   it('whose device tree is chosen by the hardware has no value of PCR 11 that a file could show', () => {
