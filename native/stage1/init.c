@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,6 +40,16 @@ static int handled_signals(void)
 	if (fd < 0)
 		fail_errno("signalfd");
 	return fd;
+}
+
+/*
+ * The supervisor made the console init's own controlling terminal, and taking it from there asks for CAP_SYS_ADMIN on the
+ * host, which a pod with private users does not have. The SIGHUP that comes with it is blocked.
+ */
+static void leave_terminal(void)
+{
+	if (ioctl(STDIN_FILENO, TIOCNOTTY) < 0 && errno != ENOTTY)
+		fail_errno("giving up the terminal");
 }
 
 static void take_signals(struct pod *pod, int fd)
@@ -113,6 +124,8 @@ int init_main(int argc, char **argv)
 	umask(022);
 	masks_apply();
 	pod_read(&pod);
+	if (pod.streams == STREAMS_TERMINAL)
+		leave_terminal();
 	status_write_pod(pod.status_directory, "starting", 0);
 	pod_start_next(&pod);
 	run(&pod, signals);

@@ -18,15 +18,19 @@ describe('the terminal of a pod', () => {
     await pods?.stop()
   })
 
-  it('is the app’s controlling terminal, and its status the pod’s', async () => {
-    const pod = await pods.run(
-      podManifest([shellApp('app', 'test -t 0 && test -t 1 && test -t 2 && echo said > /dev/tty; exit 4')]),
-      { streams: { kind: 'terminal' } },
-      undefined,
-      undefined,
-      ['script', '-qec'],
-    )
-    assert.equal(pod.status, 4, pod.stderr)
-    assert.match(pod.stdout, /said\r\n/)
-  })
+  for (const users of ['host', 'private']) {
+    it(`is the app’s controlling terminal, and its status the pod’s, with ${users} users`, async () => {
+      const isolators = [{ name: 'holdfast/private-users', value: users === 'private' }]
+      const script = 'test -t 0 && test -t 1 && test -t 2 && echo said > /dev/tty; exit 4'
+      const pod = await pods.run(
+        podManifest([shellApp('app', script, { user: 'web' })], { isolators }),
+        { streams: { kind: 'terminal' }, firstUser: 0x7abe_0000 },
+        undefined,
+        undefined,
+        ['script', '-qec'],
+      )
+      assert.equal(pod.status, 4, pod.stderr)
+      assert.match(pod.stdout, /said\r\n/)
+    })
+  }
 })
