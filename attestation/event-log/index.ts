@@ -7,7 +7,6 @@ export {
   type CelIndex,
   type CelRecord,
   celBank,
-  decodeCel,
   decodeCelRecord,
   encodeCelRecord,
   MAX_CONTENT_BYTES,

@@ -48,7 +48,13 @@ export function convertToCel(opened: OpenedEvidence, encoding: CelEncoding, sour
 }
 
 function* encodedTlv(records: Iterable<CelRecord>): Generator<Uint8Array> {
-  for (const record of records) yield encodeCelRecord(record)
+  for (const record of records) {
+    if (record.digests.length === 0) {
+      const why = 'it has no digest of a bank that is known here; cel-json and cel-cbor can hold such a record'
+      throw new EvidenceError('EVIDENCE_NO_CEL', `record ${record.recnum} cannot be written as TLV: ${why}`)
+    }
+    yield encodeCelRecord(record)
+  }
 }
 
 function* numbered(records: Iterable<UnnumberedCelRecord>, most: number): Generator<CelRecord> {

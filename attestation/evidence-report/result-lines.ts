@@ -5,6 +5,7 @@ import {
   AR4SI_ANY,
   type Ear,
   type EarAppraisal,
+  earTier,
   type Tier,
   tierOfValue,
   VECTOR_CLAIMS,
@@ -42,7 +43,7 @@ export function earLines(ear: Ear, verified: boolean): ResultLine[] {
     ...line('verifier', `${ear.verifier.developer}, ${ear.verifier.build}`),
     ...line('nonce', nonceText(ear.nonces)),
     ...line('raw evidence', ear.rawEvidence && `${ear.rawEvidence.length} bytes`),
-    ...(ear.status === undefined ? [] : [statusLine('result', ear.status, verified)]),
+    ...line('status', ear.status && `${ear.status}, over all attesters`),
     ...[...ear.submods].flatMap(([label, appraisal]) => appraisalLines(label, appraisal, verified)),
   ]
 }
@@ -51,8 +52,13 @@ function appraisalLines(label: string, appraisal: EarAppraisal, verified: boolea
   const section = `attester ${label}`
   const line = (what: string, text: string): ResultLine => ({ section, what, text })
   const { status, vector, policyIds, profile, nonces, attestedKey, findings } = appraisal
+  const isBacked = Object.values(vector ?? {}).some((value) => value !== 0)
+  const worth = earTier(appraisal, isBacked ? [] : VECTOR_CLAIMS)
   return [
-    statusLine(section, status, verified),
+    {
+      ...line('status', worth === status ? status : `${status}, and no entry of the vector says why`),
+      tone: toneOf(worth, verified),
+    },
     ...VECTOR_CLAIMS.map((claim) => vectorLine(section, claim, vector?.[claim], verified)),
     ...(profile === undefined ? [] : [line('profile', profile)]),
     ...policyIds.map((id) => line('policy', id)),
@@ -66,10 +72,6 @@ function appraisalLines(label: string, appraisal: EarAppraisal, verified: boolea
       ? [line('finding', `and ${(findings?.length ?? 0) - MAX_FINDINGS} more`)]
       : []),
   ]
-}
-
-function statusLine(section: string, status: Tier, verified: boolean): ResultLine {
-  return { section, what: 'status', text: status, tone: toneOf(status, verified) }
 }
 
 function vectorLine(section: string, claim: VectorClaim, value: number | undefined, verified: boolean): ResultLine {

@@ -3,7 +3,6 @@ import type { AgentStatus } from '../../agent/local-api/index.ts'
 import { toHex } from '../../attestation/base/index.ts'
 import {
   type BankRegisters,
-  decodeCel,
   fromBankValues,
   type LaunchLogContent,
   parseLaunchLogContent,
@@ -14,6 +13,7 @@ import {
 import { decodeEvidenceFile } from '../../attestation/evidence-file/index.ts'
 import { collectionBinding, pcrValuesFromWire } from '../../attestation/protocol/index.ts'
 import { pcrIndex, verifyAkPublic, verifyQuoteInPool } from '../../attestation/tpm2/index.ts'
+import { decodeCel } from '../support/cel.ts'
 import { random } from '../support/soft-tpm.ts'
 import { swtpmMissing } from '../support/swtpm.ts'
 import { type ProxyAction, TPM_CC, type TpmCommand, TpmProxy } from '../support/tpm-proxy.ts'

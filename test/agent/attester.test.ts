@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { Attester, type KnownLog, type QuotedFrame } from '../../agent/attester.ts'
 import type { LaunchLog } from '../../agent/launch-log/index.ts'
-import { decodeCel, type LaunchLogContent } from '../../attestation/event-log/index.ts'
+import type { LaunchLogContent } from '../../attestation/event-log/index.ts'
 import {
   decodeAgentMessage,
   decodeQuotedBody,
@@ -9,6 +9,7 @@ import {
   type QuotedBody,
 } from '../../attestation/protocol/index.ts'
 import { makeDigest, pcrIndex } from '../../attestation/tpm2/index.ts'
+import { decodeCel } from '../support/cel.ts'
 import { random, SoftTpm, selectionOf } from '../support/soft-tpm.ts'
 import { softLog } from './support/soft-log.ts'
 import { SoftTpmPort } from './support/soft-tpm-port.ts'

@@ -1,6 +1,20 @@
+import assert from 'node:assert/strict'
 import { concatBytes, fromHex, utf8 } from '../../attestation/base/index.ts'
 import { digest } from '../../attestation/crypto/index.ts'
-import { CEL_ALG, type CelContent, type CelRecord, encodeCelContent } from '../../attestation/event-log/index.ts'
+import {
+  CEL_ALG,
+  type CelContent,
+  type CelRecord,
+  decodeCelAny,
+  encodeCelContent,
+} from '../../attestation/event-log/index.ts'
+
+/** Records of a log, or of a piece of one whose first record has this number. */
+export function decodeCel(bytes: Uint8Array, firstRecnum?: number): readonly CelRecord[] {
+  const { records } = decodeCelAny(bytes)
+  if (firstRecnum !== undefined) assert.equal(records[0]?.recnum ?? firstRecnum, firstRecnum)
+  return records
+}
 
 /** A record with its content's own digests, as its type's rule has it. */
 export function measured(recnum: number, content: CelContent, over: Partial<CelRecord> = {}): CelRecord {

@@ -1,5 +1,4 @@
 import { type HashAlgorithm, hashSize } from '../../crypto/index.ts'
-import { EventLogError } from '../errors.ts'
 import { TLV_HEADER_BYTES, type Tlv, TlvReader, writeTlv } from './tlv.ts'
 
 /** Longest content that is read; firmware events are the longest known, and stay far below. */
@@ -100,29 +99,6 @@ export function decodeCelRecord(bytes: Uint8Array, start = 0, base = 0): { recor
     throw r.error('EVENT_LOG_BAD_ORDER', `field type ${content.type} where the content must be`)
   }
   return { record: { recnum, index, digests, contentType: content.type, content: content.value }, end: r.offset }
-}
-
-/**
- * A whole log, or a piece that starts and ends between records.
- *
- * @param firstRecnum number that the first record must have; without it any, and the rest must follow on
- * @throws EventLogError, also EVENT_LOG_BAD_RECNUM
- */
-export function decodeCel(bytes: Uint8Array, firstRecnum?: number): CelRecord[] {
-  const records: CelRecord[] = []
-  let expected = firstRecnum
-  for (let at = 0; at < bytes.length; ) {
-    const { record, end } = decodeCelRecord(bytes, at)
-    if (expected !== undefined && record.recnum !== expected) {
-      throw new EventLogError('EVENT_LOG_BAD_RECNUM', `numbered ${record.recnum}, expected ${expected}`, {
-        position: { offset: at, recnum: record.recnum },
-      })
-    }
-    expected = record.recnum + 1
-    records.push(record)
-    at = end
-  }
-  return records
 }
 
 /**

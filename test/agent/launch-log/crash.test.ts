@@ -4,7 +4,6 @@ import { LaunchLog, type LaunchLogOptions, logFileName } from '../../../agent/la
 import type { HashAlgorithm } from '../../../attestation/crypto/index.ts'
 import {
   type BreakRecord,
-  decodeCel,
   decodeCelRecord,
   type LaunchLogContent,
   parseLaunchLogContent,
@@ -13,6 +12,7 @@ import {
   toBankValues,
 } from '../../../attestation/event-log/index.ts'
 import { makeDigest, pcrIndex } from '../../../attestation/tpm2/index.ts'
+import { decodeCel } from '../../support/cel.ts'
 import { Crash, FaultyDisk, FULL, Steps } from './faulty-storage.ts'
 import { RegisterTpm } from './register-tpm.ts'
 

@@ -6,7 +6,6 @@ import { type Agent, startAgent } from '../../../agent/agent.ts'
 import type { AgentConfig, LoadedConfig } from '../../../agent/config/index.ts'
 import type { LaunchBody } from '../../../agent/local-api/index.ts'
 import {
-  decodeCel,
   fromBankValues,
   type LaunchLogContent,
   parseLaunchLogContent,
@@ -15,6 +14,7 @@ import {
   toBankValues,
 } from '../../../attestation/event-log/index.ts'
 import { pcrIndex } from '../../../attestation/tpm2/index.ts'
+import { decodeCel } from '../../support/cel.ts'
 import { SoftTpm } from '../../support/soft-tpm.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 import { localCall } from './local-call.ts'

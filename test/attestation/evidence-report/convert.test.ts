@@ -56,6 +56,14 @@ describe('evidence as a canonical event log', () => {
     assert.throws(() => whole(aael, 'json'), { code: 'EVIDENCE_NO_CEL' })
   })
 
+  it('says of a record without digests that only JSON and CBOR hold it', () => {
+    const content = { event_type: 4, event_data: '00000000' }
+    const record = { recnum: 0, pcr: 3, digests: [], content_type: 'pcclient_std', content }
+    const log = openEvidence(utf8(JSON.stringify([record])))
+    assert.deepEqual(JSON.parse(new TextDecoder().decode(whole(log, 'json'))), [record])
+    assert.throws(() => whole(log, 'tlv'), { code: 'EVIDENCE_NO_CEL', message: /cel-json and cel-cbor/ })
+  })
+
   it('has no more records than are read again', () => {
     const one = encodeList(FILES.slice(0, 1))
     const list = openEvidence(new Uint8Array(Buffer.concat(Array.from({ length: (1 << 16) + 1 }, () => one))))

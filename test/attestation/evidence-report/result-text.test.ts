@@ -68,9 +68,12 @@ describe('an attestation result, shown', () => {
       green.map((line) => line.replaceAll(GREEN, '').replaceAll('\u001b[0m', '').trim().split(/\s+/)[0]),
       ['signed', 'hardware'],
     )
-    const bare = { ...EAR, submods: new Map([['n', { status: 'none' as const, policyIds: [], nonces: [] }]]) }
-    const lines = text(writeEarJson(bare), 'verified', COLOURED).split('\n')
-    assert.equal(lines.filter((line) => line.includes(GREEN)).length, 1, 'the headline')
+    for (const vector of [undefined, { hardware: 0 }]) {
+      const appraisal = { status: 'affirming' as const, policyIds: [], nonces: [], ...(vector && { vector }) }
+      const bare = text(writeEarJson({ ...EAR, submods: new Map([['n', appraisal]]) }), 'verified', COLOURED)
+      assert.equal(bare.split('\n').filter((line) => line.includes(GREEN)).length, 1, 'the headline')
+      assert.match(bare, /affirming, and no entry of the vector says why/)
+    }
   })
 
   it('of an EAT says what is not claimed, what is bad, and what nobody verified', () => {

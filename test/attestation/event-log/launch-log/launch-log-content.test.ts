@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { fromUtf8, toHex, utf8 } from '../../../../attestation/base/index.ts'
 import {
-  decodeCel,
   EventLogError,
   encodeLaunchLogContent,
   type LaunchLogContent,
@@ -10,6 +9,7 @@ import {
   parseLaunchLogContent,
   toCelJson,
 } from '../../../../attestation/event-log/index.ts'
+import { decodeCel } from '../../../support/cel.ts'
 import { LogBuilder } from '../../../support/launch-log.ts'
 
 const HEX = 'ab'.repeat(32)
