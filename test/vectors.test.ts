@@ -50,7 +50,7 @@ const CLAIMS: Readonly<Record<string, readonly string[]>> = {
     'keylime/ima/keylime-{bad_signatures,keyrings,measurements,signatures}.txt',
     'keylime/ima/keylime-ima-log-{sha1,sha256,sha384,sha512,sm3_256,unknown}',
   ],
-  'attestation/appraisal/ima/keylime.test.ts': [
+  'attestation/reference-values/keylime.test.ts': [
     'ima/{acs-imakey.der,acs-imasig.log}',
     'keylime/ima/{ima-allowlist-short.txt,ima-policy-keylime-tests,keylime-ima_keyring_string.txt}',
     'keylime/ima/keys/{rsa2048,rsa2048pub,secp256k1}.pem',
