@@ -59,6 +59,9 @@ function imageNotes({ from, kind, profiles }: ReferenceImage): string[] {
   const bare = profiles.filter(({ commandLine }) => commandLine === undefined)
   const chosen = profiles.filter(({ byHardware }) => byHardware.length > 0)
   return [
+    ...(profiles.some(({ assumed }) => assumed)
+      ? [`${from}: its stub does not show what it measures; it is taken for that of systemd 257`]
+      : []),
     ...bare.map((p) => `${p.from} has no command line of its own: what boot loaders hand over is not judged`),
     ...chosen.map((p) => `${p.from}: hardware decides what of it is measured, so PCR 11 has no one value`),
     ...(profiles.length > 1

@@ -33,6 +33,8 @@ export interface ReferenceProfile {
   readonly sections: readonly ReferenceSection[]
   /** At most one of each name is measured, by the hardware. */
   readonly byHardware: readonly ReferenceSection[]
+  /** True where the stub does not show what it measures, and is taken for that of systemd 257. */
+  readonly assumed: boolean
   readonly commandLine?: ReferenceCommandLine
   /** What PCR 11 is after the stub, and after each phase of systemd's boot; absent where hardware decides. */
   readonly register?: readonly { readonly value: string; readonly after: string }[]
@@ -59,8 +61,8 @@ export interface ReferenceCommandLine {
  * @throws PeImageError for what is no EFI image
  */
 export function referenceImage(file: Uint8Array, from: string): ReferenceImage {
+  const image = { from, digest: toHex(authenticodeDigest(file, BANK)) } // first: it refuses sections over one another
   const profiles = ukiProfiles(file)
-  const image = { from, digest: toHex(authenticodeDigest(file, BANK)) }
   const [first] = profiles
   if (first === undefined) return { ...image, kind: isLinux(file) ? 'kernel' : 'boot-loader', profiles: [] }
   const kernel = innerKernel(first)
@@ -103,6 +105,7 @@ function referenceProfile(profile: UkiProfile, image: string): ReferenceProfile 
     from,
     sections: profile.sections.map(referenceSection),
     byHardware: profile.byHardware.map(referenceSection),
+    assumed: profile.assumed,
     ...(commandLine !== undefined && { commandLine: referenceCommandLine(commandLine.content) }),
     ...(values !== undefined && {
       register: values.map((value, i) => ({ value: toHex(value), after: BOOT_PHASES[i - 1] ?? 'the stub' })),

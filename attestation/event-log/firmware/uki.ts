@@ -21,6 +21,10 @@ export interface UkiProfile {
   readonly sections: readonly UkiSection[]
   /** Sections of which the stub takes at most one of each name, by the hardware that it finds. */
   readonly byHardware: readonly UkiSection[]
+  /**
+   * True where the image's stub does not show which sections it measures: all that systemd 257 measures are taken then.
+   */
+  readonly assumed: boolean
 }
 
 /** As many as systemd-stub counts. */
@@ -31,39 +35,60 @@ const BY_HARDWARE: ReadonlySet<string> = new Set(['.dtbauto', '.efifw'])
 const NOT_MEASURED = '.pcrsig'
 const KERNEL = '.linux'
 const PROFILE = '.profile'
+/** systemd's stubs have some hundred kilobytes. */
+const MAX_STUB_BYTES = 4 << 20
 /** Zeros that all sections together may have in memory behind their data: pages, not what an attacker would make of 4 GiB. */
 const MAX_ZERO_BYTES = 1 << 20
 
 /**
  * What systemd-stub measures of a unified kernel image, for each profile that it can be booted with. Sections before
  * the first `.profile` are of all profiles; those behind one, up to the next, are of that profile, and stand in for the
- * ones of the same name. A section that is empty in memory is none. Source: UAPI.5 Unified Kernel Image,
+ * ones of the same name. A section that is empty in memory is none. Only what the image's own stub knows is measured:
+ * that of systemd 252 knows no `.uname` and no `.sbat`, later ones came to know more. Source: UAPI.5 Unified Kernel Image,
  * systemd-stub(7) of version 257.
  *
  * @returns none for a PE image that has no kernel in it
  * @throws PeImageError also PE_BAD_FIELD for a section that stands twice where it may once, and for too many profiles
  */
 export function ukiProfiles(file: Uint8Array): UkiProfile[] {
-  const [base = [], ...profiles] = sectionGroups(file)
+  const all = peSections(file)
+  const known = knownSections(all)
+  const assumed = known === undefined
+  const [base = [], ...profiles] = sectionGroups(all, known ?? new Set(UKI_SECTIONS))
   if (profiles.length > MAX_PROFILES) throw badPeField(`${profiles.length} profiles, at most ${MAX_PROFILES} are read`)
-  if (profiles.length === 0) return bootable({}, base)
+  if (profiles.length === 0) return bootable({ assumed }, base)
   return profiles.flatMap((own, number) => {
     const id = profileId(own.find(({ name }) => name === PROFILE)?.content)
     // of those by hardware one of the profile stands in only if it fits, which a file cannot show
     const replaced = new Set(own.map(({ name }) => name).filter((name) => !BY_HARDWARE.has(name)))
     const sections = [...base.filter(({ name }) => !replaced.has(name)), ...own]
-    return bootable({ number, ...(id !== undefined && { id }) }, sections)
+    return bootable({ assumed, number, ...(id !== undefined && { id }) }, sections)
   })
 }
 
+/**
+ * Names of sections that the stub looks for: they stand in its own sections, each between NULs.
+ * @returns undefined where even the kernel's is not found
+ */
+function knownSections(all: readonly PeSection[]): ReadonlySet<string> | undefined {
+  const known = new Set<string>()
+  for (const { name, data } of all) {
+    if (UKI_SECTIONS.includes(name) || data.length > MAX_STUB_BYTES) continue
+    const text = `\0${asciiText(data)}\0`
+    for (const each of UKI_SECTIONS) if (text.includes(`\0${each}\0`)) known.add(each)
+  }
+  return known.has(KERNEL) ? known : undefined
+}
+
 /** Measured sections of the image: those of all profiles, then those of each, with `.profile` first. */
-function sectionGroups(file: Uint8Array): UkiSection[][] {
+function sectionGroups(all: readonly PeSection[], known: ReadonlySet<string>): UkiSection[][] {
   const groups: UkiSection[][] = [[]]
   let zeros = 0
-  for (const section of peSections(file)) {
+  for (const section of all) {
+    if (!known.has(section.name)) continue
     if (section.name === PROFILE) groups.push([])
     const group = groups.at(-1)
-    if (group === undefined || !UKI_SECTIONS.includes(section.name) || section.name === NOT_MEASURED) continue
+    if (group === undefined || section.name === NOT_MEASURED) continue
     if (section.virtualSize === 0 && section.name !== PROFILE) continue
     if (!BY_HARDWARE.has(section.name) && group.some(({ name }) => name === section.name)) {
       throw badPeField(`two sections ${section.name}`)
@@ -82,7 +107,7 @@ function inMemory({ virtualSize, data }: PeSection): Uint8Array {
   return content
 }
 
-function bootable(profile: Pick<UkiProfile, 'number' | 'id'>, all: readonly UkiSection[]): UkiProfile[] {
+function bootable(profile: Pick<UkiProfile, 'number' | 'id' | 'assumed'>, all: readonly UkiSection[]): UkiProfile[] {
   if (!all.some(({ name }) => name === KERNEL)) return []
   const measured = all.filter(({ name, content }) => content.length > 0 && !BY_HARDWARE.has(name))
   const sections = measured.sort((a, b) => UKI_SECTIONS.indexOf(a.name) - UKI_SECTIONS.indexOf(b.name))

@@ -64,6 +64,22 @@ describe('a unified kernel image', () => {
     assert.deepEqual([only.number, only.byHardware, more], [undefined, [], []])
   })
 
+  it('is measured as far as its own stub knows sections', () => {
+    const sections = [LINUX, section('.sbat', 'sbat,1'), section('.uname', '6.1'), section('.cmdline', 'quiet')]
+    const stub = (...names: string[]) => section('.rodata', `code\0${names.join('\0')}\0more`)
+    const [old] = ukiProfiles(peImage({ sections: [stub('.linux', '.osrel', '.cmdline', '.pcrsig'), ...sections] }))
+    assert.deepEqual([old?.assumed, old && texts(old).map(([name]) => name)], [false, ['.linux', '.cmdline']])
+    const [odd] = ukiProfiles(peImage({ sections: [section('.rodata', '.linuxes\0x.cmdline'), ...sections] }))
+    const all = ['.linux', '.cmdline', '.uname', '.sbat']
+    assert.deepEqual([odd?.assumed, odd && texts(odd).map(([name]) => name)], [true, all])
+    const profiles = [stub('.linux', '.osrel'), LINUX, section('.profile', 'ID=a'), section('.cmdline', 'b')]
+    assert.deepEqual(
+      ukiProfiles(peImage({ sections: profiles })).map(({ number }) => number),
+      [undefined],
+      'a stub that knows no profiles',
+    )
+  })
+
   it('of several profiles is measured for each with what the profile brings in place of the common', () => {
     const profiles = ukiProfiles(TWO_PROFILES)
     assert.deepEqual(
