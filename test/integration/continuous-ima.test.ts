@@ -118,8 +118,8 @@ describe('a node that is judged by the files that it runs, for as long as it run
 
   it('fails when another policy asks for what kexec took, says that a reboot helps, and it does', async () => {
     await machine.setAppraisal({ 'workers.yaml': policy(', "/srv/*"') })
-    const failed = await machine.stands('failed')
-    assert.match(failed.standingReasons[0]?.message ?? '', /PCR 10.*reboot/)
+    // evidence that was asked for by the policy before may come first, and is no better for it
+    await machine.stands('failed', (n) => /PCR 10.*reboot/.test(n.standingReasons[0]?.message ?? ''))
     await machine.reboot()
     await machine.measureFiles([bootAggregateEntry(), ...files(0, 50)])
     await machine.stands('trusted')
