@@ -23,8 +23,10 @@ export function parseToken(token: string): { readonly uuid: PodUuid; readonly se
   const dot = token.indexOf('.')
   const text = token.slice(dot + 1)
   if (dot !== 36 || !SECRET.test(text)) return undefined
+  const secret = Buffer.from(text, 'base64url')
+  if (secret.toString('base64url') !== text) return undefined // its last bits are not all used: there is one form of a token
   try {
-    return { uuid: podUuid(token.slice(0, dot)), secret: new Uint8Array(Buffer.from(text, 'base64url')) }
+    return { uuid: podUuid(token.slice(0, dot)), secret: new Uint8Array(secret) }
   } catch {
     return undefined // no UUID
   }

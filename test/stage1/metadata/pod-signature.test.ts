@@ -62,5 +62,8 @@ describe('the token in AC_METADATA_URL', () => {
       assert.equal(parseToken(other), undefined, other)
     }
     assert.equal(parseToken(`../../run/${token}`), undefined)
+    const last = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+    const taken = [...last].filter((c) => Buffer.from(parseToken(token.slice(0, -1) + c)?.secret ?? []).equals(secret))
+    assert.equal(taken.length, 1, 'several forms of one token')
   })
 })
