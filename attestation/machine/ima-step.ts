@@ -179,14 +179,14 @@ function inPieces({ previous, refuted }: ImaStepInput, ahead: ImaState): ImaStep
 
 /**
  * A list that does not go on where it did may be that of a kernel that was started by kexec and is longer already than the old one was: before it is
- * refuted it is asked for once from its beginning, from where the register stood.
+ * refuted it is asked for once from its beginning, from where the register stood. So is one that goes on from what is not known any more, as evidence
+ * does that was asked for by another policy and came late.
  */
 function notProved(input: ImaStepInput, offset: number, why: string): ImaStep {
   const { previous } = input
-  if (input.refuted || previous === undefined || offset === 0) return refuted(input, why)
+  if (input.refuted || offset === 0) return refuted(input, why)
   return {
-    ima: previous,
-    ahead: restarted(previous),
+    ...(previous !== undefined && { ima: previous, ahead: restarted(previous) }),
     ...{ refuted: true, more: true },
     ...untold(`the list does not go on from byte ${offset}: it is asked for from its beginning`),
   }

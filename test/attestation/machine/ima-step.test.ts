@@ -50,6 +50,34 @@ describe('a list of IMA that comes in pieces', () => {
   })
 })
 
+describe('a list of IMA that goes on from what is not known', () => {
+  const entries = [bootAggregateEntry(), fileEntry('/bin/sh', 'x')]
+  let sha256: Uint8Array = new Uint8Array(32)
+  for (const entry of entries) sha256 = extendValue('sha256', sha256, digest('sha256', templateData(entry)))
+  const step = (offset: number, refuted: boolean) =>
+    imaStep({
+      ...{ previous: undefined, ahead: undefined, refuted },
+      piece: { source: 'ima', offset, bytes: encodeList(entries), more: false },
+      ...{ quoted: { sha256 }, pcr: () => undefined },
+      policy: compileImaPolicy({ ...EMPTY_IMA_POLICY, excludes: ['/**'] }),
+    })
+
+  it('is asked for once from its beginning, with no verdict on it', () => {
+    const first = step(4701, false)
+    assert.deepEqual([first.more, first.refuted, first.ima, first.ahead], [true, true, undefined, undefined])
+    assert.equal(first.findings[0]?.tier, 'none')
+    const next = step(0, first.refuted)
+    assert.deepEqual([next.more, next.refuted], [false, false])
+    assert.equal(next.findings[0]?.tier, 'affirming')
+  })
+
+  it('is refuted when it goes on from there again', () => {
+    const { more, refuted, findings } = step(4701, true)
+    assert.deepEqual([more, refuted, findings[0]?.tier], [false, true, 'contraindicated'])
+    assert.match(findings[0]?.message ?? '', /IMA_OFFSET/)
+  })
+})
+
 describe('boot_aggregate of a list that begins anew', () => {
   const policy = compileImaPolicy({ ...EMPTY_IMA_POLICY, excludes: ['/**'] })
   const registers = Array.from({ length: 10 }, (_, pcr) => new Uint8Array(32).fill(pcr + 1))

@@ -301,8 +301,12 @@ describe('the logs of a machine at the verifier', () => {
         delete machine.logs.ima
         await machine.prove(peer)
         await peer.next('challenge')
-        peer.quote({ t: 'evidence', purpose: 'periodic' }, { machineLogs: [{ source: 'ima', ...piece }] })
-        const result = await peer.result()
+        const send = () => {
+          peer.quote({ t: 'evidence', purpose: 'periodic' }, { machineLogs: [{ source: 'ima', ...piece }] })
+          return peer.result()
+        }
+        if (piece.offset > 0) assert.equal((await send()).tier, 'none') // it may have been asked for before: once
+        const result = await send()
         assert.equal(result.tier, 'contraindicated', JSON.stringify(result.findings))
         assert.equal(found(result, 'policy.files')?.tier, 'contraindicated')
         await peer.close()
