@@ -4,7 +4,7 @@ import {
   defaultSeccompFilter,
   type FilterArch,
   setSeccompFilter,
-} from '../flavours/nspawn/index.ts'
+} from '../flavours/confinement/index.ts'
 import type { PodApp } from '../manifest/index.ts'
 import { type AppCgroups, missingController } from './cgroup-layout.ts'
 import { PodError } from './errors.ts'

@@ -1,4 +1,4 @@
-import type { SystemCallSet } from '../flavours/nspawn/index.ts'
+import type { SystemCallSet } from '../flavours/confinement/index.ts'
 import type { Isolator } from '../manifest/index.ts'
 import { badIsolator, PodError } from './errors.ts'
 import { PRIVATE_USERS_ISOLATOR } from './private-users.ts'

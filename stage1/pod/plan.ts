@@ -1,11 +1,5 @@
-import {
-  devicePolicyProgram,
-  deviceRulesV1,
-  MASKED_PATHS,
-  READ_ONLY_PATHS,
-  SUPERVISOR_ENVIRONMENT,
-  supervisorArguments,
-} from '../flavours/nspawn/index.ts'
+import { devicePolicyProgram, deviceRulesV1, MASKED_PATHS, READ_ONLY_PATHS } from '../flavours/confinement/index.ts'
+import { SUPERVISOR_ENVIRONMENT, supervisorArguments } from '../flavours/nspawn/index.ts'
 import { type PodManifest, valueNamed } from '../manifest/index.ts'
 import { planApp, requireControllers } from './app-plan.ts'
 import { appCgroups, appMembership, limitsBlockIo, podCgroups } from './cgroup-layout.ts'

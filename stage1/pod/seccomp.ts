@@ -6,7 +6,7 @@ import {
   KILL,
   type SystemCallSet,
   systemCallGroup,
-} from '../flavours/nspawn/index.ts'
+} from '../flavours/confinement/index.ts'
 import { badIsolator } from './errors.ts'
 
 /**

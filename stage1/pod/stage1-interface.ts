@@ -1,4 +1,4 @@
-import { INTERFACE_VERSION, STAGE1_ANNOTATIONS } from '../flavours/nspawn/index.ts'
+import { INTERFACE_VERSION, STAGE1_ANNOTATIONS } from '../flavours/interface.ts'
 import type { StoredImage } from '../image/index.ts'
 import { valueNamed } from '../manifest/index.ts'
 import { PodError } from './errors.ts'

@@ -1,21 +1,9 @@
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { canonicalJson, utf8 } from '../../../attestation/base/index.ts'
 import { AC_VERSION } from '../../manifest/index.ts'
+import { INTERFACE_VERSION, STAGE1_ANNOTATIONS } from '../interface.ts'
+import { tarArchive } from '../tar.ts'
 import { SUPERVISOR } from './supervisor.ts'
-import { tarArchive } from './tar.ts'
-
-/** The version of stage1/README.md that this flavour keeps to. */
-export const INTERFACE_VERSION = 1
-
-/** Annotations of a stage1 image's manifest; stage0 reads nothing else to know how to run it. */
-export const STAGE1_ANNOTATIONS = {
-  flavour: 'holdfast/stage1/flavour',
-  interfaceVersion: 'holdfast/stage1/interface-version',
-  /** PID 1 and its arguments, separated by spaces. */
-  run: 'holdfast/stage1/run',
-  /** Names of programs of the host that take part, separated by spaces. */
-  hostPrograms: 'holdfast/stage1/host-programs',
-} as const
 
 // systemd-nspawn refuses a root without usr/ and mounts on the others; the last two are launch's.
 const DIRECTORIES = ['apps', 'dev', 'etc', 'proc', 'run', 's1', 'sys', 'tmp', 'usr', 'var']

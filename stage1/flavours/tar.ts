@@ -1,4 +1,4 @@
-import { concatBytes, utf8 } from '../../../attestation/base/index.ts'
+import { concatBytes, utf8 } from '../../attestation/base/index.ts'
 
 /** A member of an archive that says the same for everybody: owner 0:0, modified 1970-01-01. */
 export type TarMember =

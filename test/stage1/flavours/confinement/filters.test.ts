@@ -3,11 +3,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  defaultSeccompFilter,
-  devicePolicyProgram,
-  nspawnStage1Image,
-} from '../../../../stage1/flavours/nspawn/index.ts'
+import { defaultSeccompFilter, devicePolicyProgram } from '../../../../stage1/flavours/confinement/index.ts'
+import { nspawnStage1Image } from '../../../../stage1/flavours/nspawn/index.ts'
 import { runFilter } from '../../../support/bpf.ts'
 
 const ALLOW = 0x7fff0000

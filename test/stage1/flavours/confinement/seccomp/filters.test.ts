@@ -7,9 +7,9 @@ import {
   KILL,
   setSeccompFilter,
   systemCallGroup,
-} from '../../../../../stage1/flavours/nspawn/index.ts'
-import { ALLOW, assemble, decide, loadNumber } from '../../../../../stage1/flavours/nspawn/seccomp/bpf.ts'
-import { systemCalls } from '../../../../../stage1/flavours/nspawn/seccomp/syscalls.ts'
+} from '../../../../../stage1/flavours/confinement/index.ts'
+import { ALLOW, assemble, decide, loadNumber } from '../../../../../stage1/flavours/confinement/seccomp/bpf.ts'
+import { systemCalls } from '../../../../../stage1/flavours/confinement/seccomp/syscalls.ts'
 import { runFilter } from '../../../../support/bpf.ts'
 import { fuzzRuns } from '../../../../support/fuzz.ts'
 

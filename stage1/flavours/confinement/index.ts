@@ -1,0 +1,15 @@
+export { capabilityNumber, DEFAULT_CAPABILITIES } from './capabilities.ts'
+export { devicePolicyProgram, deviceRulesV1 } from './devices.ts'
+export { MASKED_PATHS, READ_ONLY_PATHS } from './kernel-files.ts'
+export {
+  type Action,
+  defaultSeccompFilter,
+  errno,
+  errorNumber,
+  type FilterArch,
+  isSystemCall,
+  KILL,
+  type SystemCallSet,
+  setSeccompFilter,
+  systemCallGroup,
+} from './seccomp/index.ts'
