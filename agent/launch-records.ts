@@ -73,10 +73,11 @@ export function measuredRequest(body: LaunchBody, node: string, mode: Enforcemen
 
 /** What goes into the log before the verifier is asked: stage1 and images where they are new or changed, then the pod. */
 export function recordsBeforeLaunch(summary: LogSummary, { request, sha256 }: MeasuredRequest): LaunchLogContent[] {
-  const { flavour, name, id, tree, verification, interfaceVersion, hostPrograms } = request.stage1
+  const { flavour, name, id, tree, verification, interfaceVersion, hostPrograms, machine } = request.stage1
   const stage1: Stage1Record = {
     ...{ record: 'stage1', flavour, name, id, tree, verification, interfaceVersion },
     hostPrograms: hostPrograms.map((p) => ({ path: p.path, sha256: p.sha256 })),
+    ...(machine === undefined ? {} : { machine }),
   }
   const images = new Map<string, ImageRecord>() // two apps of one image are one record, unless they name it differently
   for (const i of request.images) {
@@ -95,6 +96,7 @@ export function recordsBeforeLaunch(summary: LogSummary, { request, sha256 }: Me
     manifest: request.pod.manifestSha256,
     stage1: request.stage1.id,
     images: request.images.map((i) => i.id),
+    ...(request.guest === undefined ? {} : { guest: request.guest.archive }),
   }
   return [...[stage1, ...images.values()].filter((r) => summary.needsRecord(r)), pod]
 }

@@ -164,7 +164,7 @@ export class LaunchLogWalk {
     this.#agent = content
   }
 
-  #podRecord({ uuid, request, manifest, stage1, images }: PodRecord): void {
+  #podRecord({ uuid, request, manifest, stage1, images, guest }: PodRecord): void {
     if (this.#pods.get(uuid)?.launched) {
       this.#violate('launch-log.duplicate-pod', 'executables', `pod ${uuid} is measured again while it runs`)
       return
@@ -181,7 +181,8 @@ export class LaunchLogWalk {
       this.#violate('launch-log.bounds', 'executables', `more than ${MAX_OPEN_PODS} pods are open`)
       return
     }
-    this.#pods.set(uuid, { request, manifest, stage1, images, launched: false, unticketed: false })
+    const measured = { request, manifest, stage1, images, ...(guest === undefined ? {} : { guest }) }
+    this.#pods.set(uuid, { ...measured, launched: false, unticketed: false })
   }
 
   #launchRecord(content: LaunchRecord, proven: boolean, awaited: PendingTicket | undefined): void {

@@ -7,6 +7,8 @@ export interface OpenPod {
   readonly manifest: string
   readonly stage1: string
   readonly images: readonly string[]
+  /** What the PID 1 of a virtual machine reads, by its digest. */
+  readonly guest?: string
   readonly launched: boolean
   /** Launched, and no ticket was even claimed: its agent did not enforce then. */
   readonly unticketed: boolean

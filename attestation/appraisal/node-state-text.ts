@@ -104,6 +104,7 @@ const Boot = Type.Object(
               manifest: Type.String(),
               stage1: Type.String(),
               images: Type.Array(Type.String()),
+              guest: Type.Optional(Type.String()),
               launched: Type.Boolean(),
               unticketed: Type.Boolean(),
             },

@@ -104,6 +104,8 @@ function manifestFinding(request: LaunchRequest): Finding {
 
 function manifestMisfit({
   pod,
+  stage1,
+  guest,
   images,
   isolators,
   volumes,
@@ -113,6 +115,8 @@ function manifestMisfit({
 }: LaunchRequest): string | undefined {
   if ((network === 'cni') !== (networks !== undefined))
     return `the request names networks that do not go with '${network}'`
+  if ((stage1.machine === undefined) !== (guest === undefined))
+    return 'the request has a guest without a machine, or a machine without one'
   const bytes = utf8(canonicalJson(pod.manifest))
   const got = sha256Hex(bytes)
   if (got !== pod.manifestSha256) return `the manifest's digest is ${got}, the request says ${pod.manifestSha256}`
@@ -145,6 +149,7 @@ function podFinding({ request, bytes }: RequestInput, { log }: BootProof): Findi
     if (measured.request !== sha256Hex(bytes)) return 'was measured for another request'
     if (measured.manifest !== manifestSha256) return 'was measured with another manifest'
     if (measured.stage1 !== request.stage1.id) return 'was measured with another stage1'
+    if (measured.guest !== request.guest?.archive) return 'was measured with another guest'
     if (measured.images.join() !== request.images.map((i) => i.id).join()) return 'was measured with other images'
     return undefined
   })()

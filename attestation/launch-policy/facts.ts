@@ -44,6 +44,17 @@ export function podAttributes(request: LaunchRequest): CedarRecord {
       path,
       sha256,
     })),
+    ...(stage1.machine !== undefined && {
+      accelerator: stage1.machine.accelerator,
+      kernel: stage1.machine.kernel,
+      initramfs: stage1.machine.initramfs,
+      kernelCommandLine: stage1.machine.commandLine,
+      firmware: stage1.machine.firmware.map(({ path, sha256 }) => ({ path, sha256 })),
+    }),
+    ...(request.guest !== undefined && {
+      memoryMiB: request.guest.memoryMiB,
+      processors: request.guest.processors,
+    }),
     images: images.map((image) => ({
       name: image.name,
       id: image.id,

@@ -29,13 +29,20 @@ type HostProgram = { path: String, sha256: String };
 // The pod that is to be started.
 entity Pod = {
   uuid: String,
-  flavour: String,        // of its stage1, such as "nspawn"
+  flavour: String,        // of its stage1, "nspawn" or "kvm"
   stage1Name: String,
   stage1Id: String,
   stage1Tree: String,
   stage1Verification: String,
   interfaceVersion: Long,
-  hostPrograms: Set<HostProgram>,     // programs of the host that take part: systemd-nspawn, plugins of networks
+  hostPrograms: Set<HostProgram>,     // programs of the host that take part: systemd-nspawn, QEMU, plugins of networks
+  accelerator?: String,               // of a pod that is a virtual machine: "kvm", or "tcg", which is emulation and no boundary to rely on
+  kernel?: String,                    //   SHA-256 of what runs in it before any app
+  initramfs?: String,
+  kernelCommandLine?: String,
+  firmware?: Set<HostProgram>,        //   and of the files that QEMU loads into it
+  memoryMiB?: Long,
+  processors?: Long,
   images: Set<Image>,
   imageCount: Long,
   imageNames: Set<String>,            // of all its images; Cedar's way to say "each of them is one of these" is

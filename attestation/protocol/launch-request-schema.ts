@@ -17,6 +17,31 @@ const Name = Type.String({ minLength: 1, maxLength: 512 })
 /** A program of the host that takes part in the launch, by its content. */
 const HostProgram = Type.Object({ path: Type.String({ minLength: 1, maxLength: 4096 }), sha256: Sha256 }, closed)
 
+/** What a stage1 that is a virtual machine runs on and with, whatever the pod. */
+const Machine = Type.Object(
+  {
+    /** `tcg` is emulation: slow, and no boundary that QEMU's authors vouch for. */
+    accelerator: Type.Union([Type.Literal('kvm'), Type.Literal('tcg')]),
+    kernel: Sha256,
+    initramfs: Sha256,
+    commandLine: Type.String({ maxLength: 2048 }),
+    /** Files of the host that the machine monitor loads into the guest. */
+    firmware: Type.Array(HostProgram, { maxItems: 16 }),
+  },
+  closed,
+)
+
+/** What the virtual machine of one pod is given. */
+const Guest = Type.Object(
+  {
+    /** SHA-256 of the archive that the guest's PID 1 reads: plan, root hashes, a salt that nobody else knows. */
+    archive: Sha256,
+    memoryMiB: Type.Integer({ minimum: 1, maximum: 1 << 24 }),
+    processors: Type.Integer({ minimum: 1, maximum: 1024 }),
+  },
+  closed,
+)
+
 const Stage1 = Type.Object(
   {
     flavour: Name,
@@ -26,6 +51,8 @@ const Stage1 = Type.Object(
     verification: Verification,
     interfaceVersion: Type.Integer({ minimum: 1, maximum: 1000 }),
     hostPrograms: Type.Array(HostProgram, { maxItems: 16 }),
+    /** Of a flavour that is a virtual machine. */
+    machine: Type.Optional(Machine),
   },
   closed,
 )
@@ -92,6 +119,8 @@ export const PodLaunchSchema = Type.Object(
       closed,
     ),
     stage1: Stage1,
+    /** Where stage1 has a machine. */
+    guest: Type.Optional(Guest),
     images: Type.Array(Image, { minItems: 1, maxItems: 64 }),
     /** `cni`: those of `networks`. */
     network: Type.Union([Type.Literal('none'), Type.Literal('host'), Type.Literal('cni')]),

@@ -78,6 +78,7 @@ export function podRecord(request: LaunchRequest): PodRecord {
     manifest: request.pod.manifestSha256,
     stage1: request.stage1.id,
     images: request.images.map((i) => i.id),
+    ...(request.guest === undefined ? {} : { guest: request.guest.archive }),
   }
 }
 

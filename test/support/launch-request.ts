@@ -28,6 +28,18 @@ export function podManifest(
   }
 }
 
+/** What a request has of a pod that is a virtual machine. */
+export const VIRTUAL_MACHINE = {
+  machine: {
+    accelerator: 'tcg',
+    kernel: hex64('a'),
+    initramfs: hex64('b'),
+    commandLine: 'console=ttyS0 -- guest',
+    firmware: [{ path: '/usr/share/seabios/bios-256k.bin', sha256: hex64('c') }],
+  },
+  guest: { archive: hex64('d'), memoryMiB: 256, processors: 1 },
+} satisfies { machine: LaunchRequest['stage1']['machine']; guest: LaunchRequest['guest'] }
+
 /** A launch request that is valid in every field; give what matters to the test. */
 export function launchRequest(over: Partial<LaunchRequest> = {}): LaunchRequest {
   return {

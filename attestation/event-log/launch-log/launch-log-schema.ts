@@ -22,6 +22,7 @@ const BankValues = Type.Object(
   },
   { ...closed, minProperties: 1 },
 )
+const HostFile = Type.Object({ path: Type.String({ minLength: 1, maxLength: 4096 }), sha256: Sha256 }, closed)
 const Id = Type.Integer({ minimum: 0, maximum: 0xffffffff })
 const Version = Type.Literal(LAUNCH_LOG_VERSION)
 const record = (name: string) => ({ holdfast: Version, record: Type.Literal(name) })
@@ -53,9 +54,18 @@ const SCHEMAS: ReadonlyMap<string, TSchema> = new Map<string, TSchema>([
         tree: Name,
         verification: Name,
         interfaceVersion: Type.Integer({ minimum: 1, maximum: 1000 }),
-        hostPrograms: Type.Array(
-          Type.Object({ path: Type.String({ minLength: 1, maxLength: 4096 }), sha256: Sha256 }, closed),
-          { maxItems: 16 },
+        hostPrograms: Type.Array(HostFile, { maxItems: 16 }),
+        machine: Type.Optional(
+          Type.Object(
+            {
+              accelerator: Type.Union([Type.Literal('kvm'), Type.Literal('tcg')]),
+              kernel: Sha256,
+              initramfs: Sha256,
+              commandLine: Type.String({ maxLength: 2048 }),
+              firmware: Type.Array(HostFile, { maxItems: 16 }),
+            },
+            closed,
+          ),
         ),
       },
       closed,
@@ -87,6 +97,7 @@ const SCHEMAS: ReadonlyMap<string, TSchema> = new Map<string, TSchema>([
         manifest: Sha256,
         stage1: Name,
         images: Type.Array(Name, { minItems: 1, maxItems: 64 }),
+        guest: Type.Optional(Sha256),
       },
       closed,
     ),

@@ -28,7 +28,25 @@ export interface Stage1Record {
   readonly tree: string
   readonly verification: string
   readonly interfaceVersion: number
-  readonly hostPrograms: readonly { readonly path: string; readonly sha256: string }[]
+  readonly hostPrograms: readonly HostFile[]
+  /** Of a flavour that is a virtual machine: what it runs on and with, whatever the pod. */
+  readonly machine?: MachineRecord
+}
+
+/** A file of the host that takes part in launches, by its content. */
+export interface HostFile {
+  readonly path: string
+  readonly sha256: string
+}
+
+/** Digests are SHA-256. */
+export interface MachineRecord {
+  readonly accelerator: 'kvm' | 'tcg'
+  readonly kernel: string
+  readonly initramfs: string
+  readonly commandLine: string
+  /** What the machine monitor loads into the guest. */
+  readonly firmware: readonly HostFile[]
 }
 
 /** First use of an image in a boot, and when anything here changes. */
@@ -51,6 +69,8 @@ export interface PodRecord {
   readonly manifest: string
   readonly stage1: string
   readonly images: readonly string[]
+  /** SHA-256 of the archive that a virtual machine's PID 1 reads. */
+  readonly guest?: string
 }
 
 /**

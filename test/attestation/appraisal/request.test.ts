@@ -4,7 +4,7 @@ import type { LaunchLogContent } from '../../../attestation/event-log/index.ts'
 import { encodeLaunchRequest, type LaunchRequest } from '../../../attestation/protocol/index.ts'
 import { appraiseLog, honestRequest, inputOf, measured, podRecord } from '../../support/appraisal.ts'
 import { LogBuilder } from '../../support/launch-log.ts'
-import { podManifest } from '../../support/launch-request.ts'
+import { podManifest, VIRTUAL_MACHINE } from '../../support/launch-request.ts'
 
 const REQUEST = honestRequest()
 const IMAGE = REQUEST.images[0] as LaunchRequest['images'][0] // the request has one
@@ -20,6 +20,45 @@ const measuredAs = (over: Partial<LaunchRequest>) => {
   const request = honestRequest(over)
   return of(request, log({ ...podRecord(request) }))
 }
+
+const MACHINE = { ...REQUEST.stage1, machine: VIRTUAL_MACHINE.machine }
+const VIRTUAL = honestRequest({ stage1: MACHINE, guest: VIRTUAL_MACHINE.guest })
+const virtualLog = (...extra: readonly LaunchLogContent[]) =>
+  new LogBuilder().agent().add(...measured(VIRTUAL), ...extra)
+
+describe('a launch request of a virtual machine', () => {
+  it('that says what was measured passes every rule', () => assert.deepEqual(of(VIRTUAL, virtualLog()), []))
+
+  const otherwise = (stage1: LaunchRequest['stage1'], guest: LaunchRequest['guest'] = VIRTUAL_MACHINE.guest) => {
+    const request = honestRequest({ stage1, ...(guest === undefined ? {} : { guest }) })
+    return of(request, virtualLog(podRecord(request)))
+  }
+  const others: [string, NonNullable<LaunchRequest['stage1']['machine']>][] = [
+    ['accelerator', { ...VIRTUAL_MACHINE.machine, accelerator: 'kvm' }],
+    ['kernel', { ...VIRTUAL_MACHINE.machine, kernel: '99'.repeat(32) }],
+    ['initramfs', { ...VIRTUAL_MACHINE.machine, initramfs: '99'.repeat(32) }],
+    ['command line', { ...VIRTUAL_MACHINE.machine, commandLine: 'init=/bin/sh' }],
+    ['firmware', { ...VIRTUAL_MACHINE.machine, firmware: [] }],
+  ]
+  for (const [name, machine] of others) {
+    it(`is refused with another ${name} than was measured`, () =>
+      assert.deepEqual(otherwise({ ...MACHINE, machine }), ['request.stage1']))
+  }
+
+  it('is refused where the archive of its guest was measured as another', () =>
+    assert.deepEqual(of(VIRTUAL, virtualLog({ ...podRecord(VIRTUAL), guest: '99'.repeat(32) })), ['request.pod']))
+
+  it('is refused where the log names no guest', () => {
+    const { guest: _, ...record } = podRecord(VIRTUAL)
+    assert.deepEqual(of(VIRTUAL, virtualLog(record)), ['request.pod'])
+  })
+
+  it('is refused with a guest and no machine, and the other way round', () => {
+    assert.ok(otherwise(REQUEST.stage1).includes('request.manifest'))
+    const machineAlone = honestRequest({ stage1: MACHINE })
+    assert.ok(of(machineAlone, virtualLog(podRecord(machineAlone))).includes('request.manifest'))
+  })
+})
 
 describe('a launch request', () => {
   it('that says what was measured passes every rule', () => assert.deepEqual(of(REQUEST), []))

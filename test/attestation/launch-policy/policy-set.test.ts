@@ -8,7 +8,7 @@ import {
   loadLaunchPolicies,
 } from '../../../attestation/launch-policy/index.ts'
 import type { LaunchRequest } from '../../../attestation/protocol/index.ts'
-import { launchRequest } from '../../support/launch-request.ts'
+import { launchRequest, VIRTUAL_MACHINE } from '../../support/launch-request.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
 const root = join(import.meta.dirname, '../../..')
@@ -46,6 +46,23 @@ describe('launch policies', () => {
 
   it('name the policy that permitted', () => {
     assert.deepEqual(set(permit).decide(node, launchRequest()), { allowed: true, allowedBy: ['all'] })
+  })
+
+  it('speak of the machine of a pod that is one, and of its absence', () => {
+    const { machine, guest } = VIRTUAL_MACHINE
+    const virtual = launchRequest({ stage1: { ...launchRequest().stage1, flavour: 'kvm', machine }, guest })
+    const noEmulation = set(
+      `${permit}forbid (principal, action, resource) when { resource has accelerator && resource.accelerator == "tcg" };`,
+    )
+    assert.equal(noEmulation.decide(node, virtual).allowed, false)
+    assert.equal(noEmulation.decide(node, launchRequest()).allowed, true)
+    const exact = set(
+      `permit (principal, action, resource) when { resource has kernel && resource.kernel == "${machine.kernel}" &&
+        resource has firmware && resource.firmware.contains({path: "/usr/share/seabios/bios-256k.bin", sha256: "${'c'.repeat(64)}"}) &&
+        resource has memoryMiB && resource.memoryMiB <= 256 };`,
+    )
+    assert.equal(exact.decide(node, virtual).allowed, true)
+    assert.equal(exact.decide(node, launchRequest()).allowed, false)
   })
 
   it('name a policy without @id by its file and line', () => {
