@@ -1,6 +1,7 @@
 #include "relay.h"
 
 #include "fail.h"
+#include "user_terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,14 +11,13 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 enum { CHUNK_BYTES = 16 * 1024 };
 
 static const int PASSED_ON[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
 
-static int watched_signals(void)
+int relay_watch_signals(void)
 {
 	sigset_t set;
 	int fd;
@@ -39,7 +39,7 @@ static void copy_size(int master)
 {
 	struct winsize size;
 
-	if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0 && ioctl(master, TIOCSWINSZ, &size) < 0)
+	if (user_terminal_size(&size) == 0 && ioctl(master, TIOCSWINSZ, &size) < 0)
 		warn_errno("size of the terminal");
 }
 
@@ -62,7 +62,7 @@ static int take_signals(int fd, pid_t pid, int master)
 
 int relay_signals(pid_t pid)
 {
-	struct pollfd signals = {.fd = watched_signals(), .events = POLLIN};
+	struct pollfd signals = {.fd = relay_watch_signals(), .events = POLLIN};
 	int status;
 
 	/* looked at first: it may have ended before its signal was watched for */
@@ -101,7 +101,7 @@ static int carry(int from, int to)
 
 static int carry_until_end(pid_t pid, int master)
 {
-	struct pollfd wait_for[3] = {{.fd = watched_signals(), .events = POLLIN},
+	struct pollfd wait_for[3] = {{.fd = relay_watch_signals(), .events = POLLIN},
 				     {.fd = master, .events = POLLIN},
 				     {.fd = STDIN_FILENO, .events = POLLIN}};
 	int status = take_signals(wait_for[0].fd, pid, master);
@@ -123,19 +123,12 @@ static int carry_until_end(pid_t pid, int master)
 
 int relay_terminal(pid_t pid, const struct terminal *t)
 {
-	struct termios before, raw;
-	int is_terminal = tcgetattr(STDIN_FILENO, &before) == 0, status;
+	int status;
 
 	close(t->slave);
 	copy_size(t->master);
-	if (is_terminal) {
-		raw = before;
-		cfmakeraw(&raw);
-		if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0)
-			fail_errno("raw mode");
-	}
+	user_terminal_raw();
 	status = carry_until_end(pid, t->master);
-	if (is_terminal && tcsetattr(STDIN_FILENO, TCSANOW, &before) < 0)
-		warn_errno("mode of the terminal");
+	user_terminal_restore();
 	return status;
 }

@@ -5,6 +5,12 @@
 
 #include <sys/types.h>
 
+/*
+ * Blocks the signals that mean to end, interrupt or tell a program something, SIGWINCH and SIGCHLD, and returns the
+ * signalfd (nonblocking) that they come from.
+ */
+int relay_watch_signals(void);
+
 /* Both wait for the child `pid` and return its status, 128+n for signal n. */
 
 /* Passes on the signals that mean to end, interrupt or tell something. */
