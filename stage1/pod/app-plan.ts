@@ -10,7 +10,7 @@ import { type AppCgroups, missingController } from './cgroup-layout.ts'
 import { PodError } from './errors.ts'
 import type { AppLimits } from './isolators.ts'
 import { planList } from './plan-list.ts'
-import type { PlanSettings } from './plan-settings.ts'
+import type { InsideSettings } from './plan-settings.ts'
 import type { ResourceLimits } from './resources.ts'
 
 /** What the plan has of one app, by the names of its files in `apps/<app>/`. */
@@ -19,7 +19,7 @@ export function planApp(
   limits: AppLimits,
   cgroups: AppCgroups,
   mounts: readonly string[],
-  s: PlanSettings,
+  s: InsideSettings,
 ): [string, Uint8Array][] {
   const { app } = pod
   const { restart } = limits
@@ -50,7 +50,7 @@ export function planApp(
 }
 
 /** @throws PodError POD_UNSUPPORTED where this machine cannot keep one of the limits */
-export function requireControllers(limits: ResourceLimits, s: PlanSettings): void {
+export function requireControllers(limits: ResourceLimits, s: InsideSettings): void {
   const missing = missingController(s.cgroups, limits)
   if (missing !== undefined) {
     throw new PodError('POD_UNSUPPORTED', `this machine has no ${missing} control group, so the limit cannot be kept`)
@@ -91,7 +91,7 @@ function filterArch(arch: string): FilterArch {
 }
 
 /** Pairs of a file below /proc/thread-self and what is written to it just before the program is executed. */
-function securityLabels(limits: AppLimits, s: PlanSettings): string[] {
+function securityLabels(limits: AppLimits, s: InsideSettings): string[] {
   const labels: string[] = []
   for (const [module, file, text] of [
     ['selinux', 'attr/exec', limits.selinuxContext],

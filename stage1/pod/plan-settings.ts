@@ -11,17 +11,10 @@ export type Streams =
   | { readonly kind: 'pass' | 'terminal' }
   | { readonly kind: 'log'; readonly maxBytes: number; readonly files: number }
 
-/** What a plan needs to know besides the manifest. */
-export interface PlanSettings {
+/** What the part of a plan that init carries out needs to know besides the manifest. */
+export interface InsideSettings {
   readonly uuid: PodUuid
-  /** Absolute, where the pod will run. */
-  readonly podPath: string
-  /** `none`, `host`, or the absolute path of a network namespace. */
-  readonly network: string
-  /** Absolute path of the supervisor's program. */
-  readonly supervisor: string
-  /** PID 1 and its arguments. */
-  readonly run: readonly string[]
+  /** Those that init sees. */
   readonly cgroups: CgroupMounts
   readonly arch: string
   /** False only when the user said so by `--insecure-options=seccomp`. */
@@ -31,4 +24,16 @@ export interface PlanSettings {
   readonly machine: MachineFacts
   /** Of a pod with private users: what its user 0 is outside. */
   readonly firstUser?: number
+}
+
+/** What a plan of the flavour nspawn needs to know besides the manifest. */
+export interface PlanSettings extends InsideSettings {
+  /** Absolute, where the pod will run. */
+  readonly podPath: string
+  /** `none`, `host`, or the absolute path of a network namespace. */
+  readonly network: string
+  /** Absolute path of the supervisor's program. */
+  readonly supervisor: string
+  /** PID 1 and its arguments. */
+  readonly run: readonly string[]
 }

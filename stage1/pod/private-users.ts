@@ -2,7 +2,7 @@ import { PRIVATE_USERS } from '../flavours/nspawn/index.ts'
 import type { PodManifest, Volume } from '../manifest/index.ts'
 import type { AppCgroups, CgroupMounts } from './cgroup-layout.ts'
 import { badIsolator, PodError } from './errors.ts'
-import type { PlanSettings } from './plan-settings.ts'
+import type { InsideSettings } from './plan-settings.ts'
 
 /** Isolator of a pod that has a user namespace of its own; its value is `true` or `false`. */
 export const PRIVATE_USERS_ISOLATOR = 'holdfast/private-users'
@@ -15,7 +15,7 @@ export function privateUsersWanted({ isolators }: Pick<PodManifest, 'isolators'>
 }
 
 /** @returns what the pod's user 0 is outside; undefined for a pod with the users of the host */
-export function privateFirstUser(manifest: PodManifest, { firstUser }: PlanSettings): number | undefined {
+export function privateFirstUser(manifest: PodManifest, { firstUser }: InsideSettings): number | undefined {
   if (!privateUsersWanted(manifest)) return undefined
   if (firstUser === undefined) throw new TypeError('a pod with private users is planned without its range')
   return firstUser
@@ -29,7 +29,7 @@ export function privateFirstUser(manifest: PodManifest, { firstUser }: PlanSetti
 export function requirePrivateUsers(
   manifest: PodManifest,
   volumes: readonly Volume[],
-  { machine }: PlanSettings,
+  { machine }: InsideSettings,
 ): void {
   const why = machine.noPrivateUsers()
   if (why !== undefined) throw new PodError('POD_UNSUPPORTED', `the pod is to have users of its own, but ${why}`)
