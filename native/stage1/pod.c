@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "fail.h"
 #include "leftovers.h"
+#include "spawn.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -12,27 +13,23 @@
 
 enum { KILL_AGAIN_MS = 1000 };
 
-static const char *const PHASES[] = {"waiting", "pre-start", "running", "post-stop", "restarting", "ended"};
+static size_t position(const struct pod *pod, const struct app *app)
+{
+	return (size_t)(app - pod->apps);
+}
 
 static void enter(struct pod *pod, struct app *app, enum phase phase)
 {
-	app->phase = phase;
-	app->status.phase = PHASES[phase];
+	app->status.phase = phase;
 	app->status.pid = phase == RUNNING ? app->pid : 0;
-	status_write(pod->status_directory, app->name, &app->status);
+	pod->outlet->app(position(pod, app), app->name, &app->status);
 }
 
 static void run(struct pod *pod, struct app *app, enum phase phase, const char *program)
 {
-	struct spawn what = {
-		.app = app->name,
-		.program = program,
-		.streams = pod->streams,
-		.own_input = phase == RUNNING && pod->app_count == 1 && pod->streams != STREAMS_LOG,
-		.null = pod->null,
-		.log = app->log,
-	};
+	struct spawn what = {.app = app->name, .program = program};
 
+	pod->outlet->streams(position(pod, app), phase == RUNNING, &what.streams);
 	app->pid = spawn(&what, &app->report);
 	app->kill_at_ms = phase == POST_STOP ? monotonic_ms() + pod->stop_timeout_ms : 0;
 	if (phase == RUNNING)
@@ -56,7 +53,7 @@ void pod_start_next(struct pod *pod)
 		begin(pod, &pod->apps[pod->next]);
 	} else if (pod->ready_at_ms == 0) {
 		pod->ready_at_ms = wall_ms();
-		status_write_pod(pod->status_directory, "running", pod->ready_at_ms);
+		pod->outlet->pod(POD_RUNNING, pod->ready_at_ms);
 	}
 }
 
@@ -78,7 +75,7 @@ void pod_take_report(struct pod *pod, struct app *app)
 		return;
 	close(app->report);
 	app->report = -1;
-	if (n == 0 && app->phase == RUNNING) /* else its end follows, and says why */
+	if (n == 0 && app->status.phase == RUNNING) /* else its end follows, and says why */
 		settled(pod, app);
 }
 
@@ -87,15 +84,15 @@ void pod_stop(struct pod *pod)
 	if (pod->stopping)
 		return;
 	pod->stopping = 1;
-	status_write_pod(pod->status_directory, "stopping", pod->ready_at_ms);
+	pod->outlet->pod(POD_STOPPING, pod->ready_at_ms);
 	for (size_t i = 0; i < pod->app_count; i++) {
 		struct app *app = &pod->apps[i];
 
-		if (app->phase == RESTARTING)
-			status_write_exit(pod->status_directory, app->name, app->status.exit_status);
-		if (app->phase == WAITING || app->phase == RESTARTING)
+		if (app->status.phase == RESTARTING)
+			pod->outlet->app_exit(i, app->name, app->status.exit_status);
+		if (app->status.phase == WAITING || app->status.phase == RESTARTING)
 			enter(pod, app, ENDED);
-		if (app->phase == PRE_START || app->phase == RUNNING) {
+		if (app->status.phase == PRE_START || app->status.phase == RUNNING) {
 			kill(app->pid, SIGTERM);
 			app->kill_at_ms = monotonic_ms() + pod->stop_timeout_ms;
 		}
@@ -112,8 +109,7 @@ static int is_restarted(const struct pod *pod, const struct app *app)
 /* Everything of the app has run: again, or that was it. */
 static void conclude(struct pod *pod, struct app *app)
 {
-	if (app->log != NULL)
-		log_drain(app->log);
+	pod->outlet->drain(position(pod, app));
 	if (is_restarted(pod, app)) {
 		app->restart_at_ms = monotonic_ms() + app->delay_ms;
 		app->delay_ms = app->delay_ms * 2 < app->longest_delay_ms ? app->delay_ms * 2 : app->longest_delay_ms;
@@ -123,7 +119,7 @@ static void conclude(struct pod *pod, struct app *app)
 		return;
 	}
 	enter(pod, app, ENDED);
-	status_write_exit(pod->status_directory, app->name, app->status.exit_status);
+	pod->outlet->app_exit(position(pod, app), app->name, app->status.exit_status);
 	if (app->status.exit_status != 0) {
 		if (pod->first_failure == 0)
 			pod->first_failure = app->status.exit_status;
@@ -132,7 +128,7 @@ static void conclude(struct pod *pod, struct app *app)
 	settled(pod, app);
 }
 
-static void note_end(struct app *app, const char *during, int wait_status)
+static void note_end(struct app *app, enum during during, int wait_status)
 {
 	app->status.during = during;
 	app->status.signal = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
@@ -142,7 +138,7 @@ static void note_end(struct app *app, const char *during, int wait_status)
 
 static void ended(struct pod *pod, struct app *app, int wait_status)
 {
-	enum phase phase = app->phase;
+	enum phase phase = app->status.phase;
 
 	app->pid = 0;
 	app->kill_at_ms = 0;
@@ -158,10 +154,10 @@ static void ended(struct pod *pod, struct app *app, int wait_status)
 			run(pod, app, RUNNING, "argv");
 			return;
 		}
-		note_end(app, PHASES[PRE_START], wait_status);
+		note_end(app, DURING_PRE_START, wait_status);
 		break;
 	case RUNNING:
-		note_end(app, "main", wait_status);
+		note_end(app, DURING_MAIN, wait_status);
 		if (app->has_post_stop) {
 			run(pod, app, POST_STOP, "post-stop");
 			return;
@@ -169,7 +165,7 @@ static void ended(struct pod *pod, struct app *app, int wait_status)
 		break;
 	default: /* a handler that fails after an app that did not is what went wrong */
 		if (wait_status != 0 && app->status.exit_status == 0)
-			note_end(app, PHASES[POST_STOP], wait_status);
+			note_end(app, DURING_POST_STOP, wait_status);
 	}
 	conclude(pod, app);
 }
@@ -179,12 +175,16 @@ void pod_reap(struct pod *pod)
 	int wait_status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &wait_status, WNOHANG)) > 0)
-		for (size_t i = 0; i < pod->app_count; i++)
-			if (pod->apps[i].pid == pid) {
-				ended(pod, &pod->apps[i], wait_status);
-				break;
-			}
+	while ((pid = waitpid(-1, &wait_status, WNOHANG)) > 0) {
+		size_t i = 0;
+
+		while (i < pod->app_count && pod->apps[i].pid != pid)
+			i++;
+		if (i < pod->app_count)
+			ended(pod, &pod->apps[i], wait_status);
+		else if (pod->outlet->reaped != NULL)
+			pod->outlet->reaped(pid, wait_status);
+	}
 }
 
 static void kill_late(struct app *app, int64_t now)
@@ -202,11 +202,11 @@ int pod_tick(struct pod *pod)
 		struct app *app = &pod->apps[i];
 		int64_t due;
 
-		if (app->phase == RESTARTING && now >= app->restart_at_ms)
+		if (app->status.phase == RESTARTING && now >= app->restart_at_ms)
 			begin(pod, app);
 		if (app->pid > 0 && app->kill_at_ms != 0 && now >= app->kill_at_ms)
 			kill_late(app, now);
-		due = app->phase == RESTARTING ? app->restart_at_ms : app->pid > 0 ? app->kill_at_ms : 0;
+		due = app->status.phase == RESTARTING ? app->restart_at_ms : app->pid > 0 ? app->kill_at_ms : 0;
 		if (due != 0 && (next < 0 || due < next))
 			next = due;
 	}
@@ -216,7 +216,7 @@ int pod_tick(struct pod *pod)
 int pod_is_over(const struct pod *pod)
 {
 	for (size_t i = 0; i < pod->app_count; i++)
-		if (pod->apps[i].phase != ENDED)
+		if (pod->apps[i].status.phase != ENDED)
 			return 0;
 	return 1;
 }

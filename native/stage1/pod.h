@@ -1,9 +1,8 @@
 #ifndef HOLDFAST_POD_H
 #define HOLDFAST_POD_H
 
-#include "logs.h"
+#include "outlet.h"
 #include "plan.h"
-#include "spawn.h"
 #include "status.h"
 
 #include <stdint.h>
@@ -14,12 +13,10 @@
  * by `restarting` to the beginning. Each app waits until the one before it was executed. An app that ends with a status
  * other than 0 and is not restarted stops the pod, and its status is the pod's.
  */
-enum phase { WAITING, PRE_START, RUNNING, POST_STOP, RESTARTING, ENDED };
 enum restart { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
 
 struct app {
 	const char *name;
-	enum phase phase;
 	pid_t pid;  /* of what runs now, 0 where nothing does */
 	int report; /* spawn()'s pipe, -1 where nothing is awaited */
 	int has_pre_start, has_post_stop;
@@ -30,21 +27,25 @@ struct app {
 	int64_t kill_at_ms;    /* monotonic, 0: no deadline */
 	int oom_events;	       /* descriptor, or -1 */
 	uint64_t oom_before;
-	struct log *log; /* NULL without logs */
 	struct app_status status;
 };
 
 struct pod {
 	struct app apps[PLAN_MAX_APPS];
 	size_t app_count, next; /* `next` is the app to be started */
-	enum streams streams;
-	int null, status_directory;
+	const struct outlet *outlet;
 	int64_t stop_timeout_ms, ready_at_ms;
 	int first_failure, stopping;
 };
 
 /* Reads the plan below /s1/plan. */
 void pod_read(struct pod *pod);
+
+/*
+ * The whole life of the pod, as /s1/plan says and told to `outlet`. For PID 1 of the pod. Returns the status of the app
+ * that failed first, or 0.
+ */
+int pod_run(const struct outlet *outlet);
 
 /* Starts the next app; with `pod->next` at the end, the pod is ready. */
 void pod_start_next(struct pod *pod);

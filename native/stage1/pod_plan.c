@@ -7,8 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_STOP_TIMEOUT_MS = 24 * 3600 * 1000, MAX_RESTARTS = 1000000000, MAX_LOG_FILES = 64 };
-static const unsigned long MAX_LOG_BYTES = 1UL << 40;
+enum { MAX_STOP_TIMEOUT_MS = 24 * 3600 * 1000, MAX_RESTARTS = 1000000000 };
 
 static int open_plan(const char *app)
 {
@@ -56,43 +55,12 @@ static void read_app(struct app *app, const char *name)
 	close(plan);
 }
 
-static void read_streams(struct pod *pod)
-{
-	struct plan_list streams = plan_read_list(AT_FDCWD, "/s1/plan/streams");
-	unsigned long bytes, files;
-	int directory;
-
-	if (streams.count == 1) {
-		pod->streams = plan_choice(streams.item[0], "pass", "terminal", "streams") ? STREAMS_TERMINAL : STREAMS_PASS;
-		if (pod->streams == STREAMS_TERMINAL && pod->app_count != 1)
-			fail("streams: there is one terminal for %zu apps", pod->app_count);
-		return;
-	}
-	if (streams.count != 3 || strcmp(streams.item[0], "log") != 0)
-		fail("streams: wanted pass, terminal, or log with two numbers");
-	pod->streams = STREAMS_LOG;
-	bytes = plan_number(streams.item[1], MAX_LOG_BYTES, "bytes of a log");
-	files = plan_number(streams.item[2], MAX_LOG_FILES, "log files");
-	if (bytes == 0 || files == 0)
-		fail("streams: a log has at least one file and one byte");
-	directory = open("/s1/log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory < 0)
-		fail_errno("/s1/log");
-	for (size_t i = 0; i < pod->app_count; i++)
-		pod->apps[i].log = log_open(directory, pod->apps[i].name, bytes, (unsigned)files);
-}
-
 void pod_read(struct pod *pod)
 {
 	struct plan_list names = plan_read_apps(AT_FDCWD, "/s1/plan/apps.list");
 
 	pod->stop_timeout_ms = (int64_t)plan_read_number(AT_FDCWD, "/s1/plan/stop-timeout-ms", MAX_STOP_TIMEOUT_MS);
-	pod->status_directory = open("/s1/status", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	pod->null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (pod->status_directory < 0 || pod->null < 0)
-		fail_errno("%s", pod->null < 0 ? "/dev/null" : "/s1/status");
 	pod->app_count = names.count;
 	for (size_t i = 0; i < names.count; i++)
 		read_app(&pod->apps[i], names.item[i]);
-	read_streams(pod);
 }

@@ -13,18 +13,15 @@ static void use(int fd, int number)
 		fail_errno("standard stream %d", number);
 }
 
-static void set_streams(const struct spawn *what)
+static void set_streams(const struct streams *streams)
 {
-	if (!what->own_input)
-		use(what->null, STDIN_FILENO);
-	if (what->streams == STREAMS_LOG) {
-		use(log_writer(what->log, 0), STDOUT_FILENO);
-		use(log_writer(what->log, 1), STDERR_FILENO);
-	}
+	for (int i = 0; i < 3; i++)
+		if (streams->fd[i] >= 0)
+			use(streams->fd[i], i);
 	if (setsid() < 0)
 		fail_errno("setsid");
 	/* 1: also where init or a program before this one has it */
-	if (what->streams == STREAMS_TERMINAL && what->own_input && ioctl(STDIN_FILENO, TIOCSCTTY, 1) < 0)
+	if (streams->terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 1) < 0)
 		fail_errno("controlling terminal");
 }
 
@@ -41,7 +38,7 @@ pid_t spawn(const struct spawn *what, int *report)
 	if (pid == 0) {
 		fail_as("app", EXIT_SETUP);
 		fail_report_to(ends[1]);
-		set_streams(what);
+		set_streams(&what->streams);
 		app_become(what->app, what->program, ends[1]);
 	}
 	close(ends[1]);

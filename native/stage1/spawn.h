@@ -1,20 +1,14 @@
 #ifndef HOLDFAST_SPAWN_H
 #define HOLDFAST_SPAWN_H
 
-#include "logs.h"
+#include "outlet.h"
 
 #include <sys/types.h>
-
-/* Where the standard streams of apps go: the plan file `streams`. */
-enum streams { STREAMS_PASS, STREAMS_TERMINAL, STREAMS_LOG };
 
 struct spawn {
 	const char *app;
 	const char *program; /* argv, pre-start or post-stop */
-	enum streams streams;
-	int own_input; /* whether it has the standard input of init, else /dev/null */
-	int null;
-	const struct log *log; /* for STREAMS_LOG */
+	struct streams streams;
 };
 
 /*

@@ -11,6 +11,10 @@
 
 enum { NAME_BYTES = PLAN_MAX_NAME_BYTES + 16, TEXT_BYTES = 512 };
 
+static const char *const PHASES[] = {"waiting", "pre-start", "running", "post-stop", "restarting", "ended"};
+static const char *const DURING[] = {"", "pre-start", "main", "post-stop"};
+static const char *const POD_PHASES[] = {"starting", "running", "stopping", "ended"};
+
 /* Written under another name and renamed. The pod still ends with the right exit status where its disk is full. */
 static void replace(int directory, const char *name, const char *text, int lasting)
 {
@@ -33,15 +37,15 @@ void status_write(int directory, const char *app, const struct app_status *s)
 	int at;
 
 	snprintf(name, sizeof name, "%s.json", app);
-	at = snprintf(text, sizeof text, "{\"phase\":\"%s\",\"pid\":%d,\"restarts\":%u,\"oomKills\":%llu", s->phase, (int)s->pid,
-		      s->restarts, (unsigned long long)s->oom_kills);
+	at = snprintf(text, sizeof text, "{\"phase\":\"%s\",\"pid\":%d,\"restarts\":%u,\"oomKills\":%llu", PHASES[s->phase],
+		      (int)s->pid, s->restarts, (unsigned long long)s->oom_kills);
 	if (s->started_at_ms != 0)
 		at += snprintf(text + at, sizeof text - (size_t)at, ",\"startedAtMs\":%lld", (long long)s->started_at_ms);
-	if (s->during != NULL)
+	if (s->during != DURING_NOTHING)
 		at += snprintf(text + at, sizeof text - (size_t)at,
 			       ",\"finishedAtMs\":%lld,\"exitStatus\":%d,\"during\":\"%s\"", (long long)s->finished_at_ms,
-			       s->exit_status, s->during);
-	if (s->during != NULL && s->signal != 0)
+			       s->exit_status, DURING[s->during]);
+	if (s->during != DURING_NOTHING && s->signal != 0)
 		at += snprintf(text + at, sizeof text - (size_t)at, ",\"signal\":%d", s->signal);
 	snprintf(text + at, sizeof text - (size_t)at, "}\n");
 	replace(directory, name, text, 0);
@@ -55,13 +59,14 @@ void status_write_exit(int directory, const char *app, int exit_status)
 	replace(directory, app, text, 1);
 }
 
-void status_write_pod(int directory, const char *phase, int64_t ready_at_ms)
+void status_write_pod(int directory, enum pod_phase phase, int64_t ready_at_ms)
 {
 	char text[TEXT_BYTES];
 
 	if (ready_at_ms == 0)
-		snprintf(text, sizeof text, "{\"phase\":\"%s\"}\n", phase);
+		snprintf(text, sizeof text, "{\"phase\":\"%s\"}\n", POD_PHASES[phase]);
 	else
-		snprintf(text, sizeof text, "{\"phase\":\"%s\",\"readyAtMs\":%lld}\n", phase, (long long)ready_at_ms);
+		snprintf(text, sizeof text, "{\"phase\":\"%s\",\"readyAtMs\":%lld}\n", POD_PHASES[phase],
+			 (long long)ready_at_ms);
 	replace(directory, "_pod.json", text, 0);
 }

@@ -4,9 +4,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+enum phase { WAITING, PRE_START, RUNNING, POST_STOP, RESTARTING, ENDED };
+enum during { DURING_NOTHING, DURING_PRE_START, DURING_MAIN, DURING_POST_STOP }; /* NOTHING has ended yet */
+enum pod_phase { POD_STARTING, POD_RUNNING, POD_STOPPING, POD_ENDED };
+
 /* What status/<app>.json says (README.md). */
 struct app_status {
-	const char *phase, *during; /* `during` is NULL where nothing has ended yet */
+	enum phase phase;
+	enum during during; /* whose exit status it is */
 	pid_t pid;
 	unsigned restarts;
 	uint64_t oom_kills;
@@ -21,6 +26,6 @@ void status_write(int directory, const char *app, const struct app_status *statu
 void status_write_exit(int directory, const char *app, int exit_status);
 
 /* Replaces status/_pod.json; `ready_at_ms` is 0 while not every app was executed. */
-void status_write_pod(int directory, const char *phase, int64_t ready_at_ms);
+void status_write_pod(int directory, enum pod_phase phase, int64_t ready_at_ms);
 
 #endif
