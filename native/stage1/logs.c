@@ -173,6 +173,12 @@ static void take_bytes(struct log *log, int number, const char *bytes, size_t si
 	}
 }
 
+void log_put(struct log *log, int stream, const char *bytes, size_t size)
+{
+	take_bytes(log, stream, bytes, size);
+	flush(log);
+}
+
 /* Returns whether something was there. */
 static int take(struct log *log, int number)
 {
@@ -186,8 +192,7 @@ static int take(struct log *log, int number)
 		fail_errno("log of %s", log->app);
 	if (n <= 0)
 		return 0;
-	take_bytes(log, number, bytes, (size_t)n);
-	flush(log);
+	log_put(log, number, bytes, (size_t)n);
 	return 1;
 }
 
@@ -196,21 +201,26 @@ void log_take(struct log *log, int stream)
 	take(log, stream);
 }
 
+void log_end(struct log *log, int stream)
+{
+	struct stream *s = &log->streams[stream];
+
+	if (s->length > 0)
+		entry(log, stream, 'P', s->line, s->length);
+	s->length = 0;
+	flush(log);
+}
+
 void log_drain(struct log *log)
 {
 	for (int i = 0; i < 2; i++) {
-		struct stream *s = &log->streams[i];
-
 		for (int reads = 0; reads < DRAIN_READS && take(log, i); reads++)
 			;
-		if (s->length > 0)
-			entry(log, i, 'P', s->line, s->length);
-		s->length = 0;
-		flush(log);
+		log_end(log, i);
 	}
 }
 
-struct log *log_open(int directory, const char *app, uint64_t max_bytes, unsigned files)
+struct log *log_open_unpiped(int directory, const char *app, uint64_t max_bytes, unsigned files)
 {
 	struct log *log = calloc(1, sizeof *log);
 
@@ -220,6 +230,16 @@ struct log *log_open(int directory, const char *app, uint64_t max_bytes, unsigne
 	log->directory = directory;
 	log->max_bytes = max_bytes;
 	log->files = files;
+	open_file(log);
+	if (log->file < 0)
+		warn_errno("log of %s", app); /* tried again with each entry */
+	return log;
+}
+
+struct log *log_open(int directory, const char *app, uint64_t max_bytes, unsigned files)
+{
+	struct log *log = log_open_unpiped(directory, app, max_bytes, files);
+
 	for (int i = 0; i < 2; i++) {
 		int ends[2];
 
@@ -228,9 +248,6 @@ struct log *log_open(int directory, const char *app, uint64_t max_bytes, unsigne
 		log->streams[i].reader = ends[0];
 		log->streams[i].writer = ends[1];
 	}
-	open_file(log);
-	if (log->file < 0)
-		warn_errno("log of %s", app); /* tried again with each entry */
 	return log;
 }
 

@@ -1,6 +1,7 @@
 #ifndef HOLDFAST_LOGS_H
 #define HOLDFAST_LOGS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -13,6 +14,11 @@ struct log;
 
 /* At most `max_bytes` in `files` files each app: <app>.log, <app>.log.1 and so on, in `directory`. */
 struct log *log_open(int directory, const char *app, uint64_t max_bytes, unsigned files);
+
+/* The same without pipes: what the app writes comes by log_put() from elsewhere, and the end of a stream by log_end(). */
+struct log *log_open_unpiped(int directory, const char *app, uint64_t max_bytes, unsigned files);
+void log_put(struct log *log, int stream, const char *bytes, size_t size);
+void log_end(struct log *log, int stream);
 
 /* The ends that the app writes to; they stay open here as well. `stream` is 0 for stdout, 1 for stderr. */
 int log_writer(const struct log *log, int stream);

@@ -47,7 +47,7 @@ static void open_files(struct pod *pod)
 	files.null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (files.directory < 0 || files.null < 0)
 		fail_errno("%s", files.null < 0 ? "/dev/null" : "/s1/status");
-	stream_plan_read(pod->app_count, &files.streams);
+	stream_plan_read("/s1/plan/streams", pod->app_count, &files.streams);
 	if (files.streams.kind == STREAMS_LOG)
 		open_logs(pod);
 	if (files.streams.kind == STREAMS_TERMINAL)

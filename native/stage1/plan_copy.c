@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ static void copy_file(int from, int to, const char *name)
 	if (fd < 0 || write(fd, content.data, content.size) != (ssize_t)content.size)
 		fail_errno("copying plan file %s", name);
 	close(fd);
+	free(content.data); /* who stays, as the keeper of a virtual machine, is to be small */
 }
 
 static int make(int parent, const char *name)

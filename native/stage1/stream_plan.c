@@ -9,9 +9,9 @@
 enum { MAX_LOG_FILES = 64 };
 static const unsigned long MAX_LOG_BYTES = 1UL << 40;
 
-void stream_plan_read(size_t app_count, struct stream_plan *plan)
+void stream_plan_read(const char *path, size_t app_count, struct stream_plan *plan)
 {
-	struct plan_list streams = plan_read_list(AT_FDCWD, "/s1/plan/streams");
+	struct plan_list streams = plan_read_list(AT_FDCWD, path);
 
 	if (streams.count == 1) {
 		plan->kind = plan_choice(streams.item[0], "pass", "terminal", "streams") ? STREAMS_TERMINAL : STREAMS_PASS;

@@ -13,6 +13,6 @@ struct stream_plan {
 	unsigned log_files; /* of an app */
 };
 
-void stream_plan_read(size_t app_count, struct stream_plan *plan);
+void stream_plan_read(const char *path, size_t app_count, struct stream_plan *plan);
 
 #endif
