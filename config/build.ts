@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
+import { buildKvmStage1, parseModuleList } from '../stage1/flavours/kvm/index.ts'
 import { buildNspawnStage1 } from '../stage1/flavours/nspawn/index.ts'
 
 /**
@@ -62,6 +63,21 @@ for (const program of ['stage1', 'stage0']) {
   execFileSync('make', ['-s', '-C', `native/${program}`], { cwd: root, stdio: 'inherit' })
 }
 await buildNspawnStage1({ program: `${root}build/holdfast-stage1`, output: `${root}build/stage1-nspawn.aci` })
+
+const kernel = process.env['HOLDFAST_GUEST_KERNEL'] ?? `${root}build/kernel`
+if (existsSync(`${kernel}/vmlinuz`)) {
+  await buildKvmStage1({
+    program: `${root}build/holdfast-stage1`,
+    kernel,
+    modules: parseModuleList(readFileSync(`${root}config/guest-modules`, 'utf8')),
+    output: `${root}build/stage1-kvm.aci`,
+  })
+} else {
+  rmSync(`${root}build/stage1-kvm.aci`, { force: true }) // one of an earlier program would be taken for this one's
+  console.error(
+    `build: ${kernel} has no vmlinuz, so build/stage1-kvm.aci is not built (config/guest-kernel.sh gets one)`,
+  )
+}
 
 rmSync(`${root}build/net.d`, { recursive: true, force: true })
 cpSync(`${root}config/net.d`, `${root}build/net.d`, { recursive: true }) // the networks that there are without configuration

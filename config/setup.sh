@@ -37,6 +37,7 @@ packages=(
   gpg gpg-agent                                  # make keys and signatures for tests
   gcc g++ make python3 musl-tools                # the C programs, and the npm packages that compile
   containernetworking-plugins iptables           # networks of pods
+  qemu-system-x86 ovmf kmod                      # pods as virtual machines; depmod, for the guest's kernel
   iproute2 util-linux openssl                    # what tests look at namespaces, mounts and certificates with
 )
 [ "$bench" = 1 ] && packages+=(podman runc debootstrap) # peers of the launch benchmarks; a Debian image to pull
@@ -72,6 +73,12 @@ if [ "$(cat node_modules/.holdfast-stamp 2>/dev/null || true)" != "$stamp" ]; th
   echo "$stamp" >node_modules/.holdfast-stamp
 else
   done_already "npm packages are there"
+fi
+
+# --- kernel of guests ------------------------------------------------------------------------------------------------
+# HOLDFAST_GUEST_KERNEL names a directory with another: vmlinuz and lib/modules/RELEASE/ with its modules.dep.
+if [ -z "${HOLDFAST_GUEST_KERNEL:-}" ]; then
+  config/guest-kernel.sh --quiet || say "without a kernel for guests there is no build/stage1-kvm.aci: pods run by the flavour nspawn alone"
 fi
 
 # --- build -----------------------------------------------------------------------------------------------------------

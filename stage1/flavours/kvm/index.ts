@@ -1,0 +1,13 @@
+export {
+  buildKvmStage1,
+  INITRAMFS_FILE,
+  initramfs,
+  KERNEL_FILE,
+  KVM_ANNOTATIONS,
+  type KvmStage1BuildSettings,
+  type KvmStage1Parts,
+  kvmStage1Image,
+  QEMU,
+} from './image.ts'
+export { KERNEL_ARGUMENTS, kernelCommandLine } from './kernel-arguments.ts'
+export { moduleLoadOrder, parseModuleList } from './kernel-modules.ts'
