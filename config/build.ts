@@ -8,8 +8,9 @@ import { buildNspawnStage1 } from '../stage1/flavours/nspawn/index.ts'
 /**
  * Builds what runs into build/: the static C programs, the stage1 image around one of them, and the bundles.
  *
- * holdfast.js holds the dispatcher and `holdfast run`, as one CommonJS file: Node starts it some 15 ms sooner than a
- * graph of ES modules, and each launch pays for it. Every other command is an ES module beside it, sharing chunks.
+ * holdfast.js holds the dispatcher alone, so that no command pays for the parsing of another. `holdfast run` and what
+ * people wait for often are CommonJS files of their own: Node starts one some 15 ms sooner than a graph of ES modules.
+ * Every other command is an ES module beside it, sharing chunks.
  */
 const root = fileURLToPath(new URL('..', import.meta.url))
 const manifest: unknown = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
@@ -21,24 +22,30 @@ const OUTSIDE = [
   ...['ffi-napi', 'koffi', 'better-sqlite3', '@cedar-policy/cedar-wasm', 'bufferutil', 'utf-8-validate'],
   ...['pino', 'ws', 'node-forge'],
 ]
-/** What the dispatcher holds itself rather than loading it. */
-const INSIDE = './stage1/cli/run.ts'
+/** What is one CommonJS file each. */
+const COMMON_JS: ReadonlySet<string> = new Set(['./stage1/cli/run.ts', './stage1/cli/list.ts'])
 
 /** Name of the module that a lazily imported source file becomes, './agent/cli/log.ts' for example 'agent-cli-log'. */
 function moduleName(source: string): string {
   return source.replace(/^\.\//, '').replace(/\.ts$/, '').replaceAll('/', '-')
 }
 
-/** Leaves the dispatcher's other imports to be loaded when they are called for, and notes which there are. */
+/** Leaves the dispatcher's imports to be loaded when they are called for, and notes which there are. */
 function lazily(found: Map<string, string>): Plugin {
   return {
     name: 'lazily',
-    setup: ({ onResolve }) => {
+    setup: ({ onResolve, onLoad }) => {
       onResolve({ filter: /^\.\// }, ({ path, kind, importer }) => {
-        if (kind !== 'dynamic-import' || !importer.endsWith('/holdfast.ts') || path === INSIDE) return undefined
+        if (kind !== 'dynamic-import' || !importer.endsWith('/holdfast.ts')) return undefined
+        if (COMMON_JS.has(path)) return { path, namespace: 'common-js' }
         found.set(moduleName(path), path)
         return { path: `./${moduleName(path)}.mjs`, external: true }
       })
+      // by require: import() would start Node's loader of ES modules, which is most of what a CommonJS file saves
+      onLoad({ filter: /./, namespace: 'common-js' }, ({ path }) => ({
+        contents: `module.exports = require('./${moduleName(path)}.cjs')`,
+      }))
+      onResolve({ filter: /./, namespace: 'common-js' }, ({ path }) => ({ path, external: true }))
     },
   }
 }
@@ -82,14 +89,20 @@ if (existsSync(`${kernel}/vmlinuz`)) {
 rmSync(`${root}build/net.d`, { recursive: true, force: true })
 cpSync(`${root}config/net.d`, `${root}build/net.d`, { recursive: true }) // the networks that there are without configuration
 
-const commands = new Map<string, string>()
-const dispatcher = await build({
+/** CommonJS knows no import.meta. */
+const commonJs = {
   ...common,
-  entryPoints: { holdfast: 'holdfast.ts' },
   format: 'cjs',
   define: { ...define, 'import.meta.url': '__importMetaUrl' },
   banner: { js: "const __importMetaUrl=require('node:url').pathToFileURL(__filename).href;" },
-  plugins: [lazily(commands)],
+} satisfies BuildOptions
+
+const commands = new Map<string, string>()
+const dispatcher = await build({ ...commonJs, entryPoints: { holdfast: 'holdfast.ts' }, plugins: [lazily(commands)] })
+const files = await build({
+  ...commonJs,
+  entryPoints: Object.fromEntries([...COMMON_JS].map((source) => [moduleName(source), source])),
+  outExtension: { '.js': '.cjs' },
 })
 const modules = await build({
   ...common,
@@ -103,9 +116,9 @@ const modules = await build({
 })
 // Chunks are named after their content: old ones would pile up. They go last, so that what runs meanwhile finds its
 // own.
-const made = new Set([...Object.keys(dispatcher.metafile.outputs), ...Object.keys(modules.metafile.outputs)])
+const made = new Set([dispatcher, files, modules].flatMap(({ metafile }) => Object.keys(metafile.outputs)))
 for (const name of readdirSync(`${root}build`)) {
-  if (/\.m?js(\.map)?$/.test(name) && !made.has(`build/${name}`)) rmSync(`${root}build/${name}`)
+  if (/\.[cm]?js(\.map)?$/.test(name) && !made.has(`build/${name}`)) rmSync(`${root}build/${name}`)
 }
-writeFileSync(`${root}build/package.json`, '{ "type": "commonjs" }\n') // for holdfast.js; the others say .mjs
+writeFileSync(`${root}build/package.json`, '{ "type": "commonjs" }\n') // for holdfast.js; the others say it in their names
 chmodSync(`${root}build/holdfast.js`, 0o755)

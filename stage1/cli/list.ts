@@ -2,7 +2,8 @@ import { Command, Option } from 'commander'
 import { codeOf, EXIT_HOLDFAST_FAILED, formatTable, messageOf, printable } from '../../attestation/base/index.ts'
 // not by the folder's index, which brings all that a launch takes and would double the time that a list takes to start
 import { listPods, type Pod } from '../pod/pod-list.ts'
-import { type PodStatus, readPodStatus } from '../pod/pod-status.ts'
+import { readPodStatus } from '../pod/pod-status.ts'
+import { type PodSummary, readPodSummary } from '../pod/pod-summary.ts'
 import { DEFAULT_DIR } from './installation.ts'
 import { podJson } from './pod-json.ts'
 
@@ -31,25 +32,28 @@ Examples:
   holdfast list --format=json | jq -r '.[] | select(.state == "exited") | .uuid'
 `
 
+function list(options: ListOptions): void {
+  if (options.format === 'json') {
+    process.stdout.write(`${JSON.stringify(newestFirst(options.dir, readPodStatus).map(podJson), undefined, 2)}\n`)
+  } else {
+    process.stdout.write(table(newestFirst(options.dir, readPodSummary), options))
+  }
+}
+
 /**
  * A pod that cannot be read does not hide the others: it is reported, and the exit status says that the list is not
  * whole.
  */
-function list(options: ListOptions): void {
-  const statuses: PodStatus[] = []
-  for (const pod of listPods(options.dir)) {
-    const status = readOrReport(pod)
-    if (status !== undefined) statuses.push(status)
-  }
-  statuses.sort((a, b) => (b.createdAt?.getTime() ?? 0) - (a.createdAt?.getTime() ?? 0))
-  if (options.format === 'json') process.stdout.write(`${JSON.stringify(statuses.map(podJson), undefined, 2)}\n`)
-  else process.stdout.write(table(statuses, options))
+function newestFirst<Read extends PodSummary>(dir: string, read: (pod: Pod) => Read): Read[] {
+  return listPods(dir)
+    .flatMap((pod) => readOrReport(pod, read) ?? [])
+    .sort((a, b) => (b.createdAt?.getTime() ?? 0) - (a.createdAt?.getTime() ?? 0))
 }
 
-function table(statuses: readonly PodStatus[], options: ListOptions): string {
+function table(pods: readonly PodSummary[], options: ListOptions): string {
   const header = ['UUID', 'APP', 'IMAGE NAME', 'STATE', 'STATUS', 'MODE', 'CREATED']
   const full = options.full === true
-  const rows = statuses.flatMap((s) => {
+  const rows = pods.flatMap((s) => {
     const pod = [full ? s.pod.uuid : s.pod.uuid.slice(0, 8)]
     const rest = [s.pod.state, s.mode ?? '-', s.createdAt?.toISOString() ?? '-']
     const [first, ...others] = s.apps
@@ -63,9 +67,9 @@ function table(statuses: readonly PodStatus[], options: ListOptions): string {
   return formatTable(options.legend ? header : undefined, rows)
 }
 
-function readOrReport(pod: Pod): PodStatus | undefined {
+function readOrReport<Read>(pod: Pod, read: (pod: Pod) => Read): Read | undefined {
   try {
-    return readPodStatus(pod)
+    return read(pod)
   } catch (err) {
     if (codeOf(err) === undefined) throw err
     process.stderr.write(`holdfast list: pod ${pod.uuid}: ${printable(messageOf(err))}\n`)

@@ -39,7 +39,7 @@ const SIGKILL = 9
  */
 export function readAppState(podPath: string, name: string, podEnded: boolean): AppState {
   const told = readJson(podPath, `status/${name}.json`)
-  const status = integer(told, 'exitStatus') ?? decimal(podPath, `status/${name}`)
+  const status = exitStatusOf(told, podPath, name)
   const state: AppState = {
     ...member('phase', typeof told['phase'] === 'string' ? told['phase'] : undefined),
     ...member('pid', podEnded ? undefined : integer(told, 'pid') || undefined),
@@ -52,6 +52,15 @@ export function readAppState(podPath: string, name: string, podEnded: boolean): 
   }
   const reason = reasonOf(state, told['during'], podEnded)
   return reason === undefined ? state : { ...state, reason }
+}
+
+/** Of readAppState the exit status alone. @throws as that */
+export function readExitStatus(podPath: string, name: string): number | undefined {
+  return exitStatusOf(readJson(podPath, `status/${name}.json`), podPath, name)
+}
+
+function exitStatusOf(told: Readonly<Record<string, unknown>>, podPath: string, name: string): number | undefined {
+  return integer(told, 'exitStatus') ?? decimal(podPath, `status/${name}`)
 }
 
 /** Of the pod as a whole: when every app had been executed. */

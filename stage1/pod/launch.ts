@@ -19,6 +19,7 @@ import { type PlanFiles, type PlanSettings, planPod, type Streams } from './plan
 import { inDirectory, type LockedPod, movePod, movePodMeanwhile, podParent } from './pod-directory.ts'
 import { connectPod, disconnectPod, type NetworkRequest, nameFilesOfPod, resolvePodNetwork } from './pod-network.ts'
 import { REFUSED_FILE } from './pod-status.ts'
+import { writePodSummary } from './pod-summary.ts'
 import { privateUsersWanted } from './private-users.ts'
 import { stage1Interface } from './stage1-interface.ts'
 import { withUserRange } from './user-ranges.ts'
@@ -163,6 +164,7 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     inDirectory(o.dir, () => {
       checkPodUntouched(assembled, pod.path)
       writeLaunchRecord(pod, launch, answer, mode)
+      writePodSummary(pod.path, mode, o.manifest, launch.images)
       writePlan(pod, new Map([...plan, ...nameFilesOfPod(network, o.manifest, up)]))
     })
     return {

@@ -148,7 +148,8 @@ function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]
   return result
 }
 
-function modified(file: string): Date | undefined {
+/** When a file was last written; undefined where it is absent. */
+export function modified(file: string): Date | undefined {
   try {
     return fs.lstatSync(file).mtime
   } catch (err) {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { canonicalJson } from '../../attestation/base/index.ts'
 import { imageId } from '../../stage1/manifest/index.ts'
 import { assemblePod, buildPodManifest, movePod, newPodUuid } from '../../stage1/pod/index.ts'
+import { writePodSummary } from '../../stage1/pod/pod-summary.ts'
 import { HOLDFAST_PROGRAM } from '../support/holdfast.ts'
 import { firstByteMs } from './first-byte.ts'
 import { type BenchRow, median } from './rows.ts'
@@ -75,6 +76,7 @@ function makePod(directory: string): void {
   }
   const answer = { decision: 'allowed', request: canonicalJson(launch), ticket: 'x'.repeat(1500) }
   writeFileSync(join(moved.path, 'launch.json'), canonicalJson({ launch, answer, mode: 'enforce' }))
+  writePodSummary(moved.path, 'enforce', manifest, launch.images)
   mkdirSync(join(moved.path, 'status'), { recursive: true })
   for (const { name } of manifest.apps) {
     const ended = {

@@ -63,6 +63,8 @@ describe('holdfast list, status and rm', () => {
       table.stdout,
       new RegExp(`^${running.uuid}  busybox  docker://test.invalid/busybox:1  exited  143  enforce`),
     )
+    fs.rmSync(path.join(pods.dir, 'pods/run', running.uuid, 'summary.json')) // that pods of older versions have none of
+    assert.equal((await pods.cli(['list', '--no-legend', '--full', ...pods.dirOption])).stdout, table.stdout)
   })
 
   it('find a pod by any unique beginning, and say why they do not', async () => {
