@@ -14,6 +14,7 @@ export { type NetworkConfig, type PluginConfig, parseNetworkConfig } from './net
 export { type Attachment, neededPlugins, pluginEnvironment, pluginInput } from './plugin-call.ts'
 export { PLUGIN_DIRS, type PluginProgram } from './plugin-programs.ts'
 export { parsePluginResult, pluginFailure } from './plugin-result.ts'
+export { type PodInterface, podInterface } from './pod-interface.ts'
 export { type JanitorCgroups, type JoinedNetwork, NAMESPACE_DIR, PodNetworkDir } from './pod-network-dir.ts'
 export {
   type AppPort,

@@ -38,6 +38,8 @@ export interface NetworksUp {
   /** Absolute path of the namespace. */
   readonly namespace: string
   readonly joined: readonly JoinedNetwork[]
+  /** What the last plugin of each network gave, in the same order. */
+  readonly results: readonly PluginResult[]
   readonly resolver: Resolver
 }
 
@@ -60,7 +62,7 @@ export async function setUpNetworks(o: SetUpOptions): Promise<NetworksUp> {
   const [others] = await Promise.all([undoOthers(o), makeNamespace(o)])
   checkPortsFree(ports, others)
   const joined: JoinedNetwork[] = []
-  const resolvers: Resolver[] = []
+  const results: PluginResult[] = []
   let position = 0
   for (const network of o.networks) {
     const attachment = {
@@ -74,13 +76,14 @@ export async function setUpNetworks(o: SetUpOptions): Promise<NetworksUp> {
     position += network.steps.length
     const { name } = network.configured.config
     joined.push({ name, interfaceName: network.interfaceName, addresses: result.addresses })
-    resolvers.push(result.dns)
+    results.push(result)
   }
   checkPluginsUnchanged(o.networks.flatMap(programsOf))
   directory.writeJoined(joined)
   // the first network that knows of name servers is the one that names are looked up by
+  const resolvers = results.map((r) => r.dns)
   const resolver = resolvers.find((r) => r.nameservers.length > 0) ?? resolvers[0]
-  return { namespace, joined, resolver: resolver ?? { nameservers: [], search: [], options: [] } }
+  return { namespace, joined, results, resolver: resolver ?? { nameservers: [], search: [], options: [] } }
 }
 
 /**
