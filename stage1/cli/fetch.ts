@@ -2,7 +2,13 @@ import path from 'node:path'
 import { Command } from 'commander'
 import { UsageError } from '../../attestation/base/index.ts'
 import { fetchImage, HttpClient, openImageStore, parseReference, type Relaxation } from '../image/index.ts'
-import { DEFAULT_CONFIG, discoverImage, parseAppcName } from '../signatures/index.ts'
+import {
+  DEFAULT_CONFIG,
+  dependencyDiscovery,
+  discoverImage,
+  machineLabels,
+  parseAppcName,
+} from '../signatures/index.ts'
 import { progressDisplay } from './fetch-progress.ts'
 import { FETCH_CHECKS, fetchRelaxations, insecureNames, parseInsecureOptions } from './insecure-options.ts'
 import { DEFAULT_DIR, installation } from './installation.ts'
@@ -58,7 +64,7 @@ Examples:
   holdfast fetch docker://registry.example/busybox:1
   holdfast fetch oci:./layout:latest
   docker save busybox:1 -o busybox.tar && holdfast fetch ./busybox.tar
-  holdfast fetch ./base.aci ./app.aci                      an ACI after those it depends on
+  holdfast fetch ./base.aci ./app.aci                      what an ACI depends on is discovered by its name where it is not in the store
   holdfast fetch --insecure-options=http docker://localhost:5000/busybox:1
 `
 
@@ -80,6 +86,7 @@ async function fetch(images: readonly string[], options: FetchCommandOptions): P
         stage1Program: installation().stage1Program,
         relax,
         checkProvenance: checkOf({ ...provenance, ...(expectedName !== undefined && { expectedName }) }),
+        dependencies: dependencyDiscovery({ ...provenance, now: () => new Date() }),
         environment: process.env,
         ...(options.scratchDir !== undefined && { scratchDir: path.resolve(options.scratchDir) }),
         ...(options.registries !== undefined && { registriesFile: path.resolve(options.registries) }),
@@ -99,7 +106,7 @@ async function locate(
   relax: readonly Relaxation[],
 ): Promise<{ reference: string; expectedName?: string }> {
   if (parseReference(text, process.cwd()).kind !== 'stored') return { reference: text }
-  const name = parseAppcName(text, { os: 'linux', arch: process.arch === 'x64' ? 'amd64' : process.arch })
+  const name = parseAppcName(text, machineLabels())
   if (name === undefined) return { reference: text }
   const client = new HttpClient({
     plainHttp: () => relax.includes('http'),

@@ -5,6 +5,7 @@ import { findImage, type ImageStore, openImageStore, parseReference, type Stored
 import type { EnvironmentVariable, PodManifest } from '../manifest/index.ts'
 import { registerPod } from '../metadata/register.ts'
 import { buildPodManifest, newPodUuid, PodError, type PodImage, type PodUuid, programLength } from '../pod/index.ts'
+import { dependencyDiscovery } from '../signatures/index.ts'
 import { configAt } from './config-options.ts'
 import { type EnvironmentOptions, inheritedVariables, parseEnvironmentFile } from './environment-options.ts'
 import { fetchRelaxations } from './insecure-options.ts'
@@ -135,5 +136,7 @@ async function findOrFetch(
 function fetchSettings(o: PodOptions, { stage1Program }: Installation, { cwd }: RunContext): FetchSettings {
   const relax = fetchRelaxations(o.relaxed)
   const config = configAt(o.config, cwd)
-  return { stage1Program, relax, checkProvenance: checkOf({ config, acceptUnsigned: relax.includes('image') }) }
+  const provenance = { config, acceptUnsigned: relax.includes('image') }
+  const dependencies = dependencyDiscovery({ ...provenance, now: () => new Date() })
+  return { stage1Program, relax, checkProvenance: checkOf(provenance), dependencies }
 }

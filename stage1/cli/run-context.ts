@@ -1,7 +1,7 @@
 import type { FetchOptions, ImageStore, StoredImage } from '../image/index.ts'
 
 /** What of a fetch is for the command to say. */
-export type FetchSettings = Pick<FetchOptions, 'stage1Program' | 'relax' | 'checkProvenance'>
+export type FetchSettings = Pick<FetchOptions, 'stage1Program' | 'relax' | 'checkProvenance' | 'dependencies'>
 
 /**
  * What `holdfast run` takes from the process that was called. The stage0 server runs launches for other processes, so

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import fs from 'node:fs'
 import { codeOf, messageOf } from '../../attestation/base/index.ts'
 import { type ImageId, imageId } from '../manifest/index.ts'
@@ -88,11 +88,16 @@ export async function unpackAci(
     if (pathWhitelist !== undefined) tree.keepOnly(pathWhitelist.map((p) => Buffer.from(p, 'utf8').toString('latin1')))
     tree.finish()
     await unpacker.finish()
-    return { id: imageId(`sha512-${hash.digest('hex').slice(0, 64)}`), manifest, appliedXattrs: tree.appliedXattrs }
+    return { id: aciId(hash), manifest, appliedXattrs: tree.appliedXattrs }
   } catch (err) {
     await unpacker.abandon()
     throw err
   }
+}
+
+/** @param hash SHA-512 of the uncompressed tar (App Container specification v0.8.11, "Image Archives") */
+export function aciId(hash: Hash): ImageId {
+  return imageId(`sha512-${hash.digest('hex').slice(0, 64)}`)
 }
 
 /** Lays a rendered tree over what is there. */

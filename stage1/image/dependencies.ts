@@ -1,47 +1,38 @@
-import type { Dependency } from '../manifest/index.ts'
+import type { Dependency, ImageManifest } from '../manifest/index.ts'
 import { ImageError } from './errors.ts'
 import { listImages } from './find.ts'
 import type { StoredImage } from './image.ts'
 import type { ImageStore } from './store.ts'
 
 /**
- * The images of the store that an ACI depends on, in the order it names them. Each was rendered with its own
- * dependencies when it was fetched, so these are resolved depth-first and can go in no circle.
- * Source: App Container specification v0.8.11, "Dependency Matching"; nothing is searched for on a network.
+ * The image of the store that a dependency stands for. An image ID decides alone beside the name.
+ * Source: App Container specification v0.8.11, "Dependency Matching".
  *
- * @throws ImageError IMAGE_DEPENDENCY_MISSING, IMAGE_AMBIGUOUS
+ * @param chain the images that lead to it, for messages
+ * @throws ImageError IMAGE_AMBIGUOUS
  */
-export function resolveDependencies(store: ImageStore, dependencies: readonly Dependency[]): StoredImage[] {
-  if (dependencies.length === 0) return []
-  const images = listImages(store).flatMap((l) => ('image' in l && l.image.kind === 'aci' ? [l.image] : []))
-  return dependencies.map((dependency) => {
-    const fitting = images.filter((image) => fits(image, dependency))
-    const [only, ...others] = fitting
-    const wanted = `${dependency.imageName} (${dependency.imageID ?? describe(dependency)})`
-    if (only === undefined) {
-      throw new ImageError(
-        'IMAGE_DEPENDENCY_MISSING',
-        `it depends on ${wanted}, which is not in the store; fetch that first`,
-      )
-    }
-    if (others.length > 0) {
-      const ids = fitting.slice(0, 5).map((i) => i.id.slice(0, 19))
-      throw new ImageError(
-        'IMAGE_AMBIGUOUS',
-        `it depends on ${wanted}, which could be ${ids.join(', ')}; pin it by imageID or remove the others`,
-      )
-    }
-    return only
+export function findDependency(store: ImageStore, dependency: Dependency, chain: string): StoredImage | undefined {
+  const fitting = listImages(store).flatMap((listed) => {
+    if (!('image' in listed) || listed.image.kind !== 'aci' || !fits(listed.image.manifest, dependency)) return []
+    return dependency.imageID === undefined || listed.id === dependency.imageID ? [listed.image] : []
   })
+  if (fitting.length < 2) return fitting[0]
+  const ids = fitting.slice(0, 5).map((i) => i.id.slice(0, 19))
+  throw new ImageError(
+    'IMAGE_AMBIGUOUS',
+    `${chain} (${describeDependency(dependency)}) could be ${ids.join(', ')}; pin it by imageID or remove the others`,
+  )
 }
 
-/** An image ID decides alone beside the name; labels that the dependency does not name may be anything. */
-function fits({ id, manifest }: StoredImage, { imageName, imageID, labels }: Dependency): boolean {
+/** Whether a manifest has the name and, unless an ID decides, the labels; those not named may be anything. */
+export function fits(manifest: ImageManifest, { imageName, imageID, labels }: Dependency): boolean {
   if (manifest.name !== imageName) return false
-  if (imageID !== undefined) return id === imageID
+  if (imageID !== undefined) return true
   return labels.every(({ name, value }) => manifest.labels.some((l) => l.name === name && l.value === value))
 }
 
-function describe({ labels }: Dependency): string {
+/** What a dependency asks for beside its name. */
+export function describeDependency({ imageID, labels }: Dependency): string {
+  if (imageID !== undefined) return imageID
   return labels.length === 0 ? 'any version' : labels.map(({ name, value }) => `${name}=${value}`).join(', ')
 }

@@ -8,7 +8,8 @@ import { CodedError } from '../../attestation/base/index.ts'
  * - IMAGE_NOT_FOUND: nothing by that name in the store, the layout or the registry.
  * - IMAGE_AMBIGUOUS: the name or prefix stands for several images.
  * - IMAGE_SETTINGS_BAD: the settings of registries cannot be read or have mistakes.
- * - IMAGE_DEPENDENCY_MISSING: an image that an ACI depends on is not in the store.
+ * - IMAGE_DEPENDENCY_MISSING: an image that an ACI depends on is not in the store, and its name says nowhere else.
+ * - IMAGE_DEPENDENCY_BAD: ACIs depend on each other in a circle, or what was found for a dependency is another image.
  * - IMAGE_IN_USE: a pod needs the image that is to be removed.
  * - IMAGE_TARGET_EXISTS: what is to be written is there already.
  *
@@ -45,6 +46,7 @@ export type ImageErrorCode =
   | 'IMAGE_AMBIGUOUS'
   | 'IMAGE_SETTINGS_BAD'
   | 'IMAGE_DEPENDENCY_MISSING'
+  | 'IMAGE_DEPENDENCY_BAD'
   | 'IMAGE_IN_USE'
   | 'IMAGE_TARGET_EXISTS'
   | 'IMAGE_SOURCE_UNREACHABLE'

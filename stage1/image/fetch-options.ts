@@ -1,3 +1,5 @@
+import type { Dependency } from '../manifest/index.ts'
+import type { HttpClient } from './http-client.ts'
 import type { Patience } from './http-get.ts'
 import type { Relaxation } from './image.ts'
 import type { CheckProvenance } from './provenance.ts'
@@ -12,6 +14,17 @@ export type FetchProgress =
   | { readonly step: 'blob'; readonly digest: string; readonly doneBytes: number; readonly totalBytes: number }
   | { readonly step: 'unpack'; readonly layer: number; readonly layers: number }
   | { readonly step: 'render' }
+
+/** How a fetch gets what an ACI depends on and the store lacks; stage1/signatures and stage1/cli make one. */
+export interface DependencyDiscovery {
+  /**
+   * @param client of the fetch, with what is relaxed for it
+   * @returns where such an image is; undefined for a name that says no host
+   */
+  readonly discover: (client: HttpClient, dependency: Dependency) => Promise<URL | undefined>
+  /** Asked about each by itself, as if it had been asked for by its name. */
+  readonly checkProvenance: CheckProvenance
+}
 
 /** What a fetch may do and whom it tells. */
 export interface FetchOptions {
@@ -37,6 +50,8 @@ export interface FetchOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>
   /** Without it nobody is asked: the record says so, and `holdfast run` asks its policy in any case. */
   readonly checkProvenance?: CheckProvenance
+  /** Without it everything that an ACI depends on has to be in the store. */
+  readonly dependencies?: DependencyDiscovery
   readonly onProgress?: (progress: FetchProgress) => void
   readonly signal?: AbortSignal
 }

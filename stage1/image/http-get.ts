@@ -110,6 +110,13 @@ export async function* streamBody(answer: HttpAnswer): AsyncGenerator<Buffer> {
   }
 }
 
+/** Which part of how much an answer of status 206 is (RFC 9110, 14.4): another than was asked for, perhaps. */
+export function rangeOf(answer: HttpAnswer): { readonly start: number; readonly totalBytes?: number } | undefined {
+  const range = /^bytes ([0-9]{1,15})-[0-9]{1,15}\/(?:([0-9]{1,15})|\*)$/.exec(answer.headers['content-range'] ?? '')
+  if (range === null) return undefined
+  return { start: Number(range[1]), ...(range[2] !== undefined && { totalBytes: Number(range[2]) }) }
+}
+
 /** A URL for messages, without the query, which often is a credential. */
 export function shownUrl(url: URL): string {
   return `${url.origin}${url.pathname}`.slice(0, 300)

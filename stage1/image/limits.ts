@@ -19,6 +19,10 @@ export const LIMITS = {
   resumptions: 5,
   /** What came of a blob is kept for the next fetch when it is at least this much. */
   keptPartBytes: 1024 * 1024,
+  /** Images on the way from an ACI to what it depends on in the end, all of which had to be fetched. */
+  dependencyDepth: 16,
+  /** Images that one fetch brings because others depend on them. */
+  fetchedDependencies: 64,
   /** Members of an archive that holds images (docker save). */
   archiveMembers: 10_000,
   /** Files, directories and links over all layers. */

@@ -1,9 +1,18 @@
+import { createHash } from 'node:crypto'
 import fs from 'node:fs'
+import { codeOf } from '../../attestation/base/index.ts'
 import { type ImageManifest, parseImageManifest, rootHashOf, valueNamed } from '../manifest/index.ts'
-import { readAciManifest, readLocalFile, type UnpackedAci, unpackAci } from './aci.ts'
+import { aciId, readAci, readAciManifest, readLocalFile, type UnpackedAci, unpackAci } from './aci.ts'
 import { type ExpectedBlob, importBlob, storeBlob } from './blobs.ts'
-import { resolveDependencies } from './dependencies.ts'
+import { answerError, downloadArchive } from './download-archive.ts'
 import { ImageError } from './errors.ts'
+import {
+  type AdmittedAci,
+  checkFound,
+  checkId,
+  type Dependencies,
+  type WantedDependency,
+} from './fetch-dependencies.ts'
 import {
   blobPin,
   type FetchWork,
@@ -16,10 +25,11 @@ import {
   sha256,
 } from './fetch-work.ts'
 import type { HttpClient } from './http-client.ts'
-import { type HttpAnswer, readBody, shownUrl, streamBody } from './http-get.ts'
+import { readBody } from './http-get.ts'
 import type { StoredImage } from './image.ts'
 import { LIMITS } from './limits.ts'
 import { asManifestError, hostPlatform } from './oci.ts'
+import type { CheckProvenance, Provenance } from './provenance.ts'
 import type { ImageReference } from './reference.ts'
 import { renderTree } from './render.ts'
 import { readSmallFile } from './store.ts'
@@ -28,54 +38,55 @@ import { openVerifiedTree } from './verify.ts'
 
 const MAX_SIGNATURE_BYTES = 64 * 1024
 
-type AciReference = Extract<ImageReference, { kind: 'aci-file' | 'aci-url' }>
+/** An ACI by its place. */
+export type AciReference = Extract<ImageReference, { kind: 'aci-file' | 'aci-url' }>
 
 /** What appc calls machines that OCI calls otherwise. */
 const APPC_ARCHITECTURES: Readonly<Record<string, string>> = { '386': 'i386', arm64: 'aarch64' }
 
+/** Which ACI, and how it is held against what was asked for. */
+export interface AciRequest {
+  readonly reference: AciReference
+  /** For a URL. */
+  readonly client: HttpClient
+  readonly checkProvenance?: CheckProvenance
+  /** Where it is fetched because another one depends on it. */
+  readonly wanted?: WantedDependency
+  readonly dependencies: Dependencies
+}
+
 /**
- * Brings an ACI into the store and renders it over its dependencies, which are there already.
+ * Brings an ACI into the store and renders it over its dependencies, which are fetched before it where they are lacking.
  *
- * @param client for a URL
  * @returns also the images it depends on
  * @throws ImageError, or what checkProvenance throws
  */
 export async function pullAci(
   work: FetchWork,
-  reference: AciReference,
-  client: HttpClient,
+  request: AciRequest,
 ): Promise<Pulled & { readonly below: readonly StoredImage[] }> {
-  const { store, directory, options } = work
-  const bytes =
-    reference.kind === 'aci-file' ? readLocalFile(reference.file, options.signal) : readUrl(work, client, reference.url)
-  const blob = await importBlob(store, bytes, directory, LIMITS.blobBytes, ({ digest }) =>
-    hold(work, [blobPin(digest)]),
-  )
-  const manifestBytes = await readAciManifest(store, blob, options.signal)
-  const manifest = asManifestError(() => parseImageManifest(manifestBytes))
-  refuseForeign(manifest)
-  const archive = () => verifiedBlob(store, blob.digest, blob.sizeBytes, options.signal)
-  const provenance = await options.checkProvenance?.({
-    kind: 'aci',
-    name: reference.name,
-    manifestName: manifest.name,
-    archive,
-    ...(reference.kind === 'aci-file' && { file: reference.file }),
-    signature: () => signatureBeside(reference, client),
-  })
-  const below = resolveDependencies(store, manifest.dependencies ?? [])
-  const { aci, rendered } = await render(work, blob, manifest, below)
-  if (!aci.manifest.equals(manifestBytes)) {
+  const { store, directory } = work
+  const admitted = await bring(work, request)
+  const { blob, aci, manifestBytes, provenance } = admitted
+  const below = await request.dependencies.of(aci)
+  const { unpacked, rendered } = await render(work, blob, aci.manifest, below)
+  if (!unpacked.manifest.equals(manifestBytes)) {
     throw new ImageError(
       'IMAGE_RECORD_BAD',
       `${blob.digest} was changed in the store while it was read; fetch it again`,
     )
   }
-  const manifestDigest = sha256(aci.manifest)
-  await hold(work, [{ kind: 'image', id: aci.id }, blobPin(manifestDigest)])
-  await storeBlob(store, { digest: manifestDigest, sizeBytes: aci.manifest.length }, pieces(aci.manifest), directory)
+  if (request.wanted !== undefined) checkId(unpacked, request.wanted.dependency)
+  const manifestDigest = sha256(unpacked.manifest)
+  await hold(work, [{ kind: 'image', id: unpacked.id }, blobPin(manifestDigest)])
+  await storeBlob(
+    store,
+    { digest: manifestDigest, sizeBytes: unpacked.manifest.length },
+    pieces(unpacked.manifest),
+    directory,
+  )
   const dependencies = below.map((image) => image.id)
-  const image = { kind: 'aci', id: aci.id, configDigest: manifestDigest } as const
+  const image = { kind: 'aci', id: unpacked.id, configDigest: manifestDigest } as const
   return {
     record: recordOf(store, { ...image, ...(dependencies.length > 0 && { dependencies }) }, rendered),
     manifestDigest,
@@ -85,12 +96,74 @@ export async function pullAci(
   }
 }
 
+/** An archive in the store that was vouched for. */
+interface Admitted {
+  readonly blob: ExpectedBlob
+  readonly aci: AdmittedAci
+  readonly manifestBytes: Buffer
+  readonly provenance: Provenance | undefined
+}
+
+/** What may be because an archive was put together from transfers of two files. */
+const WRONGLY_MIXED: ReadonlySet<string> = new Set([
+  'IMAGE_COMPRESSION_BAD',
+  'IMAGE_LAYER_BAD',
+  'IMAGE_MANIFEST_BAD',
+  'IMAGE_TOO_LARGE',
+  'IMAGE_DEPENDENCY_BAD',
+  'IMAGE_SIGNATURE_BAD',
+])
+
+async function bring(work: FetchWork, request: AciRequest): Promise<Admitted> {
+  const { store, directory, options } = work
+  const { reference, client } = request
+  if (reference.kind === 'aci-file') {
+    const bytes = readLocalFile(reference.file, options.signal)
+    const holding = ({ digest }: ExpectedBlob): Promise<void> => hold(work, [blobPin(digest)])
+    return admit(work, request, await importBlob(store, bytes, directory, LIMITS.blobBytes, holding))
+  }
+  const { blob, mixed } = await downloadArchive(work, client, reference.url)
+  if (!mixed) return admit(work, request, blob)
+  try {
+    await readWhole(work, request, blob)
+    return await admit(work, request, blob)
+  } catch (err) {
+    if (!WRONGLY_MIXED.has(codeOf(err) ?? '')) throw err
+    return admit(work, request, (await downloadArchive(work, client, reference.url, { resume: false })).blob)
+  }
+}
+
+/** What vouches for an archive may be nobody; then its own checksums and the ID asked for are all there is. */
+async function readWhole({ store, options }: FetchWork, { wanted }: AciRequest, blob: ExpectedBlob): Promise<void> {
+  const hash = createHash('sha512')
+  for await (const piece of readAci(store, blob, options.signal)) hash.update(piece)
+  if (wanted !== undefined) checkId({ id: aciId(hash) }, wanted.dependency)
+}
+
+async function admit({ store, options }: FetchWork, request: AciRequest, blob: ExpectedBlob): Promise<Admitted> {
+  const { reference, client, wanted, checkProvenance } = request
+  const manifestBytes = await readAciManifest(store, blob, options.signal)
+  const manifest = asManifestError(() => parseImageManifest(manifestBytes))
+  const aci = { manifest, archiveDigest: blob.digest, ...(wanted && { neededBy: wanted.neededBy }) }
+  if (wanted !== undefined) checkFound(aci, wanted)
+  refuseForeign(manifest)
+  const provenance = await checkProvenance?.({
+    kind: 'aci',
+    name: reference.name,
+    manifestName: manifest.name,
+    archive: () => verifiedBlob(store, blob.digest, blob.sizeBytes, options.signal),
+    ...(reference.kind === 'aci-file' && { file: reference.file }),
+    signature: () => signatureBeside(reference, client),
+  })
+  return { blob, aci, manifestBytes, provenance }
+}
+
 async function render(
   work: FetchWork,
   blob: ExpectedBlob,
   { pathWhitelist }: ImageManifest,
   below: readonly StoredImage[],
-): Promise<{ aci: UnpackedAci; rendered: Rendered }> {
+): Promise<{ unpacked: UnpackedAci; rendered: Rendered }> {
   const { store, options } = work
   await hold(
     work,
@@ -102,12 +175,12 @@ async function render(
     return await inScratch(work, async (root) => {
       options.onProgress?.({ step: 'unpack', layer: 1, layers: 1 })
       const rules = { below: trees, ...(pathWhitelist && { pathWhitelist }) }
-      const aci = await unpackAci(store, blob, root, rules, {
+      const unpacked = await unpackAci(store, blob, root, rules, {
         stage1Program: options.stage1Program,
         ...(options.signal && { signal: options.signal }),
       })
       options.onProgress?.({ step: 'render' })
-      return { aci, rendered: await renderTree(work, root, aci.appliedXattrs > 0) }
+      return { unpacked, rendered: await renderTree(work, root, unpacked.appliedXattrs > 0) }
     })
   } finally {
     for (const fd of trees) fs.closeSync(fd)
@@ -133,31 +206,5 @@ async function signatureBeside(reference: AciReference, client: HttpClient): Pro
   if (answer.status === 200) return readBody(answer, MAX_SIGNATURE_BYTES)
   answer.body.destroy()
   if (answer.status === 404 || answer.status === 410) return undefined
-  throw urlError(answer)
-}
-
-async function* readUrl({ options }: FetchWork, client: HttpClient, url: URL): AsyncGenerator<Buffer> {
-  const answer = await client.follow(url, { accept: '*/*' })
-  if (answer.status !== 200) {
-    answer.body.destroy()
-    throw urlError(answer)
-  }
-  const stated = Number(answer.headers['content-length'] ?? Number.NaN)
-  if (stated > LIMITS.blobBytes) {
-    answer.body.destroy()
-    throw new ImageError('IMAGE_TOO_LARGE', `${shownUrl(url)} has ${stated} bytes`)
-  }
-  let doneBytes = 0
-  for await (const piece of streamBody(answer)) {
-    doneBytes += piece.length
-    options.onProgress?.({ step: 'blob', digest: url.href, doneBytes, totalBytes: Math.max(stated || 0, doneBytes) })
-    yield piece
-  }
-}
-
-function urlError({ url, status }: HttpAnswer): ImageError {
-  const where = `${shownUrl(url)} answered ${status}`
-  if (status === 404) return new ImageError('IMAGE_NOT_FOUND', where)
-  if (status === 401 || status === 403) return new ImageError('IMAGE_SOURCE_DENIED', where)
-  return new ImageError(status >= 500 ? 'IMAGE_SOURCE_UNREACHABLE' : 'IMAGE_SOURCE_BAD', where)
+  throw answerError(answer)
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { codeOf } from '../../attestation/base/index.ts'
 import { ImageError } from './errors.ts'
 import type { HttpClient } from './http-client.ts'
-import { type HttpAnswer, readBody, shownUrl, streamBody } from './http-get.ts'
+import { type HttpAnswer, rangeOf, readBody, shownUrl, streamBody } from './http-get.ts'
 import type { Relaxation } from './image.ts'
 import { LIMITS } from './limits.ts'
 import { type Descriptor, INDEX_TYPES, MANIFEST_TYPES } from './oci.ts'
@@ -113,7 +113,7 @@ class RegistrySource implements ImageSource, BlobTransfers {
       try {
         const answer = await place.endpoint.get(`blobs/${digest}`, '*/*', from)
         if (answer.status === 200) return { start: 0, bytes: streamBody(answer) }
-        if (answer.status === 206 && beginsAt(answer, from)) return { start: from, bytes: streamBody(answer) }
+        if (answer.status === 206 && rangeOf(answer)?.start === from) return { start: from, bytes: streamBody(answer) }
         answer.body.destroy()
         return { start: 0, bytes: streamBody(await place.endpoint.get(`blobs/${digest}`, '*/*')) }
       } catch (err) {
@@ -181,12 +181,6 @@ class RegistrySource implements ImageSource, BlobTransfers {
 function atDockerHub(registry: string, repository: string): [host: string, repository: string] {
   if (registry !== 'docker.io') return [registry, repository]
   return ['registry-1.docker.io', repository.includes('/') ? repository : `library/${repository}`]
-}
-
-/** RFC 9110, 14.4: a server may send another range than was asked for. */
-function beginsAt(answer: HttpAnswer, from: number): boolean {
-  const range = /^bytes ([0-9]{1,15})-[0-9]{1,15}\/(?:[0-9]{1,15}|\*)$/.exec(answer.headers['content-range'] ?? '')
-  return range !== null && Number(range[1]) === from
 }
 
 function contentType(answer: HttpAnswer): string {

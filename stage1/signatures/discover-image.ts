@@ -1,5 +1,6 @@
 import { UsageError } from '../../attestation/base/index.ts'
 import type { HttpClient } from '../image/index.ts'
+import type { Dependency } from '../manifest/index.ts'
 import { type DiscoveryLabels, discover, fillTemplate } from './discovery.ts'
 import { SignatureError } from './errors.ts'
 
@@ -12,6 +13,14 @@ export interface AppcName {
 /** The first part is a host, so it has a dot; a name of the store's own is not looked up in the network. */
 const NAME = /^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)+(\/[a-z0-9]+([-._~][a-z0-9]+)*)+$/
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}$/
+
+/** What appc calls machines that Node calls otherwise. */
+const APPC_ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: 'i386', arm64: 'aarch64' }
+
+/** The labels of images for this machine. */
+export function machineLabels(): Omit<DiscoveryLabels, 'version'> {
+  return { os: 'linux', arch: APPC_ARCHITECTURES[process.arch] ?? process.arch }
+}
 
 /**
  * @param machine its labels; the version is `latest` unless the text says another
@@ -37,6 +46,27 @@ export function parseAppcName(text: string, machine: Omit<DiscoveryLabels, 'vers
   const bad = Object.values(labels).find((value) => !LABEL.test(value))
   if (bad !== undefined) throw new UsageError(`'${text}': '${bad}' is no label`)
   return { name, labels }
+}
+
+/**
+ * The name of what an image depends on: what it says nothing of is of this machine, and the latest.
+ * @returns undefined for a name that says no host
+ * @throws SignatureError TRUST_DISCOVERY_FAILED for labels that would make another URL than a template means
+ */
+export function dependencyName(
+  { imageName, labels: wanted }: Dependency,
+  machine: Omit<DiscoveryLabels, 'version'>,
+): AppcName | undefined {
+  if (!NAME.test(imageName)) return undefined
+  const labels: Record<keyof DiscoveryLabels, string> = { ...machine, version: 'latest' }
+  for (const { name, value } of wanted) {
+    if (name !== 'version' && name !== 'os' && name !== 'arch') continue
+    if (!LABEL.test(value)) {
+      throw new SignatureError('TRUST_DISCOVERY_FAILED', `${imageName} is not discovered: '${value}' is no ${name}`)
+    }
+    labels[name] = value
+  }
+  return { name: imageName, labels }
 }
 
 /**

@@ -1,5 +1,6 @@
 export { provenanceCheck } from './check-provenance.ts'
-export { discoverImage, parseAppcName } from './discover-image.ts'
+export { dependencyDiscovery } from './dependency-discovery.ts'
+export { discoverImage, machineLabels, parseAppcName } from './discover-image.ts'
 export { SignatureError, type SignatureErrorCode } from './errors.ts'
 export { requireProvenance } from './launch-check.ts'
 export { type OpenPgpKey, parsePublicKeys } from './openpgp.ts'
