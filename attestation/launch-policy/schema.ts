@@ -14,7 +14,7 @@ entity Node = {
 type Image = {
   name: String,
   id: String,             // image ID: "sha256-..." (OCI) or "sha512-..." (ACI)
-  tree: String,           // tree digest of its rendered root file system: "erofs-verity-1:sha256:..."
+  tree: String,           // tree digest of its rendered root file system: "erofs-verity-2:sha256:..."
   verification: String,   // how the tree was checked just now: "full-file", "stat-cache", "dm-verity"
   signers: Set<String>,   // keys whose signature was checked when it was fetched
   relaxed: Set<String>,   // checks that --insecure-options left out when it was fetched

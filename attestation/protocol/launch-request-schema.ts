@@ -10,7 +10,8 @@ const MAX_JSON_DEPTH = 64
 const closed = { additionalProperties: false }
 const Sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' })
 const ImageIdText = Type.String({ pattern: '^(sha256|sha512)-[0-9a-f]{64}$' })
-const TreeDigestText = Type.String({ pattern: '^erofs-verity-1:sha256:[0-9a-f]{64}$' })
+/** Version 1 is in logs of boots that began before an upgrade. */
+const TreeDigestText = Type.String({ pattern: '^erofs-verity-[12]:sha256:[0-9a-f]{64}$' })
 const Verification = Type.Union([Type.Literal('full-file'), Type.Literal('stat-cache'), Type.Literal('dm-verity')])
 const Name = Type.String({ minLength: 1, maxLength: 512 })
 

@@ -1,5 +1,5 @@
 import { type App, acIdentifierFrom, type ImageManifest } from '../manifest/index.ts'
-import { isType, S_IFREG } from './erofs.ts'
+import { isType, S_IFREG } from './erofs-format.ts'
 import { readTreeFile } from './tree-entries.ts'
 
 const MAX_PASSWD_BYTES = 1024 * 1024

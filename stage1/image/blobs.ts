@@ -4,7 +4,7 @@ import path from 'node:path'
 import { codeOf } from '../../attestation/base/index.ts'
 import { ImageError } from './errors.ts'
 import { blobPath, type ImageStore, moveIntoPlace, storeError } from './store.ts'
-import { verifiedBlob } from './unpack.ts'
+import { verifiedBlob } from './verified-blob.ts'
 
 /** What a blob is expected to be. */
 export interface ExpectedBlob {

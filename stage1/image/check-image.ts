@@ -2,16 +2,17 @@ import fs from 'node:fs'
 import { messageOf } from '../../attestation/base/index.ts'
 import type { ImageId } from '../manifest/index.ts'
 import { ImageError } from './errors.ts'
+import { checkHashTree } from './hash-tree.ts'
 import type { ImageOrigin } from './image.ts'
 import { blobsOf, checkManifest } from './image-blobs.ts'
 import { readRecord } from './records.ts'
 import { blobPath, type ImageStore } from './store.ts'
-import { verifiedBlob } from './unpack.ts'
+import { verifiedBlob } from './verified-blob.ts'
 import { openVerifiedTree } from './verify.ts'
 
 /**
- * Checks all that the store has of an image: its record against the blobs it was made from, every blob and the rendered
- * tree against their digests. All of it is read, whatever was verified before.
+ * Checks all that the store has of an image: its record against the blobs it was made from, every blob, the rendered
+ * tree and its hash tree against their digests. All of it is read, whatever was verified before.
  *
  * @param origins all names of the image
  * @returns what is wrong, one sentence each; empty for a sound image
@@ -29,7 +30,10 @@ export async function checkImage(store: ImageStore, id: ImageId, origins: readon
   await noting(async () => {
     const record = readRecord(store, id)
     if (record === undefined) throw new ImageError('IMAGE_RECORD_BAD', `${id} has no record; fetch it again`)
-    await noting(() => fs.closeSync(openVerifiedTree(store, record.treeDigest, { remember: false }).fd))
+    await noting(() => {
+      fs.closeSync(openVerifiedTree(store, record.treeDigest, { remember: false }).fd)
+      checkHashTree(store, record.treeDigest)
+    })
     const blobs = new Map<string, number | undefined>()
     for (const origin of origins) {
       await noting(() => {

@@ -20,30 +20,31 @@ export interface NeededElsewhere {
 
 /** One file that was removed. */
 export interface Collected {
-  readonly kind: 'record' | 'tree' | 'blob' | 'part of a blob'
+  readonly kind: 'record' | 'tree' | 'hash tree' | 'blob' | 'part of a blob'
   readonly name: string
   readonly sizeBytes: number
 }
 
 /**
- * Removes what no name, no pod and no command under way needs: records of images without a name, trees, blobs, parts
- * of blobs, and the work of commands that are gone. Where it cannot be told what an image needs, nothing is removed.
+ * Removes what no name, no pod and no command under way needs: records of images without a name, trees with
+ * their hash trees, blobs, parts of blobs, and the work of commands that are gone. Where it cannot be told what an image needs, nothing is removed.
  *
  * A fetch that runs at the same time loses nothing: it says what it will use before it looks for it (pins.ts). Pins are
  * read before names, for a fetch writes its name before it takes its pins away.
  *
  * @param options.graceMs what got its name or its last byte more recently than this stays
- * @param options.needed asked while nothing else can be collected
+ * @param options.needed asked while nothing else can be collected, before anything in the store is read
  * @throws ImageError IMAGE_RECORD_BAD, IMAGE_BLOB_MISSING, IMAGE_STORE_FAILED
  */
 export async function collectImageGarbage(
   store: ImageStore,
   options: { readonly graceMs: number; readonly now: Date; readonly needed: () => NeededElsewhere },
 ): Promise<Collected[]> {
-  removeStaleWork(store, options.now)
   return withStoreLock(store, 'exclusive', () => {
+    const elsewhere = options.needed()
+    removeStaleWork(store, options.now)
     const pins = readPins(store)
-    const needed = mark(store, pins, options.needed())
+    const needed = mark(store, pins, elsewhere)
     const newest = options.now.getTime() - options.graceMs
     const sweep = (directory: string, kind: Collected['kind'], garbage: (name: string) => boolean): Collected[] =>
       sweepDirectory(store, path.join(store.dir, directory), kind, newest, garbage)
@@ -51,6 +52,7 @@ export async function collectImageGarbage(
     return [
       ...sweep('images', 'record', (n) => /^sha(256|512)-[0-9a-f]{64}\.json$/.test(n) && !needed.has(recordName(n))),
       ...sweep('trees', 'tree', (n) => /^[0-9a-f]{64}\.erofs$/.test(n) && !needed.has(`tree-${n.slice(0, 64)}`)),
+      ...sweep('trees', 'hash tree', (n) => /^[0-9a-f]{64}\.verity$/.test(n) && !needed.has(`tree-${n.slice(0, 64)}`)),
       ...sweep('cas/sha256', 'blob', (n) => /^[0-9a-f]{64}$/.test(n) && !needed.has(`blob-${n}`)),
       ...sweep('tmp', 'part of a blob', isPart),
     ]
@@ -104,8 +106,9 @@ function sweepDirectory(
     const file = path.join(directory, name)
     try {
       // a rename changes ctime: for a file with a name that is when it got it
-      const { ctimeMs, size } = fs.statSync(file)
-      if (ctimeMs > newest) return []
+      const stat = fs.lstatSync(file)
+      const { ctimeMs, size } = stat
+      if (ctimeMs > newest || stat.isDirectory()) return [] // none of ours is a directory
       fs.rmSync(file)
       return [{ kind, name, sizeBytes: size }]
     } catch (cause) {

@@ -1,4 +1,20 @@
 import fs from 'node:fs'
+import {
+  BLOCK_BYTES,
+  COMPACT_INODE_BYTES,
+  DATA_LAYOUT,
+  DIRENT_BYTES,
+  EXTENDED_INODE_BYTES,
+  isType,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFREG,
+  SLOT_BYTES,
+  SUPERBLOCK,
+  XATTR_ENTRY_BYTES,
+  XATTR_HEADER_BYTES,
+  XATTR_PREFIXES,
+} from './erofs-format.ts'
 import { ImageError } from './errors.ts'
 import { LIMITS } from './limits.ts'
 
@@ -20,24 +36,11 @@ export interface ErofsInode {
   readonly xattrs: ReadonlyMap<string, Buffer>
 }
 
-const BLOCK = 4096
-const MAGIC = 0xe0f5e1e2
-const SLOT = 32
-const PLAIN = 0
-const INLINE = 2
 const MAX_DIRECTORY_BYTES = 256 * 1024 * 1024
 const READ_BYTES = 1024 * 1024
-/** Prefixes of names of extended attributes, by number. */
-const XATTR_PREFIXES: Readonly<Record<number, string>> = {
-  1: 'user.',
-  2: 'system.posix_acl_access',
-  3: 'system.posix_acl_default',
-  4: 'trusted.',
-  6: 'security.',
-}
 
 /**
- * Reads a rendered tree: EROFS as mkfs.erofs 1.5 writes it without compression. The caller has verified the file by its
+ * Reads a rendered tree: EROFS as erofs-writer.ts makes it, and mkfs.erofs without compression. The caller has verified the file by its
  * digest; still nothing in it is believed further than it can be checked, as a record could name any file.
  * Source: Linux fs/erofs/erofs_fs.h (on-disk format).
  */
@@ -53,33 +56,34 @@ export class ErofsReader {
   constructor(fd: number) {
     this.#fd = fd
     this.#sizeBytes = fs.fstatSync(fd).size
-    const sb = this.#read(1024, 128)
-    if (sb.readUInt32LE(0) !== MAGIC) throw bad('it has no EROFS superblock')
-    if (sb.readUInt8(12) !== 12) throw bad('its blocks are not of 4096 bytes')
+    const sb = this.#read(SUPERBLOCK.offset, SUPERBLOCK.bytes)
+    if (sb.readUInt32LE(0) !== SUPERBLOCK.magic) throw bad('it has no EROFS superblock')
+    if (sb.readUInt8(12) !== SUPERBLOCK.blockBits) throw bad('its blocks are not of 4096 bytes')
     this.rootNid = sb.readUInt16LE(14)
     this.#buildTime = { seconds: Number(sb.readBigUInt64LE(24)), nanoseconds: sb.readUInt32LE(32) }
-    this.#metaOffset = sb.readUInt32LE(40) * BLOCK
-    this.#xattrOffset = sb.readUInt32LE(44) * BLOCK
+    this.#metaOffset = sb.readUInt32LE(40) * BLOCK_BYTES
+    this.#xattrOffset = sb.readUInt32LE(44) * BLOCK_BYTES
   }
 
   /** @throws ImageError IMAGE_TREE_CHANGED */
   inode(nid: number): ErofsInode {
-    const at = this.#metaOffset + nid * SLOT
-    const h = this.#read(at, 64, 32)
+    const at = this.#metaOffset + nid * SLOT_BYTES
+    const h = this.#read(at, EXTENDED_INODE_BYTES, COMPACT_INODE_BYTES)
     const format = h.readUInt16LE(0)
     const extended = (format & 1) === 1
-    if (extended && h.length < 64) throw bad('an inode is cut off')
+    if (extended && h.length < EXTENDED_INODE_BYTES) throw bad('an inode is cut off')
     const layout = (format >> 1) & 7
     const mode = h.readUInt16LE(4)
     const sizeBytes = extended ? Number(h.readBigUInt64LE(8)) : h.readUInt32LE(8)
-    const inodeBytes = extended ? 64 : 32
+    const inodeBytes = extended ? EXTENDED_INODE_BYTES : COMPACT_INODE_BYTES
     const xattrCount = h.readUInt16LE(2)
-    const xattrBytes = xattrCount === 0 ? 0 : 12 + 4 * (xattrCount - 1)
+    const xattrBytes = xattrCount === 0 ? 0 : XATTR_HEADER_BYTES + 4 * (xattrCount - 1)
     const i = h.readUInt32LE(16)
     const hasData = isType(mode, S_IFREG) || isType(mode, S_IFDIR) || isType(mode, S_IFLNK)
-    if (hasData && layout !== PLAIN && layout !== INLINE) throw bad('a file is stored in a way that is not used here')
+    if (hasData && layout !== DATA_LAYOUT.plain && layout !== DATA_LAYOUT.inline)
+      throw bad('a file is stored in a way that is not used here')
     if (sizeBytes > this.#sizeBytes) throw bad('a file is larger than the whole')
-    const tail = layout === INLINE ? sizeBytes % BLOCK || Math.min(sizeBytes, BLOCK) : 0
+    const tail = layout === DATA_LAYOUT.inline ? sizeBytes % BLOCK_BYTES || Math.min(sizeBytes, BLOCK_BYTES) : 0
     return {
       nid,
       mode,
@@ -89,7 +93,11 @@ export class ErofsReader {
       sizeBytes: hasData ? sizeBytes : 0,
       mtime: extended ? { seconds: Number(h.readBigUInt64LE(32)), nanoseconds: h.readUInt32LE(40) } : this.#buildTime,
       device: { major: (i & 0xfff00) >>> 8, minor: (i & 0xff) | ((i >>> 12) & 0xfff00) },
-      data: { offset: i * BLOCK, bytes: hasData ? sizeBytes - tail : 0, tailOffset: at + inodeBytes + xattrBytes },
+      data: {
+        offset: i * BLOCK_BYTES,
+        bytes: hasData ? sizeBytes - tail : 0,
+        tailOffset: at + inodeBytes + xattrBytes,
+      },
       xattrs: xattrBytes === 0 ? NO_XATTRS : this.#xattrs(at + inodeBytes, xattrBytes),
     }
   }
@@ -113,8 +121,8 @@ export class ErofsReader {
     if (directory.sizeBytes > MAX_DIRECTORY_BYTES) throw bad('a directory is too large')
     let before = ''
     for (const piece of this.data(directory)) {
-      for (let at = 0; at < piece.length; at += BLOCK) {
-        for (const entry of entriesOfBlock(piece.subarray(at, at + BLOCK))) {
+      for (let at = 0; at < piece.length; at += BLOCK_BYTES) {
+        for (const entry of entriesOfBlock(piece.subarray(at, at + BLOCK_BYTES))) {
           if (entry.name === '.' || entry.name === '..') continue
           if (entry.name <= before) throw bad('the names of a directory are not in order')
           before = entry.name
@@ -128,16 +136,16 @@ export class ErofsReader {
     const body = this.#read(at, bytes)
     const shared = body.readUInt8(4)
     const found = new Map<string, Buffer>()
-    if (12 + shared * 4 > bytes) throw bad('extended attributes are cut off')
+    if (XATTR_HEADER_BYTES + shared * 4 > bytes) throw bad('extended attributes are cut off')
     for (let n = 0; n < shared; n++) {
-      const where = this.#xattrOffset + body.readUInt32LE(12 + n * 4) * 4
-      const head = this.#read(where, 4)
-      addXattr(found, this.#read(where, 4 + head.readUInt8(0) + head.readUInt16LE(2)))
+      const where = this.#xattrOffset + body.readUInt32LE(XATTR_HEADER_BYTES + n * 4) * 4
+      const head = this.#read(where, XATTR_ENTRY_BYTES)
+      addXattr(found, this.#read(where, XATTR_ENTRY_BYTES + head.readUInt8(0) + head.readUInt16LE(2)))
     }
-    for (let from = 12 + shared * 4; from + 4 <= bytes; ) {
-      const length = 4 + body.readUInt8(from) + body.readUInt16LE(from + 2)
+    for (let from = XATTR_HEADER_BYTES + shared * 4; from + XATTR_ENTRY_BYTES <= bytes; ) {
+      const length = XATTR_ENTRY_BYTES + body.readUInt8(from) + body.readUInt16LE(from + 2)
       if (from + length > bytes) throw bad('extended attributes are cut off')
-      if (length > 4) addXattr(found, body.subarray(from, from + length))
+      if (length > XATTR_ENTRY_BYTES) addXattr(found, body.subarray(from, from + length))
       from += Math.ceil(length / 4) * 4
     }
     return found
@@ -157,18 +165,7 @@ export class ErofsReader {
   }
 }
 
-export const S_IFIFO = 0o010000
-export const S_IFCHR = 0o020000
-export const S_IFDIR = 0o040000
-export const S_IFBLK = 0o060000
-export const S_IFREG = 0o100000
-export const S_IFLNK = 0o120000
 const NO_XATTRS: ReadonlyMap<string, Buffer> = new Map()
-
-/** Whether a mode is of a type of file. */
-export function isType(mode: number, type: number): boolean {
-  return (mode & 0o170000) === type
-}
 
 /** The error for a rendered file that is not as ours are. */
 export function bad(why: string): ImageError {
@@ -176,11 +173,11 @@ export function bad(why: string): ImageError {
 }
 
 function* entriesOfBlock(block: Buffer): Generator<{ name: string; nid: number }> {
-  const first = block.length < 12 ? 0 : block.readUInt16LE(8)
-  if (first < 12 || first % 12 !== 0 || first > block.length) throw bad('a directory is malformed')
-  for (let at = 0; at < first; at += 12) {
+  const first = block.length < DIRENT_BYTES ? 0 : block.readUInt16LE(8)
+  if (first < DIRENT_BYTES || first % DIRENT_BYTES !== 0 || first > block.length) throw bad('a directory is malformed')
+  for (let at = 0; at < first; at += DIRENT_BYTES) {
     const start = block.readUInt16LE(at + 8)
-    const end = at + 12 < first ? block.readUInt16LE(at + 12 + 8) : block.length
+    const end = at + DIRENT_BYTES < first ? block.readUInt16LE(at + DIRENT_BYTES + 8) : block.length
     if (start < first || end <= start || end > block.length) throw bad('a directory is malformed')
     const name = block.toString('latin1', start, end).replace(/\0+$/, '') // the last name of a block is filled up
     if (name === '' || name.includes('/') || name.includes('\0')) throw bad('a directory has a malformed name')
@@ -195,5 +192,8 @@ function addXattr(found: Map<string, Buffer>, entry: Buffer): void {
   const nameLength = entry.readUInt8(0)
   const prefix = XATTR_PREFIXES[entry.readUInt8(1)]
   if (prefix === undefined) throw bad('an extended attribute of an unknown kind')
-  found.set(prefix + entry.toString('latin1', 4, 4 + nameLength), Buffer.from(entry.subarray(4 + nameLength)))
+  found.set(
+    prefix + entry.toString('latin1', XATTR_ENTRY_BYTES, XATTR_ENTRY_BYTES + nameLength),
+    Buffer.from(entry.subarray(XATTR_ENTRY_BYTES + nameLength)),
+  )
 }

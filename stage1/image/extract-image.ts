@@ -9,8 +9,9 @@ import { type ImageStore, readBlob } from './store.ts'
 import { type TarEntry, type TarHandler, TarReader } from './tar.ts'
 import { plainFile } from './tar-writer.ts'
 import { treeEntries } from './tree-entries.ts'
+import { TreeHandler } from './tree-handler.ts'
 import { pathComponents } from './tree-path.ts'
-import { TreeHandler, Unpacker } from './unpack.ts'
+import { Unpacker } from './unpack.ts'
 import { openVerifiedTree } from './verify.ts'
 
 /** How an image is written to a directory. */
@@ -26,7 +27,7 @@ export interface ExtractOptions {
 
 /**
  * Writes an image to a new directory: `manifest` and `rootfs/`, or what is in rootfs alone. The program that writes is
- * shut into that directory, as when an image is unpacked. For an OCI image, which has no dependencies, both are one.
+ * shut into that directory. For an OCI image, which has no dependencies, both are one.
  *
  * @param target absolute
  * @throws ImageError

@@ -30,8 +30,6 @@ export interface DependencyDiscovery {
 export interface FetchOptions {
   /** What a relative path in the reference is relative to. */
   readonly cwd: string
-  /** The `holdfast-stage1` program, whose `unpack` mode applies the layers. */
-  readonly stage1Program: string
   /** Checks the user relaxed by name (`--insecure-options`). What was made use of is recorded with the image. */
   readonly relax?: readonly Relaxation[]
   /** Registries, as `host` or `host:port`, that may be spoken to over plain HTTP. */
@@ -42,10 +40,6 @@ export interface FetchOptions {
   readonly registriesFile?: string
   /** How slow servers may be; for tests. */
   readonly patience?: Patience
-  /**
-   * Where layers are unpacked before rendering; a tmpfs is about 20 times as fast as a disk. Default: the store's tmp.
-   */
-  readonly scratchDir?: string
   /** Of the process: where the files of passwords may be, and what credential helpers get (credentials.ts). */
   readonly environment?: Readonly<Record<string, string | undefined>>
   /** Without it nobody is asked: the record says so, and `holdfast run` asks its policy in any case. */

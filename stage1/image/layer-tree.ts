@@ -1,7 +1,10 @@
+import { isType, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from './erofs-format.ts'
+import { encodeXattrs } from './erofs-xattrs.ts'
 import { ImageError } from './errors.ts'
+import type { Inode, TreeDirectory } from './inode.ts'
 import { LIMITS } from './limits.ts'
 import type { Attributes, Operation } from './operations.ts'
-import type { TarEntry } from './tar.ts'
+import type { TarEntry, TarEntryType } from './tar.ts'
 import { pathComponents, shownPath, unsafe } from './tree-path.ts'
 import { selectXattrs } from './xattrs.ts'
 
@@ -12,28 +15,36 @@ const OPAQUE = '.wh..wh..opq'
 const MAX_SYMLINKS = 40
 const MAX_ID = 4294967294 // 4294967295 is (uid_t)-1, which chown takes for "leave as it is"
 /**
- * Times outside 1970-01-01..2100-01-01 are moved to its ends: disks differ in what they hold, mkfs.erofs ends there.
+ * Times outside 1970-01-01..2100-01-01 are moved to its ends: disks differ in what they hold, and a tree that is
+ * extracted to one and made into an image again is to be the same.
  */
 const MAX_TIME = 4_102_444_800
 
-const TYPE_BITS = { char: 0o020000, block: 0o060000, fifo: 0o010000 } as const
+const TYPE_BITS: Readonly<Record<Exclude<TarEntryType, 'hardlink'>, number>> = {
+  file: S_IFREG,
+  directory: S_IFDIR,
+  symlink: S_IFLNK,
+  char: S_IFCHR,
+  block: S_IFBLK,
+  fifo: S_IFIFO,
+}
+const NO_DEVICE = { major: 0, minor: 0 }
+const NO_DATA = { device: NO_DEVICE, target: '', xattrs: '', sizeBytes: 0, dataOffset: 0 } as const
 /** What a directory is that no layer describes. */
-const IMPLICIT: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: { seconds: 0, nanoseconds: 0 } }
+const IMPLICIT: Inode = { ...NO_DATA, mode: S_IFDIR | 0o755, uid: 0, gid: 0, mtime: { seconds: 0, nanoseconds: 0 } }
 
 interface Directory {
-  readonly kind: 'directory'
   readonly children: Map<string, Node>
-  attributes: Attributes
+  inode: Inode
   /** The last layer that names this directory itself. */
   layer: number
   /** The last layer that names it or anything in it. */
   touched: number
 }
 interface Leaf {
-  readonly kind: 'leaf' | 'symlink'
-  readonly target: string
+  readonly children?: never
+  readonly inode: Inode
   readonly layer: number
-  readonly touched: number
 }
 type Node = Directory | Leaf
 /** Names that stay in a directory, and what stays in each. */
@@ -43,9 +54,9 @@ type Kept = Map<string, Kept>
 export type OperationSink = (op: Operation, data?: Buffer) => void
 
 /**
- * The tree that layers make when they are laid over each other: it decides where each entry goes and what it replaces,
- * and says so in operations whose paths are free of symlinks, '..' and doubt. Pure: it knows the tree, it touches no
- * disk.
+ * The tree that layers make when they are laid over each other: it decides where each entry goes and what it replaces.
+ * For those who make it on a disk as it grows it says so in operations whose paths are free of symlinks, '..' and doubt;
+ * for others the result is what finish() gives. Pure: it knows the tree, it touches no disk.
  *
  * Rules, where the specifications leave room (tested over the whole set of cases):
  * - A parent that is a symlink is followed inside the image, never out of it, to a directory that is there; else
@@ -66,10 +77,7 @@ export class LayerTree {
   #layer = 0
   #entries = 0
   #textBytes = 0
-  /** Extended attributes that were left out, by name: they say something about the host that made the image. */
-  readonly droppedXattrs = new Map<string, number>()
-  /** How many extended attributes were set. */
-  appliedXattrs = 0
+  #dataBytes = 0
 
   /**
    * @param options.whiteouts false for an ACI, where such names are ordinary
@@ -138,29 +146,32 @@ export class LayerTree {
       if (below === undefined) {
         directory.children.delete(name)
         this.#emit({ kind: 'remove', path: at })
-      } else if (child.kind === 'directory') this.#keepOnly(child, at, below)
+      } else if (isDirectory(child)) this.#keepOnly(child, at, below)
     }
   }
 
   /**
    * Emits the attributes of all directories, contents before the directory itself, as making anything in it changes its
    * time.
+   *
+   * @returns the root. Data of files counts as those entries had it that `add` took it of, one after the other
    */
-  finish(): void {
+  finish(): TreeDirectory {
     this.#finishDirectory(this.#root, '')
+    return this.#root
   }
 
   #finishDirectory(directory: Directory, path: string): void {
     for (const [name, child] of directory.children) {
-      if (child.kind === 'directory') this.#finishDirectory(child, path === '' ? name : `${path}/${name}`)
+      if (isDirectory(child)) this.#finishDirectory(child, path === '' ? name : `${path}/${name}`)
     }
-    this.#emit({ kind: 'meta', path, attributes: directory.attributes })
+    this.#emit({ kind: 'meta', path, attributes: directory.inode })
   }
 
   #place(parent: Directory, path: string, name: string, entry: TarEntry): boolean {
     const existing = parent.children.get(name)
     if (entry.type === 'directory') {
-      if (existing?.kind === 'directory') {
+      if (existing !== undefined && isDirectory(existing)) {
         this.#describe(existing, path, entry)
         return false
       }
@@ -172,18 +183,30 @@ export class LayerTree {
     }
     // All of the entry is judged before anything is changed.
     const source = entry.type === 'hardlink' ? this.#hardlinkSource(entry, path) : undefined
-    const op = operationFor(entry, path, source?.path)
-    const xattrs = selectXattrs(entry, this.droppedXattrs)
+    const attributes = attributesOf(entry)
+    const xattrs = selectXattrs(entry)
+    const inode = source?.node.inode ?? this.#inode(entry, attributes, xattrs)
     if (existing !== undefined) this.#emit({ kind: 'remove', path })
-    const kind = source === undefined ? (entry.type === 'symlink' ? 'symlink' : 'leaf') : source.node.kind
-    const target = source !== undefined ? source.node.target : kind === 'symlink' ? this.#kept(entry.linkPath) : ''
-    parent.children.set(this.#kept(name), { kind, target, layer: this.#layer, touched: this.#layer })
-    this.#emit(op)
+    parent.children.set(this.#kept(name), { inode, layer: this.#layer })
+    this.#emit(source === undefined ? operationFor(inode, path) : { kind: 'hardlink', path, argument: source.path })
     if (entry.type !== 'file') return false
+    this.#dataBytes += entry.size
     // A file's extended attributes are set on it by name once its data is written.
     this.#pendingXattrs = { path, xattrs }
     if (entry.size === 0) this.flushXattrs()
     return entry.size > 0
+  }
+
+  #inode(entry: TarEntry, attributes: Attributes, xattrs: ReadonlyMap<string, Buffer>): Inode {
+    const { mode, uid, gid, mtime } = attributes
+    const symlink = entry.type === 'symlink'
+    if (symlink && (entry.linkPath === '' || entry.linkPath.length > LIMITS.pathBytes)) {
+      throw unsafe(entry.path, 'a symlink whose target is empty or too long')
+    }
+    const device = entry.type === 'char' || entry.type === 'block' ? deviceOf(entry) : NO_DEVICE
+    const target = symlink ? this.#kept(entry.linkPath) : ''
+    const kept = this.#kept(encodeXattrs(xattrs))
+    return { mode, uid, gid, mtime, device, target, xattrs: kept, sizeBytes: entry.size, dataOffset: this.#dataBytes }
   }
 
   /**
@@ -191,9 +214,13 @@ export class LayerTree {
    * archive could fill the memory with paths.
    */
   #kept(text: string): string {
+    if (text === '') return text
     this.#textBytes += text.length
     if (this.#textBytes > LIMITS.textBytes) {
-      throw new ImageError('IMAGE_TOO_LARGE', `names and link targets of more than ${LIMITS.textBytes} bytes`)
+      throw new ImageError(
+        'IMAGE_TOO_LARGE',
+        `names, link targets and extended attributes of more than ${LIMITS.textBytes} bytes`,
+      )
     }
     return Buffer.from(text, 'latin1').toString('latin1')
   }
@@ -209,17 +236,17 @@ export class LayerTree {
 
   #emitXattrs(path: string, xattrs: ReadonlyMap<string, Buffer>): void {
     for (const [name, value] of xattrs) {
-      this.appliedXattrs++
       this.#emit({ kind: 'xattr', path, argument: name, dataBytes: value.length }, value)
     }
   }
 
   /** A directory takes the attributes an entry states; mkdir rids one that exists of its extended attributes. */
   #describe(directory: Directory, path: string, entry: TarEntry): void {
-    directory.attributes = attributesOf(entry)
+    const { mode, uid, gid, mtime } = attributesOf(entry)
+    const xattrs = selectXattrs(entry)
+    directory.inode = { ...NO_DATA, mode, uid, gid, mtime, xattrs: this.#kept(encodeXattrs(xattrs)) }
     directory.layer = this.#layer
     directory.touched = this.#layer
-    const xattrs = selectXattrs(entry, this.droppedXattrs)
     this.#emit({ kind: 'mkdir', path })
     this.#emitXattrs(path, xattrs)
   }
@@ -233,7 +260,7 @@ export class LayerTree {
     if (parent === undefined || name === undefined || node === undefined) {
       throw unsafe(entry.path, `hardlink to ${shown}, which is not in the image before it`)
     }
-    if (node.kind === 'directory') throw unsafe(entry.path, `hardlink to the directory ${shown}`)
+    if (isDirectory(node)) throw unsafe(entry.path, `hardlink to the directory ${shown}`)
     const source = parent.path === '' ? name : `${parent.path}/${name}`
     if (source === path) throw unsafe(entry.path, 'hardlink to itself')
     if (source.startsWith(`${path}/`)) throw unsafe(entry.path, `hardlink to ${shown}, which it would replace`)
@@ -260,7 +287,7 @@ export class LayerTree {
       }
       let child = at.directory.children.get(part)
       const path = at.path === '' ? part : `${at.path}/${part}`
-      if (this.#replaceLowerSymlinks && make && child?.kind === 'symlink' && child.layer < this.#layer) {
+      if (this.#replaceLowerSymlinks && make && child !== undefined && isSymlink(child) && child.layer < this.#layer) {
         this.#emit({ kind: 'remove', path })
         child = undefined
       }
@@ -273,14 +300,14 @@ export class LayerTree {
         at.directory.children.set(this.#kept(part), child)
         this.#emit({ kind: 'mkdir', path })
       }
-      if (child.kind === 'symlink') {
+      if (isSymlink(child)) {
         if (++symlinks > MAX_SYMLINKS) throw unsafe(entryPath, 'too many symlinks on the way')
-        if (child.target.startsWith('/')) stack.length = 1
-        todo.push(...child.target.split('/').reverse())
+        if (child.inode.target.startsWith('/')) stack.length = 1
+        todo.push(...child.inode.target.split('/').reverse())
         if (todo.length > LIMITS.depth * 4) throw unsafe(entryPath, 'symlinks on the way make it too long')
         continue
       }
-      if (child.kind !== 'directory') throw unsafe(entryPath, `${shownPath(path)} is no directory`)
+      if (!isDirectory(child)) throw unsafe(entryPath, `${shownPath(path)} is no directory`)
       stack.push({ directory: child, path })
       if (stack.length > LIMITS.depth + 1 || path.length > LIMITS.pathBytes)
         throw unsafe(entryPath, 'the path gets too long')
@@ -311,11 +338,11 @@ export class LayerTree {
   #exists(parts: readonly string[]): boolean {
     let at: Node | undefined = this.#root
     for (const part of parts) {
-      if (at?.kind === 'symlink') return true // #parent decides
-      if (at?.kind !== 'directory') return false
-      at = at.children.get(part)
+      if (at === undefined) return false
+      if (isSymlink(at)) return true // #parent decides
+      at = at.children?.get(part)
     }
-    return at !== undefined && at.kind !== 'leaf'
+    return at !== undefined && (isDirectory(at) || isSymlink(at))
   }
 
   /** Removes what lower layers put at a name, and keeps what this layer put there. */
@@ -323,16 +350,16 @@ export class LayerTree {
     const node = parent.children.get(name)
     if (node === undefined) return
     const path = parentPath === '' ? name : `${parentPath}/${name}`
-    if (node.touched < this.#layer) {
+    if ((isDirectory(node) ? node.touched : node.layer) < this.#layer) {
       parent.children.delete(name)
       this.#emit({ kind: 'remove', path })
       return
     }
-    if (node.kind !== 'directory') return
+    if (!isDirectory(node)) return
     for (const child of [...node.children.keys()]) this.#hide(node, path, child)
     // Hidden and made anew by its contents alone: nothing of the lower layer's directory is left.
     if (node.layer < this.#layer) {
-      node.attributes = IMPLICIT
+      node.inode = IMPLICIT
       node.layer = this.#layer
       this.#emit({ kind: 'mkdir', path })
     }
@@ -340,7 +367,15 @@ export class LayerTree {
 }
 
 function newDirectory(layer: number): Directory {
-  return { kind: 'directory', children: new Map(), attributes: IMPLICIT, layer, touched: layer }
+  return { children: new Map(), inode: IMPLICIT, layer, touched: layer }
+}
+
+function isDirectory(node: Node): node is Directory {
+  return node.children !== undefined
+}
+
+function isSymlink(node: Node): boolean {
+  return isType(node.inode.mode, S_IFLNK)
 }
 
 function attributesOf(entry: TarEntry): Attributes {
@@ -357,37 +392,23 @@ function attributesOf(entry: TarEntry): Attributes {
       : seconds >= MAX_TIME
         ? { seconds: MAX_TIME, nanoseconds: 0 }
         : entry.mtime
-  return { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime }
+  const type = entry.type === 'hardlink' ? 0 : TYPE_BITS[entry.type]
+  return { mode: entry.mode | type, uid: entry.uid, gid: entry.gid, mtime }
 }
 
-/** The operation that makes anything but a directory. */
-function operationFor(entry: TarEntry, path: string, hardlinkSource: string | undefined): Operation {
-  const attributes = attributesOf(entry)
-  switch (entry.type) {
-    case 'hardlink':
-      return { kind: 'hardlink', path, argument: hardlinkSource ?? '' }
-    case 'symlink':
-      if (entry.linkPath === '' || entry.linkPath.length > LIMITS.pathBytes) {
-        throw unsafe(entry.path, 'a symlink whose target is empty or too long')
-      }
-      return { kind: 'symlink', path, argument: entry.linkPath, attributes }
-    case 'file':
-      return { kind: 'file', path, attributes, dataBytes: entry.size }
-    default:
-      return { kind: 'node', path, ...nodeOf(entry, attributes) }
-  }
+/** The operation that makes anything but a directory and a further name of a file. */
+function operationFor(inode: Inode, path: string): Operation {
+  if (isType(inode.mode, S_IFREG)) return { kind: 'file', path, attributes: inode, dataBytes: inode.sizeBytes }
+  if (isType(inode.mode, S_IFLNK)) return { kind: 'symlink', path, argument: inode.target, attributes: inode }
+  return { kind: 'node', path, attributes: inode, device: inode.device }
 }
 
-function nodeOf(entry: TarEntry, attributes: Attributes): Pick<Operation, 'attributes' | 'device'> {
-  if (entry.type !== 'char' && entry.type !== 'block' && entry.type !== 'fifo') {
-    throw new TypeError(`${entry.type} is no device`)
-  }
-  const { deviceMajor: major, deviceMinor: minor } = entry
-  if (entry.type === 'char' && major === 0 && minor === 0) {
-    throw unsafe(entry.path, 'a character device 0:0, which an overlay would take for a whiteout')
+function deviceOf({ path, type, deviceMajor: major, deviceMinor: minor }: TarEntry): Inode['device'] {
+  if (type === 'char' && major === 0 && minor === 0) {
+    throw unsafe(path, 'a character device 0:0, which an overlay would take for a whiteout')
   }
   if (major < 0 || major > 0xfff || minor < 0 || minor > 0xfffff) {
-    throw unsafe(entry.path, `device ${major}:${minor} is out of range`)
+    throw unsafe(path, `device ${major}:${minor} is out of range`)
   }
-  return { attributes: { ...attributes, mode: attributes.mode | TYPE_BITS[entry.type] }, device: { major, minor } }
+  return { major, minor }
 }

@@ -6,20 +6,20 @@ import {
   blobPin,
   type FetchWork,
   hold,
-  inScratch,
   type Pulled,
   pieces,
   recordOf,
   renderedBefore,
+  withSpool,
 } from './fetch-work.ts'
 import { inParallel } from './in-parallel.ts'
+import { type Layer, layLayers } from './layers.ts'
 import { LIMITS } from './limits.ts'
 import { asManifestError, type Descriptor, hostPlatform, layerCompression } from './oci.ts'
 import { renderTree } from './render.ts'
 import { resolveManifest } from './resolve-manifest.ts'
 import type { ImageSource } from './source.ts'
 import { readBlob } from './store.ts'
-import { type Layer, unpackLayers } from './unpack.ts'
 
 /**
  * Brings an OCI or docker image into the store and renders it.
@@ -56,14 +56,13 @@ export async function pullOci(work: FetchWork, name: string, source: ImageSource
 
 function render(work: FetchWork, layers: readonly Layer[]): ReturnType<typeof renderTree> {
   const { store, options } = work
-  return inScratch(work, async (root) => {
-    const summary = await unpackLayers(store, layers, root, {
-      stage1Program: options.stage1Program,
+  return withSpool(work, async (spool) => {
+    const root = await layLayers(store, layers, spool, {
       ...(options.signal && { signal: options.signal }),
       onLayer: (layer) => options.onProgress?.({ step: 'unpack', layer: layer + 1, layers: layers.length }),
     })
     options.onProgress?.({ step: 'render' })
-    return renderTree(work, root, summary.appliedXattrs > 0)
+    return renderTree(work, root, spool)
   })
 }
 

@@ -8,6 +8,12 @@ const PER_BLOCK = BLOCK / DIGEST
 const READ_BYTES = 1024 * 1024
 
 /**
+ * Takes the blocks of a hash tree as they become known. Level 0 has the hashes of data, each level above it those of the
+ * level below; `index` counts the blocks of one level.
+ */
+export type TakeHashBlock = (level: number, index: number, block: Buffer) => void
+
+/**
  * dm-verity root hash, fed with data in whole blocks. Hash type 1 (no salt here, so a block's hash is that of its 4096
  * bytes), SHA-256; each level is the hashes of the level below in blocks of 128, the last one filled up with zeros,
  * until one block is left, whose hash is the root.
@@ -15,9 +21,15 @@ const READ_BYTES = 1024 * 1024
  */
 export class VerityHasher {
   /** levels[0] is the block of hashes of data blocks that is being filled, levels[n] that of hashes of level n-1. */
-  readonly #levels: { readonly block: Buffer; filled: number }[] = []
+  readonly #levels: { readonly block: Buffer; filled: number; passedOn: number }[] = []
+  readonly #take: TakeHashBlock
   #dataBlocks = 0
   #single = ''
+
+  /** @param take is given each block of the hash tree; it is reused afterwards */
+  constructor(take: TakeHashBlock = () => {}) {
+    this.#take = take
+  }
 
   /** @param data a multiple of 4096 bytes */
   update(data: Buffer): void {
@@ -42,16 +54,15 @@ export class VerityHasher {
     for (let n = 0; ; n++) {
       const level = this.#levels[n]
       if (level === undefined) throw new TypeError('each level feeds the next one')
-      const top = n === this.#levels.length - 1
-      if (top && level.filled > 0) return hash('sha256', level.block.fill(0, level.filled), 'hex')
-      if (level.filled > 0) this.#flush(n)
+      if (n === this.#levels.length - 1) return Buffer.from(this.#hashBlock(n), 'latin1').toString('hex')
+      this.#flush(n)
     }
   }
 
   #add(n: number, digest: string): void {
     let level = this.#levels[n]
     if (level === undefined) {
-      level = { block: Buffer.alloc(BLOCK), filled: 0 }
+      level = { block: Buffer.alloc(BLOCK), filled: 0, passedOn: 0 }
       this.#levels.push(level)
     }
     // A full block is passed on only when another hash comes: the last block of the top level is the root's.
@@ -61,11 +72,16 @@ export class VerityHasher {
   }
 
   #flush(n: number): void {
+    this.#add(n + 1, this.#hashBlock(n))
+  }
+
+  #hashBlock(n: number): string {
     const level = this.#levels[n]
-    if (level === undefined) return
-    const digest = hash('sha256', level.block.fill(0, level.filled), 'binary')
+    if (level === undefined) throw new TypeError('each level feeds the next one')
+    const block = level.block.fill(0, level.filled)
+    this.#take(n, level.passedOn++, block)
     level.filled = 0
-    this.#add(n + 1, digest)
+    return hash('sha256', block, 'binary')
   }
 }
 
@@ -73,11 +89,12 @@ export class VerityHasher {
  * Hashes a rendered file from its start to its end through an open descriptor.
  *
  * @param sizeBytes as fstat gave it; a file that turns out shorter or longer is refused
+ * @param take see VerityHasher
  * @throws RangeError when the file is empty, no multiple of 4096 bytes, or of another size
  */
-export function treeDigestOf(fd: number, sizeBytes: number): TreeDigest {
+export function treeDigestOf(fd: number, sizeBytes: number, take?: TakeHashBlock): TreeDigest {
   if (sizeBytes % BLOCK !== 0) throw new RangeError(`${sizeBytes} bytes are no whole number of ${BLOCK}-byte blocks`)
-  const hasher = new VerityHasher()
+  const hasher = new VerityHasher(take)
   const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, sizeBytes + BLOCK))
   let total = 0
   for (;;) {

@@ -1,15 +1,5 @@
-import {
-  bad,
-  type ErofsInode,
-  ErofsReader,
-  isType,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFREG,
-} from './erofs.ts'
+import { bad, type ErofsInode, ErofsReader } from './erofs.ts'
+import { isType, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from './erofs-format.ts'
 import { LIMITS } from './limits.ts'
 import type { TarEntry, TarEntryType } from './tar.ts'
 

@@ -8,23 +8,18 @@ const NONE: ReadonlyMap<string, Buffer> = new Map()
 
 /**
  * Which extended attributes of an entry are applied: `user.*` on files and directories, and a well-formed
- * `security.capability` on files. All others are left out and counted: labels (security.selinux, security.ima) are
+ * `security.capability` on files. All others are left out: labels (security.selinux, security.ima) are
  * about another host, and trusted.overlay.* would speak to the overlay file system that is laid over the tree.
  *
- * @param dropped is added to: how often each name was left out
  * @throws ImageError IMAGE_LAYER_BAD for a malformed capability set, IMAGE_TOO_LARGE beyond LIMITS.xattrBytes
  */
-export function selectXattrs(entry: TarEntry, dropped: Map<string, number>): ReadonlyMap<string, Buffer> {
+export function selectXattrs(entry: TarEntry): ReadonlyMap<string, Buffer> {
   if (entry.xattrs.size === 0) return NONE
   const selected = new Map<string, Buffer>()
   let bytes = 0
   for (const [name, value] of entry.xattrs) {
     const user = name.startsWith('user.') && (entry.type === 'file' || entry.type === 'directory')
-    if (!user && !(name === CAPABILITY && entry.type === 'file')) {
-      // A hostile archive must not fill the memory with names of its own making.
-      if (dropped.has(name) || dropped.size < 100) dropped.set(name, (dropped.get(name) ?? 0) + 1)
-      continue
-    }
+    if (!user && !(name === CAPABILITY && entry.type === 'file')) continue
     if (name === CAPABILITY && !isCapabilitySet(value)) throw unsafe(entry.path, `a malformed ${CAPABILITY}`)
     if (name === 'user.' || name.length > LIMITS.nameBytes)
       throw unsafe(entry.path, 'a bad name of an extended attribute')

@@ -26,4 +26,4 @@ export {
 } from './pod-manifest.ts'
 export { type ExposedPort, manifestPorts, type Port, type PortMapping } from './ports.ts'
 export { parseJson, ShapeReader } from './reader.ts'
-export { formatTreeDigest, parseTreeDigest, rootHashOf, type TreeDigest } from './tree-digest.ts'
+export { formatTreeDigest, isOutdatedTreeDigest, parseTreeDigest, rootHashOf, type TreeDigest } from './tree-digest.ts'

@@ -1,13 +1,13 @@
 import type { Brand } from '../../attestation/base/index.ts'
 
 /**
- * `erofs-verity-1:sha256:<hex>`: the dm-verity root hash over a rendered EROFS file, and the version of the rules by
+ * `erofs-verity-2:sha256:<hex>`: the dm-verity root hash over a rendered EROFS file, and the version of the rules by
  * which the file was rendered (stage1/image/README.md). A verifier compares it as a whole: another version is another
  * digest.
  */
 export type TreeDigest = Brand<string, 'TreeDigest'>
 
-const PREFIX = 'erofs-verity-1:sha256:'
+const PREFIX = 'erofs-verity-2:sha256:'
 
 /** @throws RangeError for another version, another algorithm or anything but 64 lowercase hex digits */
 export function parseTreeDigest(text: string): TreeDigest {
@@ -23,6 +23,11 @@ export function parseTreeDigest(text: string): TreeDigest {
  */
 export function formatTreeDigest(rootHash: string): TreeDigest {
   return parseTreeDigest(PREFIX + rootHash)
+}
+
+/** Whether a value is a tree digest of the version before, which depended on the version of erofs-utils. */
+export function isOutdatedTreeDigest(value: unknown): boolean {
+  return typeof value === 'string' && /^erofs-verity-1:sha256:[0-9a-f]{64}$/.test(value)
 }
 
 /** The root hash alone, 64 lowercase hex digits: the name of the file in `trees/`, and what dm-verity is given. */

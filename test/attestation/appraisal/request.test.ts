@@ -110,7 +110,7 @@ describe('a launch request', () => {
     ],
     [
       'whose stage1 has another tree',
-      () => measuredAs({ stage1: { ...REQUEST.stage1, tree: `erofs-verity-1:sha256:${'9'.repeat(64)}` } }),
+      () => measuredAs({ stage1: { ...REQUEST.stage1, tree: `erofs-verity-2:sha256:${'9'.repeat(64)}` } }),
       ['request.stage1'],
     ],
     [
@@ -120,7 +120,7 @@ describe('a launch request', () => {
     ],
     [
       'with an image of another tree',
-      () => measuredAs({ images: [{ ...IMAGE, tree: `erofs-verity-1:sha256:${'9'.repeat(64)}` }] }),
+      () => measuredAs({ images: [{ ...IMAGE, tree: `erofs-verity-2:sha256:${'9'.repeat(64)}` }] }),
       ['request.images'],
     ],
     [

@@ -78,7 +78,7 @@ describe('a launch', () => {
       'another stage1 tree',
       (r: ReturnType<typeof launchRequest>) => ({
         ...r,
-        stage1: { ...r.stage1, tree: `erofs-verity-1:sha256:${'9'.repeat(64)}` },
+        stage1: { ...r.stage1, tree: `erofs-verity-2:sha256:${'9'.repeat(64)}` },
       }),
     ],
     ['another network', (r: ReturnType<typeof launchRequest>) => ({ ...r, network: 'host' as const })],

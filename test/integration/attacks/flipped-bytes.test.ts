@@ -37,7 +37,7 @@ const STORED: readonly Flip[] = [
   ...(['oci', 'aci', 'docker', 'stage1'] as const).flatMap((of): Flip[] => [
     { of, what: 'tree', code: /IMAGE_TREE_CHANGED/ },
     { of, what: 'configuration', code: /IMAGE_RECORD_BAD/ },
-    record(of, '"treeDigest":"erofs-verity-1:sha256:', /IMAGE_TREE_MISSING|LAUNCH_CHANGED/),
+    record(of, '"treeDigest":"erofs-verity-2:sha256:', /IMAGE_TREE_MISSING|LAUNCH_CHANGED/),
     ref(of, '"manifestDigest":"sha256:', /IMAGE_BLOB_MISSING|IMAGE_RECORD_BAD/),
   ]),
   { of: 'oci', what: 'manifest', code: /IMAGE_RECORD_BAD/ },

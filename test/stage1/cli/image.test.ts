@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fetchImage, openImageStore, type StoredImage } from '../../../stage1/image/index.ts'
 import { PROJECT_ROOT, type Ran, run } from '../../support/holdfast.ts'
-import { cannotRender, stage1Program, tar, writeOciLayout } from '../../support/images.ts'
+import { cannotRender, tar, writeOciLayout } from '../../support/images.ts'
 
 const POD = 'pods/prepared/0c0e1f6e-5a2f-4c0b-9d5e-2f6f6f0d3b11'
 
@@ -32,7 +32,7 @@ describe('holdfast image', function () {
 
   function fetch(name: string, content: string): Promise<StoredImage> {
     writeOciLayout(join(dir, name), { layers: [{ tar: tar([{ name: 'f', data: content }]) }], config: { Cmd: ['/f'] } })
-    return fetchImage(openImageStore(store), `oci:${join(dir, name)}`, { cwd: '/', stage1Program: stage1Program() })
+    return fetchImage(openImageStore(store), `oci:${join(dir, name)}`, { cwd: '/' })
   }
 
   const image = (...args: string[]): Promise<Ran> =>

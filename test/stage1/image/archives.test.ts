@@ -57,8 +57,7 @@ describe('archives of images', () => {
   })
   afterEach(() => fs.rmSync(dir, { recursive: true, force: true }))
 
-  const fetch = (reference: string): Promise<StoredImage> =>
-    fetchImage(store, reference, { cwd: dir, stage1Program: stage1Program() })
+  const fetch = (reference: string): Promise<StoredImage> => fetchImage(store, reference, { cwd: dir })
 
   function layout(name: string): void {
     const config = {

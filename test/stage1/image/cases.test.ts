@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { codeOf } from '../../../attestation/base/index.ts'
 import { fetchImage, type ImageStore, openImageStore } from '../../../stage1/image/index.ts'
-import { cannotRender, stage1Program, writeOciLayout } from '../../support/images.ts'
+import { cannotRender, writeOciLayout } from '../../support/images.ts'
 import { copiedVectors, externalVectors, type VectorSet } from '../../support/vectors.ts'
 
 type Verdict = 'accept' | 'reject' | 'contain' | 'policy' | 'either'
@@ -115,7 +115,7 @@ function place(set: VectorSet, files: readonly string[], work: string): string {
 
 async function outcomeOf(store: ImageStore, reference: string): Promise<string> {
   try {
-    await fetchImage(store, reference, { cwd: '/', stage1Program: stage1Program() })
+    await fetchImage(store, reference, { cwd: '/' })
     return 'ok'
   } catch (err) {
     if (process.env['HOLDFAST_SHOW_ERRORS']) console.log(`        ${err}`)

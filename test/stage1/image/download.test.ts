@@ -14,7 +14,7 @@ import {
   servedImage,
   serveImages,
 } from '../../support/image-server.ts'
-import { cannotRender, sha256, stage1Program } from '../../support/images.ts'
+import { cannotRender, sha256 } from '../../support/images.ts'
 
 const CHILD = fileURLToPath(new URL('../../support/fetch-child.ts', import.meta.url))
 const MIB = 1024 * 1024
@@ -49,7 +49,6 @@ describe('downloads of images', () => {
   function fetch(host: string, more: Partial<FetchOptions> = {}) {
     return fetchImage(store, `docker://${host}/x:1`, {
       cwd: '/',
-      stage1Program: stage1Program(),
       relax: ['http'],
       environment: {},
       ...more,
@@ -137,13 +136,9 @@ describe('downloads of images', () => {
       response.writeHead(200, { 'content-length': layer.length })
       response.write(layer.subarray(0, 3 * MIB)) // and no more: it is killed once that much is on the disk
     })
-    const child = spawn(
-      process.execPath,
-      ['--import=tsx', CHILD, store.dir, `docker://${slow.host}/x:1`, stage1Program(), 'http'],
-      {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
-    )
+    const child = spawn(process.execPath, ['--import=tsx', CHILD, store.dir, `docker://${slow.host}/x:1`, 'http'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     const ended = once(child, 'close')
     cleanups.push(() => child.kill('SIGKILL'))
     const part = (): number => {

@@ -20,7 +20,7 @@ import {
 } from '../../../stage1/image/index.ts'
 import { rootHashOf } from '../../../stage1/manifest/index.ts'
 import { answering, servedImage, serveImages } from '../../support/image-server.ts'
-import { cannotRender, sha256, stage1Program, tar, writeOciLayout } from '../../support/images.ts'
+import { cannotRender, sha256, tar, writeOciLayout } from '../../support/images.ts'
 
 const CHILD = fileURLToPath(new URL('../../support/fetch-child.ts', import.meta.url))
 const NOTHING: NeededElsewhere = { images: new Set(), trees: new Set() }
@@ -52,7 +52,7 @@ describe('garbage of images', () => {
   function fetch(name: string, content = name): Promise<StoredImage> {
     fs.rmSync(join(dir, name), { recursive: true, force: true })
     writeOciLayout(join(dir, name), { layers: [{ tar: tar([{ name: 'f', data: content }]) }] })
-    return fetchImage(store, `oci:${join(dir, name)}`, { cwd: '/', stage1Program: stage1Program() })
+    return fetchImage(store, `oci:${join(dir, name)}`, { cwd: '/' })
   }
 
   const collect = (needed: NeededElsewhere = NOTHING, graceMs = -1000) =>
@@ -70,8 +70,9 @@ describe('garbage of images', () => {
     const b = await fetch('b')
     for (const { name } of findOrigins(store, a.id, '/')) removeOrigin(store, name)
     const kinds = (await collect()).map((c) => c.kind).sort()
-    assert.deepEqual(kinds, ['blob', 'blob', 'blob', 'record', 'tree'])
-    assert.deepEqual(inStore('trees'), [`${rootHashOf(b.treeDigest)}.erofs`])
+    assert.deepEqual(kinds, ['blob', 'blob', 'blob', 'hash tree', 'record', 'tree'])
+    const kept = rootHashOf(b.treeDigest)
+    assert.deepEqual(inStore('trees').sort(), [`${kept}.erofs`, `${kept}.verity`])
     assert.deepEqual(await checkImage(store, b.id, [b.origin]), [])
     assert.deepEqual(await collect(), [])
   })
@@ -79,7 +80,7 @@ describe('garbage of images', () => {
   it('is an image whose name went to another one', async () => {
     await fetch('a', 'old')
     const now = await fetch('a', 'new')
-    assert.equal((await collect()).length, 5)
+    assert.equal((await collect()).length, 6)
     assert.equal(findImage(store, now.origin.name, '/').id, now.id)
   })
 
@@ -93,14 +94,14 @@ describe('garbage of images', () => {
       (await collect({ images: new Set(), trees })).map((c) => c.kind),
       ['record', 'blob'],
     )
-    assert.equal(inStore('trees').length, 1)
+    assert.equal(inStore('trees').length, 2)
   })
 
   it('stays until it is older than the grace period', async () => {
     const a = await fetch('a')
     removeOrigin(store, a.origin.name)
     assert.deepEqual(await collect(NOTHING, 3600_000), [])
-    assert.equal((await collect()).length, 5)
+    assert.equal((await collect()).length, 6)
   })
 
   it('is what came of downloads that nobody went on with', async () => {
@@ -121,7 +122,7 @@ describe('garbage of images', () => {
     const before = inStore('cas/sha256')
     await assert.rejects(collect(), { code: 'IMAGE_BLOB_MISSING', message: /Nothing was collected/ })
     assert.deepEqual(inStore('cas/sha256'), before)
-    assert.equal(inStore('trees').length, 2)
+    assert.equal(inStore('trees').length, 4)
   })
 
   it('is nothing that a fetch has found and not used yet', async () => {
@@ -136,7 +137,6 @@ describe('garbage of images', () => {
     cleanups.push(server.stop)
     const fetched = await fetchImage(store, `docker://${server.host}/x:1`, {
       cwd: '/',
-      stage1Program: stage1Program(),
       relax: ['http'],
       environment: {},
     })
@@ -160,7 +160,7 @@ describe('garbage of images', () => {
     const fetching = names.map(async (name) => {
       for (let round = 0; round < 4; round++) {
         removeOrigin(store, `oci:${join(dir, name)}`)
-        const image = await fetchImage(store, `oci:${join(dir, name)}`, { cwd: '/', stage1Program: stage1Program() })
+        const image = await fetchImage(store, `oci:${join(dir, name)}`, { cwd: '/' })
         assert.deepEqual(await checkImage(store, image.id, [image.origin]), [])
       }
     })
@@ -180,7 +180,7 @@ describe('garbage of images', () => {
     })
     cleanups.push(server.stop)
     const reference = `docker://${server.host}/x:1`
-    const child = spawn(process.execPath, ['--import=tsx', CHILD, store.dir, reference, stage1Program(), 'http'], {
+    const child = spawn(process.execPath, ['--import=tsx', CHILD, store.dir, reference, 'http'], {
       stdio: ['ignore', 'ignore', 'inherit'],
     })
     await once(child, 'close')

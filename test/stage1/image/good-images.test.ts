@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import { join } from 'node:path'
 import { fetchImage, openImageStore, type StoredImage } from '../../../stage1/image/index.ts'
 import { provenanceCheck } from '../../../stage1/signatures/index.ts'
-import { cannotRender, stage1Program } from '../../support/images.ts'
+import { cannotRender } from '../../support/images.ts'
 import { openPgpMissing } from '../../support/openpgp.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 import { externalVectors, skipWithoutVectors } from '../../support/vectors.ts'
@@ -40,7 +40,7 @@ describe('one real image in every form', () => {
     return join(here, as)
   }
   const fetch = (reference: string, more: object = {}): Promise<StoredImage> =>
-    fetchImage(openImageStore(join(here, 'store')), reference, { cwd: here, stage1Program: stage1Program(), ...more })
+    fetchImage(openImageStore(join(here, 'store')), reference, { cwd: here, ...more })
 
   it('has no file that is not tested here', () => {
     const archives = ARCHIVES.map((reference) => reference.split(':')[1] ?? '')

@@ -11,7 +11,7 @@ import {
   servedImage,
   serveImages,
 } from '../../support/image-server.ts'
-import { cannotRender, json, sha256, stage1Program } from '../../support/images.ts'
+import { cannotRender, json, sha256 } from '../../support/images.ts'
 
 const BASIC = Buffer.from('alice:swordfish').toString('base64')
 
@@ -45,7 +45,6 @@ describe('access to registries', () => {
   function fetch(host: string, more: Partial<FetchOptions> = {}, name = 'team/x:1') {
     return fetchImage(store, `docker://${host}/${name}`, {
       cwd: '/',
-      stage1Program: stage1Program(),
       relax: ['http'],
       environment: {},
       ...more,

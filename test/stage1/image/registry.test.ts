@@ -13,7 +13,7 @@ import {
   type ImageStore,
   openImageStore,
 } from '../../../stage1/image/index.ts'
-import { BUSYBOX, cannotRender, json, sha256, stage1Program, writeBusyboxLayout } from '../../support/images.ts'
+import { BUSYBOX, cannotRender, json, sha256, writeBusyboxLayout } from '../../support/images.ts'
 
 const MANIFEST = 'application/vnd.oci.image.manifest.v1+json'
 const INDEX = 'application/vnd.oci.image.index.v1+json'
@@ -39,7 +39,7 @@ describe('images from a registry', () => {
   })
 
   function fetch(reference: string, more: Partial<FetchOptions> = {}) {
-    return fetchImage(store, reference, { cwd: '/', stage1Program: stage1Program(), relax: ['http'], ...more })
+    return fetchImage(store, reference, { cwd: '/', relax: ['http'], ...more })
   }
 
   describe('docker-registry', () => {

@@ -15,8 +15,10 @@ import {
   openImageStore,
   openVerifiedTree,
 } from '../../../stage1/image/index.ts'
-import { cannotRender, stage1Program, tar, writeBlob, writeOciLayout } from '../../support/images.ts'
+import { rootHashOf } from '../../../stage1/manifest/index.ts'
+import { cannotRender, tar, writeBlob, writeOciLayout } from '../../support/images.ts'
 
+const CAPABILITY = Buffer.from('0100000200040000000000000000000000000000', 'hex')
 const CHILD = fileURLToPath(new URL('../../support/fetch-child.ts', import.meta.url))
 
 describe('image store', () => {
@@ -57,12 +59,11 @@ describe('image store', () => {
     return `oci:${join(dir, name)}:v1`
   }
 
-  const fetch = (reference: string, into = store) =>
-    fetchImage(into, reference, { cwd: '/', stage1Program: stage1Program(), onProgress: () => {} })
+  const fetch = (reference: string, into = store) => fetchImage(into, reference, { cwd: '/', onProgress: () => {} })
 
   /** Starts a fetch in a process of its own, which prints each step. */
   function fetchInChild(reference: string, into = store) {
-    return spawn(process.execPath, ['--import=tsx', CHILD, into.dir, reference, stage1Program()], {
+    return spawn(process.execPath, ['--import=tsx', CHILD, into.dir, reference], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
   }
@@ -85,26 +86,53 @@ describe('image store', () => {
     assert.throws(() => findImage(store, 'sha256-0000', '/'), { code: 'IMAGE_NOT_FOUND' })
   })
 
-  it('renders the same bytes whichever disk it unpacks on, and in whatever order that lists files', async () => {
-    const names = Array.from({ length: 300 }, (_, i) => `d/${(i * 7919) % 300}`)
+  it('renders the same bytes on another disk, and as a user who may nothing', async () => {
     const layer = [
-      ...names.map((name, i) => ({ name, data: name, pax: { 'SCHILY.xattr.user.n': String(i % 5) } })),
+      ...Array.from({ length: 300 }, (_, i) => {
+        const name = `d/${(i * 7919) % 300}`
+        return { name, data: name, uid: i, pax: { 'SCHILY.xattr.user.n': String(i % 5) } }
+      }),
       { name: 'hard', type: '1', link: 'd/5' },
       { name: 'd/soft', link: '5' },
+      { name: 'd/null', type: '3', device: [1, 3] as const, mode: 0o666 },
+      { name: 'd/su', mode: 0o6755, data: 'x', pax: { 'SCHILY.xattr.security.capability': CAPABILITY } },
     ]
     writeOciLayout(join(dir, 'many'), { layers: [{ tar: tar(layer) }] })
     const reference = `oci:${join(dir, 'many')}`
-    const memory = join(dir, 'memory')
-    fs.mkdirSync(memory)
-    if (spawnSync('mount', ['-t', 'tmpfs', 'tmpfs', memory]).status === 0) mounts.push(memory)
-    const other = openImageStore(join(dir, 'other'))
+    fs.chmodSync(dir, 0o755)
+    const elsewhere = join(dir, 'elsewhere')
+    fs.mkdirSync(elsewhere)
+    if (spawnSync('mount', ['-t', 'tmpfs', 'tmpfs', elsewhere]).status === 0) mounts.push(elsewhere)
+    fs.chownSync(elsewhere, 65534, 65534)
     const first = await fetch(reference)
-    const second = await fetchImage(other, reference, { cwd: '/', stage1Program: stage1Program(), scratchDir: memory })
-    assert.equal(first.treeDigest, second.treeDigest)
-    const name = fs.readdirSync(join(store.dir, 'trees'))[0] ?? ''
-    const bytes = fs.readFileSync(join(store.dir, 'trees', name))
-    assert.ok(bytes.equals(fs.readFileSync(join(other.dir, 'trees', name))))
-    assert.deepEqual(fs.readdirSync(memory), [])
+    const nobody = spawnSync(process.execPath, ['--import=tsx', CHILD, join(elsewhere, 'store'), reference], {
+      uid: 65534,
+      gid: 65534,
+      env: { PATH: process.env['PATH'], TMPDIR: elsewhere },
+      encoding: 'utf8',
+    })
+    assert.equal(nobody.stderr, '')
+    assert.deepEqual(findImage(openImageStore(join(elsewhere, 'store')), first.id, '/').treeDigest, first.treeDigest)
+    const names = fs.readdirSync(join(store.dir, 'trees'))
+    assert.equal(names.length, 2)
+    for (const name of names) {
+      const bytes = fs.readFileSync(join(store.dir, 'trees', name))
+      assert.ok(bytes.equals(fs.readFileSync(join(elsewhere, 'store/trees', name))), name)
+    }
+  })
+
+  it('renders a tree of earlier rules again, and says until then that it is one', async () => {
+    const reference = layout('a')
+    const image = await fetch(reference)
+    const record = join(store.dir, 'images', `${image.id}.json`)
+    const earlier = fs.readFileSync(record, 'utf8').replace('erofs-verity-2:', 'erofs-verity-1:')
+    fs.writeFileSync(record, earlier)
+    assert.throws(() => findImage(store, reference, '/'), {
+      code: 'IMAGE_TREE_OUTDATED',
+      message: /fetch the image again/,
+    })
+    assert.equal((await fetch(reference)).treeDigest, image.treeDigest)
+    assert.deepEqual(findImage(store, reference, '/').treeDigest, image.treeDigest)
   })
 
   it('takes an ACI, compressed or not, under the ID of its uncompressed tar', async () => {
@@ -140,7 +168,7 @@ describe('image store', () => {
   it('renders a tree again that was changed or lost', async () => {
     const reference = layout('a')
     const image = await fetch(reference)
-    const file = join(store.dir, 'trees', fs.readdirSync(join(store.dir, 'trees'))[0] ?? '')
+    const file = join(store.dir, 'trees', `${rootHashOf(image.treeDigest)}.erofs`)
     for (const damage of [() => fs.rmSync(file), () => fs.writeFileSync(file, Buffer.alloc(8192))]) {
       damage()
       assert.throws(() => openVerifiedTree(store, image.treeDigest, { remember: false }))
@@ -223,31 +251,19 @@ describe('image store', () => {
     fs.closeSync(openVerifiedTree(store, image.treeDigest, { remember: false }).fd)
   })
 
-  it('cleans up where killed commands unpacked, outside of the store too', async () => {
-    const scratch = join(dir, 'scratch')
-    const dead = join(scratch, `${'0'.repeat(8)}.1.4194000.1.${'0'.repeat(16)}`)
-    fs.mkdirSync(dead, { recursive: true, mode: 0o700 })
-    fs.mkdirSync(join(dead, 'root'))
-    fs.writeFileSync(join(scratch, 'a.b.1.c.d'), 'of somebody else')
-    const options = { cwd: '/', stage1Program: stage1Program(), scratchDir: scratch }
-    await fetchImage(store, layout('a'), options)
-    assert.deepEqual(fs.readdirSync(scratch), ['a.b.1.c.d'])
-    await assert.rejects(fetchImage(store, layout('b', 500), { ...options, scratchDir: join(dir, 'nowhere') }), {
-      code: 'IMAGE_STORE_FAILED',
-    })
-  })
-
-  it('removes nothing that others can change meanwhile, whatever its name is', async () => {
-    const scratch = join(dir, 'scratch') // as /var/tmp: everybody may make directories there
-    const named = (n: number) => join(scratch, `${'0'.repeat(8)}.1.4194000.${n}.${'0'.repeat(16)}`)
+  it('cleans up what killed commands left, and nothing that others can change meanwhile, whatever its name is', async () => {
+    const tmp = join(store.dir, 'tmp')
+    const named = (n: number) => join(tmp, `${'0'.repeat(8)}.1.4194000.${n}.${'0'.repeat(16)}`)
+    fs.mkdirSync(named(0), { mode: 0o700 })
+    fs.writeFileSync(join(named(0), 'tree.erofs'), 'half of it')
     fs.mkdirSync(join(named(1), 'root'), { recursive: true, mode: 0o700 })
     fs.chownSync(named(1), 1000, 1000)
     fs.mkdirSync(named(2))
     fs.chmodSync(named(2), 0o777)
     fs.symlinkSync(dir, named(3))
-    await fetchImage(store, layout('a'), { cwd: '/', stage1Program: stage1Program(), scratchDir: scratch })
+    await fetch(layout('a'))
     assert.deepEqual(
-      fs.readdirSync(scratch).map((name) => join(scratch, name)),
+      fs.readdirSync(tmp).map((name) => join(tmp, name)),
       [named(1), named(2), named(3)],
     )
     assert.deepEqual(fs.readdirSync(named(1)), ['root'])
@@ -271,7 +287,7 @@ describe('image store', () => {
     }
     mounts.push(full)
     const small = openImageStore(join(full, 'store'))
-    // too large for the store; then too large for unpacking; then too large for rendering
+    // too large for the store; then too large for the data of files; then too large for rendering
     for (const bytes of [4_000_000, 2_000_000, 1_200_000]) {
       await assert.rejects(fetch(layout(`n${bytes}`, bytes), small), { code: 'IMAGE_NO_SPACE' })
       for (const part of ['tmp', 'images', 'refs', 'trees'])

@@ -53,8 +53,8 @@ describe('AC names and identifiers', () => {
 describe('image IDs and tree digests', () => {
   it('are taken whole and in one spelling', () => {
     assert.equal(imageId(`sha256-${HEX}`), `sha256-${HEX}`)
-    assert.equal(rootHashOf(parseTreeDigest(`erofs-verity-1:sha256:${HEX}`)), HEX)
-    assert.equal(formatTreeDigest(HEX), `erofs-verity-1:sha256:${HEX}`)
+    assert.equal(rootHashOf(parseTreeDigest(`erofs-verity-2:sha256:${HEX}`)), HEX)
+    assert.equal(formatTreeDigest(HEX), `erofs-verity-2:sha256:${HEX}`)
   })
   for (const bad of [
     HEX,
@@ -69,9 +69,10 @@ describe('image IDs and tree digests', () => {
   }
   for (const bad of [
     HEX,
-    `erofs-verity-2:sha256:${HEX}`,
-    `erofs-verity-1:sha512:${HEX}`,
-    `erofs-verity-1:sha256:${HEX.slice(1)}`,
+    `erofs-verity-1:sha256:${HEX}`,
+    `erofs-verity-3:sha256:${HEX}`,
+    `erofs-verity-2:sha512:${HEX}`,
+    `erofs-verity-2:sha256:${HEX.slice(1)}`,
   ]) {
     it(`refuse ${bad.slice(0, 24)} as a tree digest`, () => assert.throws(() => parseTreeDigest(bad), RangeError))
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { fetchImage, type ImageStore, openImageStore, type StoredImage } from '../../../stage1/image/index.ts'
 import { type ConfigDirectories, provenanceCheck, requireProvenance } from '../../../stage1/signatures/index.ts'
-import { cannotRender, json, stage1Program, tar } from '../../support/images.ts'
+import { cannotRender, json, tar } from '../../support/images.ts'
 import { OpenPgpHome, openPgpMissing } from '../../support/openpgp.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
@@ -69,7 +69,6 @@ describe('ACIs signed with OpenPGP', () => {
   function fetch(file: string, more: { acceptUnsigned?: boolean; signatureFile?: string } = {}): Promise<StoredImage> {
     return fetchImage(store(), file, {
       cwd: '/',
-      stage1Program: stage1Program(),
       relax: more.acceptUnsigned ? ['image'] : [],
       checkProvenance: provenanceCheck({
         config,
@@ -214,7 +213,6 @@ describe('ACIs signed with OpenPGP', () => {
   it('that no policy was asked about are held against it at launch', async () => {
     const image = await fetchImage(store(), writeAci(key), {
       cwd: '/',
-      stage1Program: stage1Program(),
     })
     assert.throws(() => requireProvenance(store(), image, config, []), { code: 'IMAGE_UNSIGNED' })
   })

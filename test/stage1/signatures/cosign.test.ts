@@ -5,7 +5,7 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import { fetchImage, openImageStore, type StoredImage } from '../../../stage1/image/index.ts'
 import { type ConfigDirectories, provenanceCheck, requireProvenance } from '../../../stage1/signatures/index.ts'
-import { cannotRender, json, sha256, stage1Program, tar, writeOciLayout } from '../../support/images.ts'
+import { cannotRender, json, sha256, tar, writeOciLayout } from '../../support/images.ts'
 import { type Registry, startRegistry } from '../../support/registry.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
@@ -73,7 +73,6 @@ describe('images in a registry signed with cosign keys', () => {
   const fetch = (name = `docker://${reference()}:1`): Promise<StoredImage> =>
     fetchImage(store(), name, {
       cwd: '/',
-      stage1Program: stage1Program(),
       relax: ['http'],
       checkProvenance: provenanceCheck({ config, acceptUnsigned: false, now: () => new Date() }),
     })
