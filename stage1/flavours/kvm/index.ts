@@ -1,4 +1,15 @@
 export {
+  type Accelerator,
+  type AcceleratorChoice,
+  type AcceleratorKind,
+  chooseAccelerator,
+  type ProbeResult,
+  type VirtualizationFacts,
+  whyNoKvm,
+} from './accelerator.ts'
+export { KvmError, type KvmErrorCode } from './errors.ts'
+export { type QemuFiles, qemuFiles } from './firmware.ts'
+export {
   buildKvmStage1,
   INITRAMFS_FILE,
   initramfs,
@@ -11,3 +22,4 @@ export {
 } from './image.ts'
 export { KERNEL_ARGUMENTS, kernelCommandLine } from './kernel-arguments.ts'
 export { moduleLoadOrder, parseModuleList } from './kernel-modules.ts'
+export { type ProbeSettings, readVirtualizationFacts, selectAccelerator } from './probe.ts'
