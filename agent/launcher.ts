@@ -17,6 +17,8 @@ import type { Session, Uplink } from './uplink/index.ts'
 
 /** Launches that wait for the one before them; stage0 processes beyond that are told to come again. */
 const MAX_WAITING = 256
+/** A connection that ends while launches wait for their turn is not their trouble; a verifier that ends each one is. */
+const MAX_CONNECTIONS = 2
 /** Difference that the clocks of node and verifier may have, on top of the ticket's own times. */
 const CLOCK_TOLERANCE_S = 10
 
@@ -121,6 +123,14 @@ export class Launcher {
   }
 
   async #asked(measured: Measured, begin: Begin): Promise<LaunchAllowed | LaunchDenied> {
+    for (let connections = 1; ; connections++) {
+      const decision = await this.#askedOn(connections === MAX_CONNECTIONS, measured, begin)
+      if (decision !== undefined) return decision
+    }
+  }
+
+  /** @returns undefined where the connection ended before anything was recorded or asked, and there may be another one */
+  async #askedOn(isLast: boolean, measured: Measured, begin: Begin): Promise<LaunchAllowed | LaunchDenied | undefined> {
     const { uplink, launchLog, mode, timeoutMs } = this.#options
     let session: Session
     try {
@@ -135,6 +145,7 @@ export class Launcher {
         () => undefined,
         (err: unknown) => err ?? new Error('no reason'),
       )
+      if (!isLast && codeOf(unprepared) === 'UPLINK_CLOSED') return undefined
       return launchLog.exclusive((log) =>
         unprepared === undefined
           ? this.#ask(log, session, measured, begin)

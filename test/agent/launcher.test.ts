@@ -235,6 +235,17 @@ describe('a launch', () => {
     assert.equal((await node.log()).at(-1)?.record, 'denied')
   })
 
+  it('that waits for its turn when the connection ends is asked on the next one', async () => {
+    let asked = 0
+    node.verifier.script = onLaunch((peer, body) => (asked++ === 0 ? peer.ws.terminate() : peer.ticket(body)))
+    await node.connected()
+    const [first, second] = await Promise.all([node.launch(), node.launch()])
+    assert.deepEqual([first.status, first.body['code']], [503, 'UPLINK_CLOSED'])
+    assert.deepEqual([second.status, second.body['decision']], [200, 'allowed'])
+    assert.equal(asked, 2)
+    assert.equal(await node.agrees(), true)
+  })
+
   it('waits for a connection that was lost just now', async () => {
     const agent = await node.connected()
     node.verifier.peers[0]?.ws.terminate()
