@@ -265,6 +265,8 @@ async function main([name, ...args]: readonly string[]): Promise<void> {
       return
     case '__complete':
       return complete(args)
+    case '__fetch': // the child of a launch that has to fetch: not root, where there is another user for it
+      return (await import('./stage1/cli/fetch-child.ts')).serveFetch()
     case '__tpm-process': // the agent's child: the only process that loads tpm2-tss
       return (await import('./agent/tpm/index.ts')).runTpmProcess()
     default:

@@ -5,6 +5,7 @@ import type { AgentFailure } from './local-api/api.ts'
 const HINTS: Readonly<Record<string, string>> = {
   AGENT_CONFIG: 'Correct the configuration; config/agent.yaml of the project explains every setting.',
   AGENT_TRUST: "Copy trust.json from the verifier's data directory again, or name its keys in the configuration.",
+  API_NOT_ALLOWED: 'Run it as root: sudo holdfast run ...',
   API_SOCKET_IN_USE: 'A node has one agent: stop the other one, or give this one another runDirectory.',
   API_SOCKET: 'Check runDirectory in the configuration, and that this user may write there.',
   API_UNREACHABLE:
@@ -17,7 +18,7 @@ const HINTS: Readonly<Record<string, string>> = {
   LAUNCH_BODY: 'Use the holdfast that belongs to this agent: holdfast version.',
   LAUNCH_LOG_LOCKED: 'A node has one agent: stop the other one, or give this one another dataDirectory.',
   LAUNCH_LOG_STORAGE:
-    'Run as root, and free space on, or repair, the disk of dataDirectory; nothing is launched until it can be written.',
+    "Run as root or as the user whose the directory is, and free space on, or repair, dataDirectory's disk; nothing is launched until it can be written.",
   LAUNCH_LOG_REGISTER: 'Something else extended the register; holdfast log shows the break. Reboot to start clean.',
   LAUNCH_LOG_BANKS: "Correct 'banks' in the configuration, or reboot after the TPM's PCR allocation was changed.",
   LAUNCH_LOG_CORRUPT: 'Keep the file as evidence, move it away, or reboot: the verifier will notice either way.',

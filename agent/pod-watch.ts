@@ -194,7 +194,8 @@ async function openDirectory(path: string): Promise<FileHandle | undefined> {
   try {
     return await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
   } catch (err) {
-    if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(codeOf(err) ?? '')) return undefined
+    // EACCES: in the making, and so not launched
+    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES'].includes(codeOf(err) ?? '')) return undefined
     throw err
   }
 }

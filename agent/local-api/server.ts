@@ -115,12 +115,13 @@ export class LocalApi {
         return sendLog(response, this.#options.log(), url.searchParams.get('format') ?? 'json')
       case '/v1/launches': {
         expectMethod(request, response, 'POST')
+        mayLaunch(peerCredentials(descriptorOf(request.socket)))
         const decision = await this.#options.launch(await readJson(request))
         return sendJson(response, decision.decision === 'allowed' ? 200 : 403, decision)
       }
       case '/v1/enters': {
         expectMethod(request, response, 'POST')
-        const by = peerCredentials(descriptorOf(request.socket))
+        const by = mayLaunch(peerCredentials(descriptorOf(request.socket)))
         const decision = await this.#options.enter(await readJson(request), by)
         return sendJson(response, decision.decision === 'allowed' ? 200 : 403, decision)
       }
@@ -137,6 +138,15 @@ export class LocalApi {
   }
 }
 
+/**
+ * Pods are started and entered by root; who may look may use the socket as well, and would have the log say that
+ * something was started that never was. The agent's own user owns the log anyway.
+ */
+function mayLaunch(by: PeerCredentials): PeerCredentials {
+  if (by.uid === 0 || by.uid === process.geteuid?.()) return by
+  throw new ApiError('API_NOT_ALLOWED', `user ${by.uid} may look here; launches are asked for by root`)
+}
+
 function expectMethod(request: IncomingMessage, response: ServerResponse, method: string): void {
   if (request.method === method) return
   response.setHeader('allow', method)
@@ -150,6 +160,8 @@ function httpStatus(code: string): number {
       return 404
     case 'API_METHOD':
       return 405
+    case 'API_NOT_ALLOWED':
+      return 401
     case 'API_BODY_TOO_LARGE':
     case 'LAUNCH_REQUEST_TOO_LARGE':
       return 413

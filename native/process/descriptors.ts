@@ -5,6 +5,9 @@ import { type CallResult, errnoName, libc } from './libc.ts'
 const F_GETFD = 1
 const F_SETFD = 2
 const FD_CLOEXEC = 1
+const F_SETLEASE = 1024
+const F_RDLCK = 0
+const F_UNLCK = 2
 const LOCK_SH = 1
 const LOCK_EX = 2
 const LOCK_NB = 4
@@ -61,6 +64,24 @@ export async function waitForFlock(fd: number, kind: LockKind): Promise<void> {
 /** Gives a lock back. @throws ProcessError PROCESS_CALL_FAILED */
 export function unlock(fd: number): void {
   checked(libc().flock(fd, LOCK_UN), `flock(${fd}, unlock)`)
+}
+
+/**
+ * Whether anybody has a file open for writing, or mapped so: the kernel gives a read lease only where nobody has
+ * (fcntl(2), F_SETLEASE). It is given back at once.
+ *
+ * @param fd opened for reading; of a file of this user's own, or by root
+ * @returns `unknown` where the file system has no leases
+ * @throws ProcessError PROCESS_CALL_FAILED
+ */
+export function writersOf(fd: number): 'none' | 'some' | 'unknown' {
+  const result = libc().fcntl(fd, F_SETLEASE, F_RDLCK)
+  const errno = result.errno === 0 ? undefined : errnoName(result.errno)
+  if (errno === 'EAGAIN') return 'some'
+  if (errno === 'EINVAL' || errno === 'ENOLCK' || errno === 'EOPNOTSUPP') return 'unknown'
+  checked(result, `fcntl(${fd}, F_SETLEASE)`)
+  checked(libc().fcntl(fd, F_SETLEASE, F_UNLCK), `fcntl(${fd}, F_SETLEASE, F_UNLCK)`)
+  return 'none'
 }
 
 function operation(kind: LockKind): number {

@@ -1,4 +1,4 @@
-export { flock, type LockKind, setFdInheritable, tryFlock, unlock, waitForFlock } from './descriptors.ts'
+export { flock, type LockKind, setFdInheritable, tryFlock, unlock, waitForFlock, writersOf } from './descriptors.ts'
 export { ProcessError, type ProcessErrorCode } from './errors.ts'
 export { execve } from './execve.ts'
 export { type LibcAdapter, loadCalls, loadLibc } from './libc.ts'

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { fromUtf8 } from '../../attestation/base/index.ts'
-import { findPod, PodError, readPodFile } from '../pod/index.ts'
+import { findPod, PodError, readShownManifest } from '../pod/index.ts'
 import { DEFAULT_DIR } from './installation.ts'
 import { uuidArgument } from './uuid-file.ts'
 
@@ -13,7 +13,7 @@ interface CatManifestOptions {
 /** `holdfast cat-manifest` */
 export function command(): Command {
   return new Command('cat-manifest')
-    .description("Print a pod's manifest as it is run, with the values of its environment.")
+    .description("Print a pod's manifest as it is run; values of its environment to root alone.")
     .argument('[uuid]', 'UUID of the pod, or the beginning of one')
     .option('--pretty-print', 'indented; the bytes that were hashed are those without it')
     .option('--uuid-file <file>', 'take the UUID from this file')
@@ -30,8 +30,15 @@ Examples:
 
 function catManifest(uuid: string | undefined, { dir, prettyPrint, uuidFile }: CatManifestOptions): void {
   const pod = findPod(dir, uuidArgument(uuid, uuidFile))
-  const bytes = readPodFile(pod.path, 'pod')
-  if (bytes === undefined) throw new PodError('POD_FILE_BAD', `pod ${pod.uuid} is ${pod.state} and has no manifest yet`)
-  const text = fromUtf8(bytes)
+  const found = readShownManifest(pod.path)
+  if (found === undefined) {
+    throw new PodError(
+      'POD_FILE_BAD',
+      `pod ${pod.uuid} is ${pod.state} and has no manifest yet that this user may read`,
+    )
+  }
+  if (found.redacted)
+    process.stderr.write('holdfast cat-manifest: values of the environment are for root: digests instead\n')
+  const text = fromUtf8(found.bytes)
   process.stdout.write(`${prettyPrint ? JSON.stringify(JSON.parse(text), undefined, 2) : text}\n`)
 }

@@ -1,18 +1,13 @@
 import path from 'node:path'
 import { Command } from 'commander'
 import { UsageError } from '../../attestation/base/index.ts'
-import { fetchImage, HttpClient, openImageStore, parseReference, type Relaxation } from '../image/index.ts'
-import {
-  DEFAULT_CONFIG,
-  dependencyDiscovery,
-  discoverImage,
-  machineLabels,
-  parseAppcName,
-} from '../signatures/index.ts'
+import { openImageStore } from '../image/index.ts'
+import { DEFAULT_CONFIG } from '../signatures/index.ts'
 import { progressDisplay } from './fetch-progress.ts'
+import { carryOut, prepareForUser } from './fetch-request.ts'
+import { giveUpRoot } from './give-up-root.ts'
 import { FETCH_CHECKS, fetchRelaxations, insecureNames, parseInsecureOptions } from './insecure-options.ts'
-import { DEFAULT_DIR, installation } from './installation.ts'
-import { checkOf } from './provenance.ts'
+import { DEFAULT_DIR } from './installation.ts'
 
 interface FetchCommandOptions {
   readonly dir: string
@@ -21,7 +16,6 @@ interface FetchCommandOptions {
   readonly localConfig: string
   readonly systemConfig: string
   readonly registries?: string
-  readonly scratchDir?: string
   readonly quiet?: true
 }
 
@@ -46,10 +40,6 @@ export function command(): Command {
       '--registries <file>',
       'mirrors, certificates and plain HTTP of registries (default: /etc/holdfast/registries.yaml)',
     )
-    .option(
-      '--scratch-dir <directory>',
-      'unpack there before rendering; a tmpfs with room for it is much faster than a disk',
-    )
     .option('--quiet', 'no progress on standard error')
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
     .addHelpText('after', EXAMPLES)
@@ -68,54 +58,28 @@ Examples:
   holdfast fetch --insecure-options=http docker://localhost:5000/busybox:1
 `
 
-async function fetch(images: readonly string[], options: FetchCommandOptions): Promise<void> {
+async function fetch(names: readonly string[], options: FetchCommandOptions): Promise<void> {
   const store = openImageStore(options.dir)
   const relax = fetchRelaxations(parseInsecureOptions(options.insecureOptions ?? '', FETCH_CHECKS))
-  if (options.signature !== undefined && images.length > 1) throw new UsageError('--signature is for one image')
-  const provenance = {
-    config: { local: options.localConfig, system: options.systemConfig },
-    acceptUnsigned: relax.includes('image'),
+  if (options.signature !== undefined && names.length > 1) throw new UsageError('--signature is for one image')
+  const requests = names.map((name) => ({
+    name,
+    cwd: process.cwd(),
+    relax,
+    config: { local: path.resolve(options.localConfig), system: path.resolve(options.systemConfig) },
     ...(options.signature !== undefined && { signatureFile: options.signature }),
-  }
+    ...(options.registries !== undefined && { registriesFile: path.resolve(options.registries) }),
+  }))
   const progress = options.quiet === true ? undefined : await progressDisplay(process.stderr)
-  for (const name of images) {
+  await prepareForUser(requests)
+  giveUpRoot(store, (text) => process.stderr.write(`holdfast fetch: warning: ${text}\n`))
+  for (const request of requests) {
     try {
-      const { reference, expectedName } = await locate(name, relax)
-      const image = await fetchImage(store, reference, {
-        cwd: process.cwd(),
-        stage1Program: installation().stage1Program,
-        relax,
-        checkProvenance: checkOf({ ...provenance, ...(expectedName !== undefined && { expectedName }) }),
-        dependencies: dependencyDiscovery({ ...provenance, now: () => new Date() }),
-        environment: process.env,
-        ...(options.scratchDir !== undefined && { scratchDir: path.resolve(options.scratchDir) }),
-        ...(options.registries !== undefined && { registriesFile: path.resolve(options.registries) }),
-        ...(progress === undefined ? {} : { onProgress: progress.show }),
-      })
+      const image = await carryOut(store, request, progress?.show)
       progress?.stop()
       process.stdout.write(`${image.id}\n`)
     } finally {
       progress?.stop()
     }
-  }
-}
-
-/** What nobody says the place of is discovered, where it is named as appc names images. */
-async function locate(
-  text: string,
-  relax: readonly Relaxation[],
-): Promise<{ reference: string; expectedName?: string }> {
-  if (parseReference(text, process.cwd()).kind !== 'stored') return { reference: text }
-  const name = parseAppcName(text, machineLabels())
-  if (name === undefined) return { reference: text }
-  const client = new HttpClient({
-    plainHttp: () => relax.includes('http'),
-    verifyCertificate: !relax.includes('tls'),
-    certificateAuthorities: () => undefined,
-  })
-  try {
-    return { reference: (await discoverImage(client, name)).href, expectedName: name.name }
-  } finally {
-    client.close()
   }
 }

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { canonicalJson } from '../../attestation/base/index.ts'
 import { findImage, openImageStore } from '../image/index.ts'
+import { giveUpRoot } from './give-up-root.ts'
 import { DEFAULT_DIR } from './installation.ts'
 
 interface CatManifestOptions {
@@ -17,7 +18,9 @@ export function catManifestCommand(): Command {
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
     .addHelpText('after', '\nExample:\n  holdfast image cat-manifest busybox | jq .app.exec\n')
     .action((text: string, { dir, prettyPrint }: CatManifestOptions) => {
-      const { manifest } = findImage(openImageStore(dir), text, process.cwd())
+      const store = openImageStore(dir)
+      giveUpRoot(store)
+      const { manifest } = findImage(store, text, process.cwd())
       const json = prettyPrint ? JSON.stringify(manifest, undefined, 2) : canonicalJson(manifest)
       process.stdout.write(`${json}\n`)
     })

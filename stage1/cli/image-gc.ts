@@ -1,6 +1,8 @@
 import { Command } from 'commander'
-import { collectImageGarbage, existingImageStore } from '../image/index.ts'
+import { collectImageGarbage, existingImageStore, ImageError, type NeededElsewhere } from '../image/index.ts'
+import { storeOwners } from '../users/index.ts'
 import { parseDuration } from './duration.ts'
+import { giveUpRoot } from './give-up-root.ts'
 import { neededByPods } from './image-needs.ts'
 import { DEFAULT_DIR } from './installation.ts'
 
@@ -33,7 +35,16 @@ async function gc({ dir, gracePeriod }: GcOptions): Promise<void> {
   const graceMs = parseDuration('--grace-period', gracePeriod)
   const store = existingImageStore(dir)
   if (store === undefined) return
-  const options = { graceMs, now: new Date(), needed: () => neededByPods(dir) }
+  if (storeOwners() !== undefined && process.geteuid?.() !== 0) {
+    throw new ImageError('IMAGE_STORE_FAILED', 'only root can tell what pods need of the images; run it as root')
+  }
+  // pods are root's to read; records and blobs are looked at after it
+  const needed = (): NeededElsewhere => {
+    const byPods = neededByPods(dir)
+    giveUpRoot(store)
+    return byPods
+  }
+  const options = { graceMs, now: new Date(), needed }
   const collected = await collectImageGarbage(store, options)
   process.stdout.write(collected.map((c) => `${c.kind} ${c.name} ${c.sizeBytes} bytes\n`).join(''))
 }

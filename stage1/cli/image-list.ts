@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 import { EXIT_HOLDFAST_FAILED, formatTable, messageOf, printable, UsageError } from '../../attestation/base/index.ts'
 import { existingImageStore, listImages, type Signer } from '../image/index.ts'
+import { giveUpRoot } from './give-up-root.ts'
 import { DEFAULT_DIR } from './installation.ts'
 
 interface ImageListOptions {
@@ -87,6 +88,7 @@ function list(options: ImageListOptions): void {
 /** An image that cannot be read does not hide the others: it is reported, and the status says that it is missing. */
 function readRows(dir: string): Row[] {
   const store = existingImageStore(dir)
+  if (store !== undefined) giveUpRoot(store)
   return (store === undefined ? [] : listImages(store)).flatMap((listed): Row[] => {
     if ('error' in listed) {
       process.stderr.write(`holdfast image list: ${listed.id}: ${printable(messageOf(listed.error))}\n`)

@@ -2,11 +2,12 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { codeOf } from '../../attestation/base/index.ts'
 import type { NeededElsewhere } from '../image/index.ts'
-import { type ImageId, imageId, parseTreeDigest, rootHashOf } from '../manifest/index.ts'
+import { type ImageId, imageId } from '../manifest/index.ts'
 import { listPods, type Pod, type PodState } from '../pod/index.ts'
 
 const MAX_FILE_BYTES = 16 << 20
-const TREE = /erofs-verity-1:sha256:[0-9a-f]{64}/g
+/** Of any version: a pod that was started before an upgrade still has the tree that it was started from. */
+const TREE = /erofs-verity-[0-9]+:sha256:([0-9a-f]{64})/g
 const IMAGE = /sha(?:256|512)-[0-9a-f]{64}/g
 /** Pods in these states will be launched, or may be, from what is in the store. */
 const TO_BE_LAUNCHED: readonly PodState[] = ['embryo', 'preparing', 'prepared']
@@ -21,9 +22,16 @@ export function neededByPods(dir: string): NeededElsewhere {
   }
 }
 
-/** A pod that is still to be launched with this image. */
-export function podThatWaitsFor(dir: string, id: ImageId): Pod | undefined {
-  return listPods(dir).find((pod) => TO_BE_LAUNCHED.includes(pod.state) && mentionedBy(pod).images.includes(id))
+/** A pod that is still to be launched. */
+export interface WaitingPod {
+  readonly pod: Pod
+  readonly images: ReadonlySet<ImageId>
+}
+
+export function podsThatWait(dir: string): WaitingPod[] {
+  return listPods(dir)
+    .filter((pod) => TO_BE_LAUNCHED.includes(pod.state))
+    .map((pod) => ({ pod, images: new Set(mentionedBy(pod).images) }))
 }
 
 /**
@@ -34,7 +42,7 @@ function mentionedBy(pod: Pod): { images: ImageId[]; trees: string[] } {
   const text = filesOf(pod.path).map(readText).join('\n')
   return {
     images: (text.match(IMAGE) ?? []).map(imageId),
-    trees: (text.match(TREE) ?? []).map((t) => rootHashOf(parseTreeDigest(t))),
+    trees: [...text.matchAll(TREE)].map(([, rootHash = '']) => rootHash),
   }
 }
 

@@ -1,7 +1,8 @@
 import { Command } from 'commander'
 import { EXIT_HOLDFAST_FAILED, failureText } from '../../attestation/base/index.ts'
 import { findOrigins, ImageError, type ImageStore, openImageStore, removeOrigin } from '../image/index.ts'
-import { podThatWaitsFor } from './image-needs.ts'
+import { giveUpRoot } from './give-up-root.ts'
+import { podsThatWait, type WaitingPod } from './image-needs.ts'
 import { DEFAULT_DIR } from './installation.ts'
 
 /** `holdfast image rm` */
@@ -26,9 +27,12 @@ Examples:
 
 function rm(texts: readonly string[], dir: string): void {
   const store = openImageStore(dir)
+  // pods are root's to read; others remove only names of their own, by which no pod is launched
+  const waiting = process.geteuid?.() === 0 ? podsThatWait(dir) : []
+  giveUpRoot(store)
   for (const text of texts) {
     try {
-      removeImage(store, dir, text)
+      removeImage(store, waiting, text)
     } catch (err) {
       process.stderr.write(failureText('image rm', err))
       process.exitCode = EXIT_HOLDFAST_FAILED
@@ -36,10 +40,10 @@ function rm(texts: readonly string[], dir: string): void {
   }
 }
 
-function removeImage(store: ImageStore, dir: string, text: string): void {
+function removeImage(store: ImageStore, waiting: readonly WaitingPod[], text: string): void {
   const origins = findOrigins(store, text, process.cwd())
   for (const { name, imageId } of origins) {
-    const pod = podThatWaitsFor(dir, imageId)
+    const pod = waiting.find((w) => w.images.has(imageId))?.pod
     if (pod !== undefined) {
       throw new ImageError(
         'IMAGE_IN_USE',

@@ -9,6 +9,7 @@ import {
   listImages,
 } from '../image/index.ts'
 import type { ImageId } from '../manifest/index.ts'
+import { giveUpRoot } from './give-up-root.ts'
 import { DEFAULT_DIR } from './installation.ts'
 
 /** `holdfast image verify` */
@@ -36,6 +37,7 @@ async function verify(texts: readonly string[], dir: string): Promise<void> {
     if (texts.length > 0) throw new ImageError('IMAGE_NOT_FOUND', `there are no images in ${dir}`)
     return
   }
+  giveUpRoot(store)
   const wanted = texts.map((text) => findOrigins(store, text, process.cwd())[0]?.imageId)
   for (const listed of listImages(store).filter((l) => wanted.length === 0 || wanted.includes(l.id))) {
     const problems = await checkImage(store, listed.id, listed.origins)

@@ -10,7 +10,8 @@ export interface Installation {
   /** holdfast.js */
   readonly program: string
   readonly stage1Program: string
-  readonly stage1Image: string
+  /** Images of the stage1 flavours, by the word of `--stage1`. */
+  readonly stage1Images: { readonly nspawn: string; readonly kvm: string }
   /** Directory of the networks that there are without configuration. */
   readonly networks: string
 }
@@ -34,7 +35,7 @@ export function installation(): Installation {
       return {
         program: file('holdfast.js'),
         stage1Program,
-        stage1Image: file('stage1-nspawn.aci'),
+        stage1Images: { nspawn: file('stage1-nspawn.aci'), kvm: file('stage1-kvm.aci') },
         networks: file('net.d'),
       }
     }

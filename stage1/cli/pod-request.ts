@@ -5,14 +5,12 @@ import { findImage, type ImageStore, openImageStore, parseReference, type Stored
 import type { EnvironmentVariable, PodManifest } from '../manifest/index.ts'
 import { registerPod } from '../metadata/register.ts'
 import { buildPodManifest, newPodUuid, PodError, type PodImage, type PodUuid, programLength } from '../pod/index.ts'
-import { dependencyDiscovery } from '../signatures/index.ts'
 import { configAt } from './config-options.ts'
 import { type EnvironmentOptions, inheritedVariables, parseEnvironmentFile } from './environment-options.ts'
 import { fetchRelaxations } from './insecure-options.ts'
 import { type Installation, installation } from './installation.ts'
 import { readManifestFile } from './manifest-file.ts'
 import type { PodOptions } from './pod-options.ts'
-import { checkOf } from './provenance.ts'
 import type { FetchSettings, RunContext } from './run-context.ts'
 import { resolveStage1 } from './stage1-image.ts'
 
@@ -39,13 +37,13 @@ export async function requestPod(o: PodOptions, context: RunContext): Promise<Po
   if (o.uuidFile !== undefined) writeForCaller(path.resolve(context.cwd, o.uuidFile), uuid, context.umask)
   const installed = installation()
   const store = openImageStore(path.resolve(context.cwd, o.dir))
-  const find = (name: string): Promise<StoredImage> => findOrFetch(store, name, installed, o, context)
+  const find = (name: string): Promise<StoredImage> => findOrFetch(store, name, o, context)
   const hostname = o.hostname ?? `pod-${uuid.slice(0, 8)}`
   const made =
     o.podManifest === undefined
       ? await fromImages(o, store, hostname, find, context)
       : await readManifestFile(path.resolve(context.cwd, o.podManifest), hostname, find)
-  const stage1 = await resolveStage1(store, o.stage1, fetchSettings(o, installed, context), installed, context)
+  const stage1 = await resolveStage1(store, o.stage1, fetchSettings(o, context), installed, context)
   const manifest = o.metadata ? registerPod(made.manifest, uuid) : made.manifest
   return { uuid, store, installed, stage1, images: made.images, manifest }
 }
@@ -118,25 +116,15 @@ function writeForCaller(file: string, text: string, umask: number): void {
 }
 
 /** Names of images keep their form, which says what they are. */
-async function findOrFetch(
-  store: ImageStore,
-  name: string,
-  installed: Installation,
-  o: PodOptions,
-  context: RunContext,
-): Promise<StoredImage> {
+async function findOrFetch(store: ImageStore, name: string, o: PodOptions, context: RunContext): Promise<StoredImage> {
   try {
     return findImage(store, name, context.cwd)
   } catch (err) {
     if (codeOf(err) !== 'IMAGE_NOT_FOUND' || parseReference(name, context.cwd).kind === 'stored') throw err
   }
-  return context.fetch(store, name, fetchSettings(o, installed, context))
+  return context.fetch(store, name, fetchSettings(o, context))
 }
 
-function fetchSettings(o: PodOptions, { stage1Program }: Installation, { cwd }: RunContext): FetchSettings {
-  const relax = fetchRelaxations(o.relaxed)
-  const config = configAt(o.config, cwd)
-  const provenance = { config, acceptUnsigned: relax.includes('image') }
-  const dependencies = dependencyDiscovery({ ...provenance, now: () => new Date() })
-  return { stage1Program, relax, checkProvenance: checkOf(provenance), dependencies }
+function fetchSettings(o: PodOptions, { cwd }: RunContext): FetchSettings {
+  return { relax: fetchRelaxations(o.relaxed), config: configAt(o.config, cwd) }
 }

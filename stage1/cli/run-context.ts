@@ -1,7 +1,11 @@
-import type { FetchOptions, ImageStore, StoredImage } from '../image/index.ts'
+import type { ImageStore, Relaxation, StoredImage } from '../image/index.ts'
+import type { ConfigDirectories } from '../signatures/index.ts'
 
 /** What of a fetch is for the command to say. */
-export type FetchSettings = Pick<FetchOptions, 'stage1Program' | 'relax' | 'checkProvenance' | 'dependencies'>
+export interface FetchSettings {
+  readonly relax: readonly Relaxation[]
+  readonly config: ConfigDirectories
+}
 
 /**
  * What `holdfast run` takes from the process that was called. The stage0 server runs launches for other processes, so

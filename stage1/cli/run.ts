@@ -1,6 +1,5 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { fetchImage } from '../image/index.ts'
 import {
   type AuthorisedLaunch,
   authoriseLaunch,
@@ -10,6 +9,7 @@ import {
   startDetached,
 } from '../pod/index.ts'
 import { configAt } from './config-options.ts'
+import { fetchInChild } from './fetch-in-child.ts'
 import type { PodLaunchOptions } from './launch-options.ts'
 import { networkRequest } from './network-options.ts'
 import { requestPod } from './pod-request.ts'
@@ -47,7 +47,7 @@ export function ownContext(): RunContext {
     environment: () => process.env,
     writeOutput: (text) => fs.writeSync(1, text),
     writeError: (text) => fs.writeSync(2, text),
-    fetch: (store, name, options) => fetchImage(store, name, { cwd, environment: process.env, ...options }),
+    fetch: (store, name, settings) => fetchInChild(store, { name, cwd, ...settings }),
   }
 }
 

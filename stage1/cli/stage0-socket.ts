@@ -5,8 +5,10 @@ import { isServed } from '../../agent/local-api/index.ts'
 import { messageOf } from '../../attestation/base/index.ts'
 import { Stage0Error } from './stage0-protocol.ts'
 
+const STICKY = 0o1000
+
 /**
- * Listens where root alone can connect: 0600, in a directory that nobody else can write to. The socket of a server that
+ * Listens where root alone can connect: 0600, in a directory where nobody else can move it. The socket of a server that
  * is gone is replaced, that of a living one is left alone.
  *
  * @throws Stage0Error STAGE0_SOCKET_IN_USE, STAGE0_SOCKET_FAILED
@@ -16,8 +18,12 @@ export async function listenForRoot(server: Server, socketPath: string): Promise
     const directory = dirname(socketPath)
     mkdirSync(directory, { recursive: true, mode: 0o755 })
     const { uid, mode } = statSync(directory)
-    if (uid !== process.geteuid?.() || (mode & 0o022) !== 0) {
-      throw new Stage0Error('STAGE0_SOCKET_FAILED', `${directory} must be the caller's own and writable by nobody else`)
+    // in a sticky one others may put something, as the agent its socket, but move or remove nothing of the caller's
+    if (uid !== process.geteuid?.() || ((mode & 0o022) !== 0 && (mode & STICKY) === 0)) {
+      throw new Stage0Error(
+        'STAGE0_SOCKET_FAILED',
+        `${directory} must be the caller's own, and writable by nobody else unless it is sticky`,
+      )
     }
     if (await isServed(socketPath)) {
       throw new Stage0Error('STAGE0_SOCKET_IN_USE', `a stage0 server listens on ${socketPath} already`)

@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { codeOf } from '../../attestation/base/index.ts'
-import { findImage, type ImageStore, type StoredImage } from '../image/index.ts'
+import { findImage, ImageError, type ImageStore, type StoredImage } from '../image/index.ts'
 import type { Installation } from './installation.ts'
 import type { FetchSettings, RunContext } from './run-context.ts'
 
 /**
- * The stage1 image that `--stage1` names: `nspawn` for the one that came with this holdfast, a path of an .aci, or an
- * image in the store. A file is imported when the store does not have exactly its content.
+ * The stage1 image that `--stage1` names: `nspawn` or `kvm` for those that came with this holdfast, a path of an .aci, or
+ * an image in the store. A file is imported when the store does not have exactly its content.
  *
  * @throws ImageError
  */
@@ -20,7 +20,7 @@ export async function resolveStage1(
   context: RunContext,
 ): Promise<StoredImage> {
   const { cwd } = context
-  const own = name === 'nspawn' ? fs.realpathSync(installed.stage1Image) : undefined
+  const own = name === 'nspawn' || name === 'kvm' ? ownImage(installed.stage1Images[name]) : undefined
   const file = own ?? (name.endsWith('.aci') ? path.resolve(cwd, name) : undefined)
   if (file === undefined) return findImage(store, name, cwd)
   // an ACI's ID is the digest of its uncompressed tar; a compressed one is not found and imported, which finds it
@@ -34,4 +34,16 @@ export async function resolveStage1(
   }
   // ours is not signed, but measured: whether this stage1 may be used is for the verifier's policy to say
   return context.fetch(store, fs.realpathSync(file), settings)
+}
+
+/** @throws ImageError IMAGE_NOT_FOUND */
+function ownImage(file: string): string {
+  try {
+    return fs.realpathSync(file)
+  } catch (cause) {
+    throw new ImageError('IMAGE_NOT_FOUND', `this installation has no ${path.basename(file)}`, {
+      cause,
+      hint: 'Build it: npm run build. That of virtual machines needs a kernel, which config/guest-kernel.sh gets.',
+    })
+  }
 }

@@ -5,28 +5,29 @@ import { type ImageId, imageId } from '../manifest/index.ts'
 import type { ExpectedBlob } from './blobs.ts'
 import { compressionOf, decompress } from './decompress.ts'
 import { ImageError } from './errors.ts'
+import { streamGiven } from './given-files.ts'
+import type { TreeDirectory } from './inode.ts'
 import { LayerTree } from './layer-tree.ts'
 import { LIMITS } from './limits.ts'
+import type { Spool } from './spool.ts'
 import { blobPath, type ImageStore } from './store.ts'
 import { type TarEntry, type TarHandler, TarReader } from './tar.ts'
 import { treeEntries } from './tree-entries.ts'
+import { TreeHandler } from './tree-handler.ts'
 import { pathComponents, unsafe } from './tree-path.ts'
-import { TreeHandler, Unpacker, verifiedBlob } from './unpack.ts'
+import { verifiedBlob } from './verified-blob.ts'
 
 /** What an ACI turned out to be. */
 export interface UnpackedAci {
   readonly id: ImageId
   readonly manifest: Buffer
-  readonly appliedXattrs: number
+  readonly root: TreeDirectory
 }
-
-const READ_BYTES = 1024 * 1024
 
 /** The bytes of a local file, for the store. */
 export async function* readLocalFile(file: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
   try {
-    const stream = fs.createReadStream(file, { highWaterMark: READ_BYTES, ...(signal && { signal }) })
-    for await (const chunk of stream) yield chunk as Buffer // no encoding is set
+    for await (const chunk of streamGiven(file, { signal })) yield chunk as Buffer // no encoding is set
   } catch (cause) {
     if (codeOf(cause) === 'ENOENT') throw new ImageError('IMAGE_NOT_FOUND', `${file} does not exist`, { cause })
     throw new ImageError('IMAGE_SOURCE_BAD', `cannot read ${file}: ${messageOf(cause)}`, { cause })
@@ -56,43 +57,34 @@ export interface AciRendering {
 }
 
 /**
- * Unpacks an ACI's rootfs over that of its dependencies into an empty directory, and reads its manifest, in one pass
- * over the archive.
+ * Lays an ACI's rootfs over that of its dependencies, and reads its manifest, in one pass over the archive.
  * Source: App Container specification v0.8.11, "App Container Image": `manifest` and `rootfs/`, nothing else;
  * "Filesystem Setup" for the order, for symlinks of dependencies and for what the whitelist takes away.
  *
+ * @param spool takes the data of files; what is hidden later too
  * @throws ImageError
  */
 export async function unpackAci(
   store: ImageStore,
   blob: ExpectedBlob,
-  root: string,
+  spool: Spool,
   { below, pathWhitelist }: AciRendering,
-  options: { readonly stage1Program: string; readonly signal?: AbortSignal },
+  options: { readonly signal?: AbortSignal } = {},
 ): Promise<UnpackedAci> {
-  const unpacker = new Unpacker(options.stage1Program, root)
-  try {
-    const tree = new LayerTree(unpacker.emit, { whiteouts: false, replaceLowerSymlinks: true })
-    for (const fd of below) await layTree(fd, tree, unpacker)
-    tree.nextLayer()
-    const handler = new AciHandler(new TreeHandler(tree, unpacker))
-    const reader = new TarReader(handler)
-    const hash = createHash('sha512')
-    for await (const chunk of readAci(store, blob, options.signal)) {
-      hash.update(chunk)
-      reader.push(chunk)
-      await unpacker.drain()
-    }
-    reader.end()
-    const manifest = handler.finish()
-    if (pathWhitelist !== undefined) tree.keepOnly(pathWhitelist.map((p) => Buffer.from(p, 'utf8').toString('latin1')))
-    tree.finish()
-    await unpacker.finish()
-    return { id: aciId(hash), manifest, appliedXattrs: tree.appliedXattrs }
-  } catch (err) {
-    await unpacker.abandon()
-    throw err
+  const tree = new LayerTree(() => {}, { whiteouts: false, replaceLowerSymlinks: true })
+  for (const fd of below) layTree(fd, tree, spool)
+  tree.nextLayer()
+  const handler = new AciHandler(new TreeHandler(tree, spool))
+  const reader = new TarReader(handler)
+  const hash = createHash('sha512')
+  for await (const chunk of readAci(store, blob, options.signal)) {
+    hash.update(chunk)
+    reader.push(chunk)
   }
+  reader.end()
+  const manifest = handler.finish()
+  if (pathWhitelist !== undefined) tree.keepOnly(pathWhitelist.map((p) => Buffer.from(p, 'utf8').toString('latin1')))
+  return { id: aciId(hash), manifest, root: tree.finish() }
 }
 
 /** @param hash SHA-512 of the uncompressed tar (App Container specification v0.8.11, "Image Archives") */
@@ -101,16 +93,12 @@ export function aciId(hash: Hash): ImageId {
 }
 
 /** Lays a rendered tree over what is there. */
-async function layTree(fd: number, tree: LayerTree, unpacker: Unpacker): Promise<void> {
+function layTree(fd: number, tree: LayerTree, spool: Spool): void {
   tree.nextLayer()
-  const handler = new TreeHandler(tree, unpacker)
+  const handler = new TreeHandler(tree, spool)
   for (const { entry, data } of treeEntries(fd)) {
     handler.entry(entry)
-    for (const piece of data) {
-      handler.data(piece)
-      await unpacker.drain()
-    }
-    await unpacker.drain()
+    for (const piece of data) handler.data(piece)
   }
 }
 

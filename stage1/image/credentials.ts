@@ -25,6 +25,8 @@ export async function credentialsFor(
   repository: string,
   environment: Environment,
 ): Promise<string | undefined> {
+  const known = remembered.get(`${registry}/${repository}`)
+  if (known !== undefined) return known
   const named = environment['REGISTRY_AUTH_FILE']
   for (const file of named ? [named] : usualFiles(environment)) {
     const entry = readEntry(file, registry, repository, named !== undefined)
@@ -32,6 +34,19 @@ export async function credentialsFor(
     return entry.kind === 'auth' ? entry.basic : askCredentialHelper(entry.helper, entry.server, environment)
   }
   return undefined
+}
+
+/** By registry and repository; see remember-credentials.ts. */
+const remembered = new Map<string, Promise<string | undefined>>()
+
+/** Keeps an answer of credentialsFor, be it an error, and waits for it. */
+export async function remember(
+  registry: string,
+  repository: string,
+  answer: Promise<string | undefined>,
+): Promise<void> {
+  remembered.set(`${registry}/${repository}`, answer)
+  await answer.catch(() => {}) // told when it is asked for
 }
 
 function usualFiles(environment: Environment): string[] {

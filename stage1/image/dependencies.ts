@@ -1,4 +1,5 @@
 import type { Dependency, ImageManifest } from '../manifest/index.ts'
+import { believes } from '../users/index.ts'
 import { ImageError } from './errors.ts'
 import { listImages } from './find.ts'
 import type { StoredImage } from './image.ts'
@@ -14,6 +15,8 @@ import type { ImageStore } from './store.ts'
 export function findDependency(store: ImageStore, dependency: Dependency, chain: string): StoredImage | undefined {
   const fitting = listImages(store).flatMap((listed) => {
     if (!('image' in listed) || listed.image.kind !== 'aci' || !fits(listed.image.manifest, dependency)) return []
+    // what is laid over it would have what another user says its files are
+    if (!believes(listed.image.writtenBy) || !believes(listed.image.origin.writtenBy)) return []
     return dependency.imageID === undefined || listed.id === dependency.imageID ? [listed.image] : []
   })
   if (fitting.length < 2) return fitting[0]

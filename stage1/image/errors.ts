@@ -12,6 +12,7 @@ import { CodedError } from '../../attestation/base/index.ts'
  * - IMAGE_DEPENDENCY_BAD: ACIs depend on each other in a circle, or what was found for a dependency is another image.
  * - IMAGE_IN_USE: a pod needs the image that is to be removed.
  * - IMAGE_TARGET_EXISTS: what is to be written is there already.
+ * - IMAGE_NAME_TAKEN: the name stands for what another user fetched.
  *
  * The source:
  * - IMAGE_SOURCE_UNREACHABLE: no connection, a time-out, a connection that broke.
@@ -32,12 +33,14 @@ import { CodedError } from '../../attestation/base/index.ts'
  * The machine:
  * - IMAGE_TOOL_MISSING: a program is not installed; the message says which.
  * - IMAGE_NO_SPACE: the disk, or its quota, is full.
- * - IMAGE_RENDER_FAILED: unpacking or mkfs.erofs failed for another reason.
+ * - IMAGE_RENDER_FAILED: writing an image to a directory failed for another reason.
+ * - IMAGE_FETCH_FAILED: the process that fetches or reads an image for root ended without saying why to it.
  * - IMAGE_STORE_FAILED: reading or writing the store failed.
  *
  * Tampering or decay:
  * - IMAGE_RECORD_BAD: a record in the store does not agree with the bytes it is about.
  * - IMAGE_TREE_MISSING, IMAGE_TREE_CHANGED: a rendered file is gone, or is not what its name says.
+ * - IMAGE_TREE_OUTDATED: the image was rendered by earlier rules; the next fetch renders it again.
  * - IMAGE_CACHE_UNSAFE: the cache of verifications could have been written by somebody else.
  */
 export type ImageErrorCode =
@@ -49,6 +52,7 @@ export type ImageErrorCode =
   | 'IMAGE_DEPENDENCY_BAD'
   | 'IMAGE_IN_USE'
   | 'IMAGE_TARGET_EXISTS'
+  | 'IMAGE_NAME_TAKEN'
   | 'IMAGE_SOURCE_UNREACHABLE'
   | 'IMAGE_SOURCE_DENIED'
   | 'IMAGE_SOURCE_INSECURE'
@@ -65,10 +69,12 @@ export type ImageErrorCode =
   | 'IMAGE_TOOL_MISSING'
   | 'IMAGE_NO_SPACE'
   | 'IMAGE_RENDER_FAILED'
+  | 'IMAGE_FETCH_FAILED'
   | 'IMAGE_STORE_FAILED'
   | 'IMAGE_RECORD_BAD'
   | 'IMAGE_TREE_MISSING'
   | 'IMAGE_TREE_CHANGED'
+  | 'IMAGE_TREE_OUTDATED'
   | 'IMAGE_CACHE_UNSAFE'
 
 /** An image that cannot be fetched, found, rendered or trusted. */

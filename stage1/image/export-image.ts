@@ -14,16 +14,26 @@ import { openVerifiedTree } from './verify.ts'
  * Writes an image as an ACI, uncompressed. An ACI comes out with the image ID it has, whether it came compressed or
  * not; an OCI image becomes one `manifest` and its rendered files, the same bytes each time.
  *
- * @param target absolute
- * @throws ImageError
+ * @param fd a file, or a pipe
+ * @throws ImageError, or what writing throws
  */
+export async function writeAci(store: ImageStore, image: StoredImage, fd: number): Promise<void> {
+  for await (const piece of image.kind === 'aci' ? aciBytes(store, image) : ociAsAci(store, image)) {
+    for (let at = 0; at < piece.length; ) at += fs.writeSync(fd, piece, at)
+  }
+}
+
+/** As writeAci, to a file that is there whole or not at all; `target` is absolute. @throws ImageError */
 export function exportImage(store: ImageStore, image: StoredImage, target: string, overwrite: boolean): Promise<void> {
+  return exportFile(target, overwrite, (fd) => writeAci(store, image, fd))
+}
+
+/** Makes the file for an export that another process writes, perhaps. @throws ImageError, or what `write` throws */
+export function exportFile(target: string, overwrite: boolean, write: (fd: number) => Promise<void>): Promise<void> {
   return makeTarget(target, overwrite, async (temporary) => {
     const fd = fs.openSync(temporary, 'wx', 0o644)
     try {
-      for await (const piece of image.kind === 'aci' ? aciBytes(store, image) : ociAsAci(store, image)) {
-        for (let at = 0; at < piece.length; ) at += fs.writeSync(fd, piece, at)
-      }
+      await write(fd)
       fs.fsyncSync(fd)
     } finally {
       fs.closeSync(fd)

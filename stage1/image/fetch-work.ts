@@ -1,17 +1,18 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
-import path from 'node:path'
 import { codeOf } from '../../attestation/base/index.ts'
 import { type ImageId, rootHashOf, type TreeDigest } from '../manifest/index.ts'
+import { believes } from '../users/index.ts'
 import type { FetchOptions } from './fetch-options.ts'
+import { ensureHashTree } from './hash-tree.ts'
 import type { ImageRecord } from './image.ts'
 import { LIMITS } from './limits.ts'
 import { asManifestError } from './oci.ts'
 import { type Pin, pin } from './pins.ts'
 import type { Provenance } from './provenance.ts'
 import { manifestFromBlob, readRecord } from './records.ts'
-import { removeStaleScratch } from './stale-work.ts'
-import { type ImageStore, readBlob, storing } from './store.ts'
+import { Spool } from './spool.ts'
+import { type ImageStore, readBlob } from './store.ts'
 import { openVerifiedTree } from './verify.ts'
 
 /** One fetch under way: where it works, and what it was told. */
@@ -37,6 +38,13 @@ export interface Rendered {
   readonly sizeBytes: number
 }
 
+const MADE_ANEW: ReadonlySet<string> = new Set([
+  'IMAGE_RECORD_BAD',
+  'IMAGE_TREE_MISSING',
+  'IMAGE_TREE_CHANGED',
+  'IMAGE_TREE_OUTDATED',
+])
+
 /** Says what the fetch is about to use, before it looks whether it is there (pins.ts). */
 export function hold(work: FetchWork, pins: readonly Pin[]): Promise<void> {
   return pin(work.store, work.directory, pins)
@@ -51,14 +59,16 @@ export function blobPin(digest: string): Pin {
 export async function renderedBefore(work: FetchWork, id: ImageId): Promise<Rendered | undefined> {
   try {
     const record = readRecord(work.store, id)
-    if (record === undefined) return undefined
+    // another user may say of an image what he likes: its tree is rendered from its blobs once more
+    if (record === undefined || !believes(record.writtenBy)) return undefined
     await hold(work, [{ kind: 'tree', hex: rootHashOf(record.treeDigest) }])
     fs.closeSync(openVerifiedTree(work.store, record.treeDigest, { remember: false }).fd)
+    ensureHashTree(work.store, record.treeDigest)
     return { digest: record.treeDigest, sizeBytes: record.treeSizeBytes }
   } catch (err) {
     const code = codeOf(err)
-    // What is damaged is made anew; the fetch has just checked all that it is made from.
-    if (code === 'IMAGE_RECORD_BAD' || code === 'IMAGE_TREE_MISSING' || code === 'IMAGE_TREE_CHANGED') return undefined
+    // What is damaged or outdated is made anew; the fetch has just checked all that it is made from.
+    if (code !== undefined && MADE_ANEW.has(code)) return undefined
     throw err
   }
 }
@@ -79,25 +89,13 @@ export function recordOf(
   }
 }
 
-/**
- * Runs with an empty directory to unpack into, and removes it whatever happens. Outside of the store it has the name of
- * the work directory, so that what a killed command left there is found.
- */
-export async function inScratch<T>(
-  { store, directory, options: { scratchDir } }: FetchWork,
-  run: (root: string) => Promise<T>,
-): Promise<T> {
-  if (scratchDir !== undefined) removeStaleScratch(store, scratchDir, new Date())
-  const scratch = scratchDir === undefined ? directory : path.join(scratchDir, path.basename(directory))
-  const root = path.join(scratch, 'root')
+/** Runs with a place for the data of files. */
+export async function withSpool<T>({ store, directory }: FetchWork, run: (spool: Spool) => Promise<T>): Promise<T> {
+  const spool = new Spool(store, directory)
   try {
-    storing(store, () => {
-      if (scratch !== directory) fs.mkdirSync(scratch, { mode: 0o700 })
-      fs.mkdirSync(root, { mode: 0o755 })
-    })
-    return await run(root)
+    return await run(spool)
   } finally {
-    fs.rmSync(scratch === directory ? root : scratch, { recursive: true, force: true })
+    spool.close()
   }
 }
 

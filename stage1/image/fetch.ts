@@ -16,3 +16,8 @@ export async function fetchImage(store: ImageStore, text: string, options: Fetch
   const { pullImage } = await import('./pull.ts')
   return pullImage(store, text, options)
 }
+
+/** Loads it now, for a process that may not be able to read it later. */
+export async function loadFetchCode(): Promise<void> {
+  await import('./pull.ts')
+}

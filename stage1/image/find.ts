@@ -1,6 +1,7 @@
 import { type ImageId, imageId } from '../manifest/index.ts'
+import { vouches } from '../users/index.ts'
 import { ImageError } from './errors.ts'
-import type { ImageOrigin, StoredImage } from './image.ts'
+import type { ImageOrigin, StoredImage, Written } from './image.ts'
 import { checkManifest } from './image-blobs.ts'
 import { listImageIds, listOrigins, readOrigin, readRecord } from './records.ts'
 import { parseReference } from './reference.ts'
@@ -30,7 +31,7 @@ export function findImage(store: ImageStore, text: string, cwd: string): StoredI
  * @returns one or more
  * @throws ImageError as findImage, but for what is about the image
  */
-export function findOrigins(store: ImageStore, text: string, cwd: string): ImageOrigin[] {
+export function findOrigins(store: ImageStore, text: string, cwd: string): readonly (ImageOrigin & Written)[] {
   const reference = parseReference(text, cwd)
   if (reference.kind !== 'stored') {
     const origin = readOrigin(store, reference.name)
@@ -39,11 +40,10 @@ export function findOrigins(store: ImageStore, text: string, cwd: string): Image
   }
   const prefix = ID_OR_PREFIX.test(reference.name) ? reference.name : undefined
   const ids = prefix === undefined ? [] : idsWithPrefix(store, prefix)
-  const origins = listOrigins(store)
-  const candidates =
-    ids.length > 0
-      ? origins.filter((o) => ids.includes(o.imageId))
-      : origins.filter((o) => isLastPart(o.name, reference.name))
+  const meant = listOrigins(store).filter((o) =>
+    ids.length > 0 ? ids.includes(o.imageId) : isLastPart(o.name, reference.name),
+  )
+  const candidates = preferred(meant)
   if (candidates.length === 0) throw notFound(text)
   if (new Set(candidates.map((o) => o.imageId)).size > 1) {
     const names = candidates.slice(0, 5).map((o) => `${o.name} (${o.imageId.slice(0, 19)})`)
@@ -65,7 +65,7 @@ export function listImages(store: ImageStore): ListedImage[] {
     const [first] = mine
     if (first === undefined) return [] // its fetch has not come to its end
     try {
-      return [{ id, image: imageOf(store, mine.reduce(newer, first)), origins: mine }]
+      return [{ id, image: imageOf(store, preferred(mine).reduce(newer)), origins: mine }]
     } catch (error) {
       if (!(error instanceof ImageError)) throw error
       return [{ id, error, origins: mine }]
@@ -73,7 +73,7 @@ export function listImages(store: ImageStore): ListedImage[] {
   })
 }
 
-function imageOf(store: ImageStore, origin: ImageOrigin): StoredImage {
+function imageOf(store: ImageStore, origin: ImageOrigin & Written): StoredImage {
   const record = readRecord(store, origin.imageId)
   if (record === undefined) {
     throw new ImageError('IMAGE_RECORD_BAD', `${origin.name} is ${origin.imageId}, which has no record; fetch it again`)
@@ -87,7 +87,13 @@ function idsWithPrefix(store: ImageStore, prefix: string): ImageId[] {
   return listImageIds(store).filter((id) => id.startsWith(prefix) || id.slice('sha256-'.length).startsWith(prefix))
 }
 
-function newer(a: ImageOrigin, b: ImageOrigin): ImageOrigin {
+/** Names of those whose word counts stand before all others, which else could be put in their way. */
+function preferred<T extends Written>(origins: readonly T[]): readonly T[] {
+  const counting = origins.filter((o) => vouches(o.writtenBy))
+  return counting.length > 0 ? counting : origins
+}
+
+function newer<T extends ImageOrigin>(a: T, b: T): T {
   return Date.parse(b.fetchedAt) > Date.parse(a.fetchedAt) ? b : a
 }
 

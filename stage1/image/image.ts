@@ -70,7 +70,13 @@ export interface ImageRecord {
   readonly manifest: ImageManifest
 }
 
+/** Of what is read from a file of the store. */
+export interface Written {
+  /** User ID of whose file it is: whether what it says counts at a launch (users/accounts.ts, vouches). */
+  readonly writtenBy: number
+}
+
 /** An image in the store, checked against the blobs it was made from, and the name it was asked for by. */
-export interface StoredImage extends ImageRecord {
-  readonly origin: ImageOrigin
+export interface StoredImage extends ImageRecord, Written {
+  readonly origin: ImageOrigin & Written
 }

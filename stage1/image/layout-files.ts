@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { codeOf, messageOf } from '../../attestation/base/index.ts'
 import { ImageError } from './errors.ts'
+import { givenDirectory } from './given-files.ts'
 import { readMember, streamMember, type TarIndex } from './tar-index.ts'
 
 /** The files of an image layout, in a directory or in an archive. Names are relative, with slashes. */
@@ -19,9 +20,9 @@ const READ_BYTES = 1024 * 1024
 export function layoutInDirectory(directory: string, signal?: AbortSignal): LayoutFiles {
   return {
     shown: directory,
-    read: (name, maxBytes, tooLarge) => readFile(path.join(directory, name), maxBytes, tooLarge),
+    read: (name, maxBytes, tooLarge) => readFile(path.join(givenDirectory(directory), name), maxBytes, tooLarge),
     async *stream(name) {
-      const file = path.join(directory, name)
+      const file = path.join(givenDirectory(directory), name)
       try {
         const stream = fs.createReadStream(file, { highWaterMark: READ_BYTES, ...(signal && { signal }) })
         for await (const chunk of stream) yield chunk as Buffer // no encoding is set

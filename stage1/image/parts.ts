@@ -16,9 +16,11 @@ export function partName(digest: string): string {
   return PREFIX + digest.slice('sha256:'.length)
 }
 
-/** Moves a part that is there to `file`. */
+/** Moves a part that is there to `file`. What another user has left under its name is not touched. */
 export function takePart(store: ImageStore, digest: string, file: string): void {
-  rename(path.join(store.dir, 'tmp', partName(digest)), file)
+  const part = path.join(store.dir, 'tmp', partName(digest))
+  const found = fs.lstatSync(part, { throwIfNoEntry: false })
+  if (found?.isFile() === true && found.uid === process.geteuid?.() && found.nlink === 1) rename(part, file)
 }
 
 /** Leaves a part for the next fetch, if it is worth that. */
@@ -54,6 +56,7 @@ function rename(from: string, to: string): void {
   try {
     fs.renameSync(from, to)
   } catch (err) {
-    if (codeOf(err) !== 'ENOENT') throw err
+    // EPERM: another user's part has that name, in a sticky directory
+    if (codeOf(err) !== 'ENOENT' && codeOf(err) !== 'EPERM') throw err
   }
 }

@@ -22,8 +22,8 @@ const DIRECTORY = 'pins'
 export async function pin(store: ImageStore, work: string, pins: readonly Pin[]): Promise<void> {
   storing(store, () => {
     const directory = path.join(work, DIRECTORY)
-    fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
-    for (const p of pins) fs.closeSync(fs.openSync(path.join(directory, pinName(p)), 'w', 0o600))
+    fs.mkdirSync(directory, { recursive: true, mode: 0o750 })
+    for (const p of pins) fs.closeSync(fs.openSync(path.join(directory, pinName(p)), 'w', 0o640))
   })
   await withStoreLock(store, 'shared', () => {})
 }
@@ -49,9 +49,10 @@ function namesIn(directory: string): string[] {
   try {
     return fs.readdirSync(directory)
   } catch (err) {
-    // a work directory without pins, or one whose command has just ended
+    // a work directory without pins, one whose command has just ended, or one that somebody has closed: ours are open to
+    // the group, and who keeps no collection from what he needs loses it alone
     const code = codeOf(err)
-    if (code === 'ENOENT' || code === 'ENOTDIR') return []
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') return []
     throw err
   }
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
-import { codeOf } from '../../attestation/base/index.ts'
+import { codeOf, messageOf } from '../../attestation/base/index.ts'
 import { type ImageManifest, parseImageManifest, rootHashOf, valueNamed } from '../manifest/index.ts'
 import { aciId, readAci, readAciManifest, readLocalFile, type UnpackedAci, unpackAci } from './aci.ts'
 import { type ExpectedBlob, importBlob, storeBlob } from './blobs.ts'
@@ -17,13 +17,14 @@ import {
   blobPin,
   type FetchWork,
   hold,
-  inScratch,
   type Pulled,
   pieces,
   type Rendered,
   recordOf,
   sha256,
+  withSpool,
 } from './fetch-work.ts'
+import { readGiven } from './given-files.ts'
 import type { HttpClient } from './http-client.ts'
 import { readBody } from './http-get.ts'
 import type { StoredImage } from './image.ts'
@@ -32,8 +33,7 @@ import { asManifestError, hostPlatform } from './oci.ts'
 import type { CheckProvenance, Provenance } from './provenance.ts'
 import type { ImageReference } from './reference.ts'
 import { renderTree } from './render.ts'
-import { readSmallFile } from './store.ts'
-import { verifiedBlob } from './unpack.ts'
+import { verifiedBlob } from './verified-blob.ts'
 import { openVerifiedTree } from './verify.ts'
 
 const MAX_SIGNATURE_BYTES = 64 * 1024
@@ -172,15 +172,14 @@ async function render(
   const trees: number[] = []
   try {
     for (const { treeDigest } of below) trees.push(openVerifiedTree(store, treeDigest, { remember: false }).fd)
-    return await inScratch(work, async (root) => {
+    return await withSpool(work, async (spool) => {
       options.onProgress?.({ step: 'unpack', layer: 1, layers: 1 })
       const rules = { below: trees, ...(pathWhitelist && { pathWhitelist }) }
-      const unpacked = await unpackAci(store, blob, root, rules, {
-        stage1Program: options.stage1Program,
+      const unpacked = await unpackAci(store, blob, spool, rules, {
         ...(options.signal && { signal: options.signal }),
       })
       options.onProgress?.({ step: 'render' })
-      return { unpacked, rendered: await renderTree(work, root, unpacked.appliedXattrs > 0) }
+      return { unpacked, rendered: await renderTree(work, unpacked.root, spool) }
     })
   } finally {
     for (const fd of trees) fs.closeSync(fd)
@@ -201,10 +200,19 @@ function refuseForeign({ labels }: ImageManifest): void {
 
 /** The detached signature that lies beside an archive: `NAME.aci.asc` (appc, "Image Archives"). */
 async function signatureBeside(reference: AciReference, client: HttpClient): Promise<Buffer | undefined> {
-  if (reference.kind === 'aci-file') return readSmallFile(`${reference.file}.asc`, MAX_SIGNATURE_BYTES)
+  if (reference.kind === 'aci-file') return signatureOf(reference.file)
   const answer = await client.follow(new URL(`${reference.url.href}.asc`), { accept: '*/*' })
   if (answer.status === 200) return readBody(answer, MAX_SIGNATURE_BYTES)
   answer.body.destroy()
   if (answer.status === 404 || answer.status === 410) return undefined
   throw answerError(answer)
+}
+
+function signatureOf(file: string): Buffer | undefined {
+  try {
+    return readGiven(`${file}.asc`, MAX_SIGNATURE_BYTES)
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return undefined
+    throw new ImageError('IMAGE_SOURCE_BAD', `cannot read ${file}.asc: ${messageOf(cause)}`, { cause })
+  }
 }

@@ -10,7 +10,7 @@ import { layoutInDirectory } from './layout-files.ts'
 import { openOciLayout } from './oci-layout.ts'
 import { type AciReference, type AciRequest, pullAci } from './pull-aci.ts'
 import { pullOci } from './pull-oci.ts'
-import { writeOrigin, writeRecord } from './records.ts'
+import { writeOrigin, writeRecord, written } from './records.ts'
 import { type ImageReference, parseReference } from './reference.ts'
 import { openRegistry } from './registry.ts'
 import { type RegistrySettings, readRegistrySettings } from './registry-settings.ts'
@@ -111,7 +111,7 @@ function nameImage(
     ...(pulled.provenance && { policy: pulled.provenance.policy }),
   }
   writeOrigin(store, origin)
-  return { ...pulled.record, origin }
+  return { ...pulled.record, ...written(), origin: { ...origin, ...written() } }
 }
 
 async function openSource(

@@ -1,22 +1,24 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { canonicalJson, utf8 } from '../../attestation/base/index.ts'
+import { canonicalJson, codeOf, utf8 } from '../../attestation/base/index.ts'
 import {
   acIdentifier,
   type ImageId,
   type ImageManifest,
   imageId,
   imageManifestFromOci,
+  isOutdatedTreeDigest,
   parseImageManifest,
   parseJson,
   parseOciImageConfig,
   parseTreeDigest,
   ShapeReader,
 } from '../manifest/index.ts'
+import { vouches } from '../users/index.ts'
 import { ImageError } from './errors.ts'
-import type { ImageOrigin, ImageRecord, Relaxation, Signer } from './image.ts'
+import type { ImageOrigin, ImageRecord, Relaxation, Signer, Written } from './image.ts'
 import { LIMITS } from './limits.ts'
-import { type ImageStore, readBlob, readSmallFile, storing, syncDirectory, writeFileDurably } from './store.ts'
+import { type ImageStore, readBlob, readOwnedFile, storing, syncDirectory, writeFileDurably } from './store.ts'
 
 const MAX_RECORD_BYTES = 16 * 1024 * 1024
 const MAX_DEPENDENCIES = 1024
@@ -31,9 +33,25 @@ export function manifestFromBlob(kind: 'oci' | 'aci', id: ImageId, bytes: Uint8A
   return kind === 'oci' ? imageManifestFromOci(parseOciImageConfig(bytes), acIdentifier(id)) : parseImageManifest(bytes)
 }
 
-/** Writes the record of an image whose blobs and tree are in the store. */
+/**
+ * Writes the record of an image whose blobs and tree are in the store.
+ * @throws ImageError IMAGE_NAME_TAKEN where another user wrote one that says something else
+ */
 export function writeRecord(store: ImageStore, record: ImageRecord): void {
-  writeFileDurably(store, `images/${record.id}.json`, utf8(canonicalJson(record)))
+  const bytes = utf8(canonicalJson(record))
+  const relative = `images/${record.id}.json`
+  writeFileDurably(store, relative, bytes, () => {
+    if (readOwnedFile(path.join(store.dir, relative), MAX_RECORD_BYTES)?.bytes.equals(bytes) !== true) {
+      throw nameTaken(record.id)
+    }
+  })
+}
+
+function nameTaken(name: string): ImageError {
+  return new ImageError(
+    'IMAGE_NAME_TAKEN',
+    `${name} was fetched by another user: only they, or root, may fetch it anew or remove it`,
+  )
 }
 
 /**
@@ -41,12 +59,13 @@ export function writeRecord(store: ImageStore, record: ImageRecord): void {
  * the manifest must be what the verified configuration (or ACI manifest) gives.
  *
  * @returns undefined where there is none
- * @throws ImageError IMAGE_RECORD_BAD, IMAGE_BLOB_MISSING, IMAGE_STORE_FAILED
+ * @throws ImageError IMAGE_RECORD_BAD, IMAGE_TREE_OUTDATED, IMAGE_BLOB_MISSING, IMAGE_STORE_FAILED
  */
-export function readRecord(store: ImageStore, id: ImageId): ImageRecord | undefined {
+export function readRecord(store: ImageStore, id: ImageId): (ImageRecord & Written) | undefined {
   const relative = `images/${id}.json`
-  const bytes = readSmallFile(path.join(store.dir, relative), MAX_RECORD_BYTES)
-  if (bytes === undefined) return undefined
+  const file = readOwnedFile(path.join(store.dir, relative), MAX_RECORD_BYTES)
+  if (file === undefined) return undefined
+  const { bytes, uid: writtenBy } = file
   return checkingRecord(relative, () => {
     const r = new ShapeReader(relative)
     const o = r.object(parseJson(bytes, relative), '$')
@@ -58,6 +77,10 @@ export function readRecord(store: ImageStore, id: ImageId): ImageRecord | undefi
     const configDigest = readSha256(r, o['configDigest'], '$.configDigest')
     if (kind === 'oci' && configDigest !== id.replace('-', ':')) r.complain('$.configDigest', 'is not the image ID')
     if (id.startsWith('sha512-') !== (kind === 'aci')) r.complain('$.kind', 'does not fit the image ID')
+    if (isOutdatedTreeDigest(o['treeDigest'])) {
+      const text = `the tree of ${id} is of version 1, as an earlier Holdfast rendered it; fetch the image again`
+      throw new ImageError('IMAGE_TREE_OUTDATED', text)
+    }
     const treeDigest = r.checked(() => parseTreeDigest(r.string(o['treeDigest'], '$.treeDigest')), '$.treeDigest')
     const size = o['treeSizeBytes']
     if (typeof size !== 'number' || !Number.isSafeInteger(size) || size <= 0)
@@ -79,6 +102,7 @@ export function readRecord(store: ImageStore, id: ImageId): ImageRecord | undefi
       treeSizeBytes: Number(size),
       ...(dependencies.length > 0 && { dependencies }),
       manifest,
+      writtenBy,
     }
   })
 }
@@ -92,9 +116,16 @@ export function listImageIds(store: ImageStore): ImageId[] {
     .map((n) => imageId(n.slice(0, -'.json'.length)))
 }
 
-/** Writes what a name stands for. */
+/** Of what this process has just written. */
+export function written(): Written {
+  return { writtenBy: process.geteuid?.() ?? -1 }
+}
+
+/** Writes what a name stands for. @throws ImageError IMAGE_NAME_TAKEN where another user's word is not to be replaced */
 export function writeOrigin(store: ImageStore, origin: ImageOrigin): void {
-  writeFileDurably(store, `refs/${refFileName(origin.name)}`, utf8(canonicalJson(origin)))
+  writeFileDurably(store, `refs/${refFileName(origin.name)}`, utf8(canonicalJson(origin)), () => {
+    throw nameTaken(origin.name)
+  })
 }
 
 /**
@@ -102,7 +133,7 @@ export function writeOrigin(store: ImageStore, origin: ImageOrigin): void {
  * @returns undefined where the name stands for nothing
  * @throws ImageError IMAGE_RECORD_BAD, IMAGE_STORE_FAILED
  */
-export function readOrigin(store: ImageStore, name: string): ImageOrigin | undefined {
+export function readOrigin(store: ImageStore, name: string): (ImageOrigin & Written) | undefined {
   const origin = readOriginFile(store, refFileName(name))
   if (origin !== undefined && origin.name !== name) {
     throw new ImageError(
@@ -113,24 +144,44 @@ export function readOrigin(store: ImageStore, name: string): ImageOrigin | undef
   return origin
 }
 
-/** Takes a name away. What it stood for stays until garbage is collected. @throws ImageError IMAGE_STORE_FAILED */
+/**
+ * Takes a name away. What it stood for stays until garbage is collected.
+ * @throws ImageError IMAGE_NAME_TAKEN, IMAGE_STORE_FAILED
+ */
 export function removeOrigin(store: ImageStore, name: string): void {
   storing(store, () => {
-    fs.rmSync(path.join(store.dir, 'refs', refFileName(name)), { force: true })
+    try {
+      fs.rmSync(path.join(store.dir, 'refs', refFileName(name)), { force: true })
+    } catch (err) {
+      if (codeOf(err) === 'EPERM' || codeOf(err) === 'EACCES') throw nameTaken(name)
+      throw err
+    }
     syncDirectory(path.join(store.dir, 'refs'))
   })
 }
 
-/** All names of the store with what they stand for, sorted by name. */
-export function listOrigins(store: ImageStore): ImageOrigin[] {
+/**
+ * All names of the store with what they stand for, sorted by name. What cannot be read of those whose word does not
+ * count is passed over: it must not keep anybody from the others.
+ */
+export function listOrigins(store: ImageStore): (ImageOrigin & Written)[] {
   const names = storing(store, () => fs.readdirSync(path.join(store.dir, 'refs')))
-  return names.sort().flatMap((n) => readOriginFile(store, n) ?? [])
+  return names.sort().flatMap((name) => {
+    try {
+      return readOriginFile(store, name) ?? []
+    } catch (err) {
+      const uid = fs.lstatSync(path.join(store.dir, 'refs', name), { throwIfNoEntry: false })?.uid
+      if (!(err instanceof ImageError) || uid === undefined || uid === process.geteuid?.() || vouches(uid)) throw err
+      return []
+    }
+  })
 }
 
-function readOriginFile(store: ImageStore, fileName: string): ImageOrigin | undefined {
+function readOriginFile(store: ImageStore, fileName: string): (ImageOrigin & Written) | undefined {
   const relative = `refs/${fileName}`
-  const bytes = readSmallFile(path.join(store.dir, relative), MAX_RECORD_BYTES)
-  if (bytes === undefined) return undefined
+  const file = readOwnedFile(path.join(store.dir, relative), MAX_RECORD_BYTES)
+  if (file === undefined) return undefined
+  const { bytes, uid: writtenBy } = file
   return checkingRecord(relative, () => {
     const r = new ShapeReader(relative)
     const o = r.object(parseJson(bytes, relative), '$')
@@ -166,7 +217,7 @@ function readOriginFile(store: ImageStore, fileName: string): ImageOrigin | unde
     }
     r.finish()
     if (id === undefined) throw new TypeError('finish() lets no bad ID pass')
-    return { ...origin, imageId: id }
+    return { ...origin, imageId: id, writtenBy }
   })
 }
 

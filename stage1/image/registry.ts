@@ -178,7 +178,7 @@ class RegistrySource implements ImageSource, BlobTransfers {
 }
 
 /** Docker Hub answers under another name than people write, and keeps names without a slash in `library`. */
-function atDockerHub(registry: string, repository: string): [host: string, repository: string] {
+export function atDockerHub(registry: string, repository: string): [host: string, repository: string] {
   if (registry !== 'docker.io') return [registry, repository]
   return ['registry-1.docker.io', repository.includes('/') ? repository : `library/${repository}`]
 }

@@ -4,23 +4,14 @@ import { keepPartsOf } from './parts.ts'
 import { type ImageStore, ownerMark, storing } from './store.ts'
 
 /**
- * Removes what commands that are gone left in `tmp/`. Parts of blobs are kept (parts.ts).
+ * Removes directories in `tmp/` whose names are those of work directories of commands that are gone: killed ones of this
+ * boot and PID namespace, and all of another boot. Of another PID namespace nothing is known, so theirs go after a day.
+ * Parts of blobs are kept (parts.ts).
+ *
  * @returns how many were removed
  */
 export function removeStaleWork(store: ImageStore, now: Date): number {
-  return removeStale(store, path.join(store.dir, 'tmp'), now, (work) => keepPartsOf(store, work))
-}
-
-/** Removes what commands that are gone left where they unpacked (FetchOptions.scratchDir). */
-export function removeStaleScratch(store: ImageStore, scratchDir: string, now: Date): void {
-  removeStale(store, scratchDir, now, () => {})
-}
-
-/**
- * Removes directories whose names are those of work directories of commands that are gone: killed ones of this boot and
- * PID namespace, and all of another boot. Of another PID namespace nothing is known, so theirs go after a day.
- */
-function removeStale(store: ImageStore, parent: string, now: Date, before: (work: string) => void): number {
+  const parent = path.join(store.dir, 'tmp')
   const [boot = '', namespace = ''] = ownerMark(process.pid).split('.')
   let removed = 0
   for (const name of storing(store, () => fs.readdirSync(parent))) {
@@ -35,7 +26,7 @@ function removeStale(store: ImageStore, parent: string, now: Date, before: (work
         : now.getTime() - (fs.statSync(dir, { throwIfNoEntry: false })?.mtimeMs ?? 0) < 24 * 3600 * 1000)
     if (alive) continue
     storing(store, () => {
-      before(dir)
+      keepPartsOf(store, dir)
       fs.rmSync(dir, { recursive: true, force: true })
     })
     removed++
@@ -49,5 +40,5 @@ function removeStale(store: ImageStore, parent: string, now: Date, before: (work
  */
 function isOursAlone(dir: string): boolean {
   const found = fs.lstatSync(dir, { throwIfNoEntry: false })
-  return found?.isDirectory() === true && found.uid === process.geteuid?.() && (found.mode & 0o077) === 0
+  return found?.isDirectory() === true && found.uid === process.geteuid?.() && (found.mode & 0o022) === 0
 }

@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { codeOf, messageOf, toHex } from '../../attestation/base/index.ts'
 import { digest } from '../../attestation/crypto/index.ts'
+import { ADMIN_GROUP, STORE_USER, type StoreOwners, storeOwners } from '../users/index.ts'
 import { ImageError } from './errors.ts'
 
 /**
@@ -15,18 +16,55 @@ export interface ImageStore {
   readonly dir: string
 }
 
-const PARTS = ['cas/sha256', 'images', 'refs', 'trees', 'tmp']
+/**
+ * The parts of a store with the modes they have where it is shared with the group `holdfast-admin`. All are sticky: what
+ * one has written nobody but the user `holdfast`, whose directories they are, renames or removes; else an older word of
+ * root could be put in the place of a newer one. Others may list names and images alone: who can open `cas` can hold
+ * the store's lock.
+ */
+const PARTS: readonly (readonly [name: string, sharedMode: number])[] = [
+  ['cas', 0o3771],
+  ['cas/sha256', 0o3771],
+  ['images', 0o3775],
+  ['refs', 0o3775],
+  ['trees', 0o3771],
+  ['tmp', 0o3771],
+]
+/** Who may look gets in; what is not for them is closed further in. */
+const DIRECTORY_MODE = 0o750
 
 /**
- * Opens the store and makes what is missing of it.
+ * Opens the store and makes what is missing of it. Where root makes it, it is the user `holdfast`'s, shared with the
+ * group `holdfast-admin`, if there are both; else root's alone.
+ *
  * @throws ImageError IMAGE_STORE_FAILED
  */
 export function openImageStore(dir: string): ImageStore {
   const store = { dir: path.resolve(dir) }
   storing(store, () => {
-    for (const part of PARTS) fs.mkdirSync(path.join(store.dir, part), { recursive: true, mode: 0o750 })
+    const missing = PARTS.filter(([part]) => !fs.existsSync(path.join(store.dir, part)))
+    if (missing.length === 0) return
+    const owners = process.geteuid?.() === 0 ? storeOwners() : undefined
+    if (!fs.existsSync(store.dir)) {
+      fs.mkdirSync(store.dir, { recursive: true, mode: DIRECTORY_MODE })
+      if (owners !== undefined) fs.chownSync(store.dir, 0, owners.lookGroup)
+    }
+    for (const [part, mode] of missing) makePart(path.join(store.dir, part), mode, owners)
   })
   return store
+}
+
+/** Nothing of it is anybody's but root's before it is as it should be. */
+function makePart(directory: string, sharedMode: number, owners: StoreOwners | undefined): void {
+  try {
+    fs.mkdirSync(directory, { mode: DIRECTORY_MODE })
+  } catch (err) {
+    if (codeOf(err) === 'EEXIST') return // another command was first
+    throw err
+  }
+  if (owners === undefined) return
+  fs.chmodSync(directory, sharedMode)
+  fs.chownSync(directory, owners.user.uid, owners.adminGroup)
 }
 
 /**
@@ -47,6 +85,11 @@ export function blobPath(store: ImageStore, digestText: string): string {
 /** @param rootHash 64 hex digits */
 export function treePath(store: ImageStore, rootHash: string): string {
   return path.join(store.dir, 'trees', `${rootHash}.erofs`)
+}
+
+/** The hash tree of that tree (hash-tree.ts). */
+export function hashTreePath(store: ImageStore, rootHash: string): string {
+  return path.join(store.dir, 'trees', `${rootHash}.verity`)
 }
 
 /**
@@ -72,6 +115,14 @@ export function readBlob(store: ImageStore, digestText: string, maxBytes: number
  * followed)
  */
 export function readSmallFile(file: string, maxBytes: number): Buffer | undefined {
+  return readOwnedFile(file, maxBytes)?.bytes
+}
+
+/** As readSmallFile, together with whose file it is. */
+export function readOwnedFile(
+  file: string,
+  maxBytes: number,
+): { readonly bytes: Buffer; readonly uid: number } | undefined {
   let fd: number | undefined
   try {
     fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK)
@@ -80,7 +131,7 @@ export function readSmallFile(file: string, maxBytes: number): Buffer | undefine
     if (stat.size > maxBytes) {
       throw new ImageError('IMAGE_TOO_LARGE', `${file} has ${stat.size} bytes, at most ${maxBytes} are allowed`)
     }
-    return fs.readFileSync(fd)
+    return { bytes: readUpTo(fd, stat.size), uid: stat.uid }
   } catch (cause) {
     if (cause instanceof ImageError) throw cause
     if (codeOf(cause) === 'ENOENT') return undefined
@@ -90,13 +141,22 @@ export function readSmallFile(file: string, maxBytes: number): Buffer | undefine
   }
 }
 
+/** What was there when its size was asked for: whose file it is may write to it meanwhile, without an end. */
+function readUpTo(fd: number, sizeBytes: number): Buffer {
+  const bytes = Buffer.alloc(sizeBytes)
+  let at = 0
+  for (let n = -1; at < sizeBytes && n !== 0; at += n) n = fs.readSync(fd, bytes, at, sizeBytes - at, at)
+  return bytes.subarray(0, at)
+}
+
 /**
  * A private directory under `tmp/` for one operation; the caller removes it. Its name tells whose it is, so that what a
  * killed command left behind can be told from what a running one needs (stale-work.ts).
  */
 export function makeWorkDirectory(store: ImageStore): string {
   const dir = path.join(store.dir, 'tmp', `${ownerMark(process.pid)}.${randomBytes(8).toString('hex')}`)
-  storing(store, () => fs.mkdirSync(dir, { mode: 0o700 }))
+  // readable for who collects garbage, as pins are in it
+  storing(store, () => fs.mkdirSync(dir, { mode: 0o750 }))
   return dir
 }
 
@@ -118,8 +178,10 @@ export function ownerMark(pid: number): string {
 /**
  * Writes a small file whole: temporary file, fsync, rename, fsync of the directory. Whoever reads it sees all or
  * nothing.
+ *
+ * @param taken see moveIntoPlace
  */
-export function writeFileDurably(store: ImageStore, relative: string, bytes: Uint8Array): void {
+export function writeFileDurably(store: ImageStore, relative: string, bytes: Uint8Array, taken: () => void): void {
   const work = makeWorkDirectory(store)
   try {
     const temporary = path.join(work, 'file')
@@ -132,18 +194,40 @@ export function writeFileDurably(store: ImageStore, relative: string, bytes: Uin
         fs.closeSync(fd)
       }
     })
-    moveIntoPlace(store, temporary, path.join(store.dir, relative))
+    moveIntoPlace(store, temporary, path.join(store.dir, relative), taken)
   } finally {
     fs.rmSync(work, { recursive: true, force: true })
   }
 }
 
-/** Renames a complete, fsynced file to its name and fsyncs the directory that now holds it. */
-export function moveIntoPlace(store: ImageStore, from: string, to: string): void {
+/**
+ * Renames a complete, fsynced file of a work directory to its name and fsyncs the directory that now holds it. Who may
+ * enter the store may read it; nobody writes to it again.
+ *
+ * @param taken called where the name is another user's file, which this one may not replace
+ */
+export function moveIntoPlace(store: ImageStore, from: string, to: string, taken: () => void = () => {}): void {
   storing(store, () => {
-    fs.renameSync(from, to)
+    fs.chmodSync(from, 0o444)
+    try {
+      fs.renameSync(from, to)
+    } catch (err) {
+      if (!isOfAnother(to, err)) throw err
+      // named by its content: what is there is the same, or is found out whenever it is read
+      fs.rmSync(from)
+      taken()
+      return
+    }
     syncDirectory(path.dirname(to))
   })
+}
+
+/** In a sticky directory the kernel refuses to replace what is another user's (rename(2), EPERM). */
+function isOfAnother(file: string, err: unknown): boolean {
+  const code = codeOf(err)
+  if (code !== 'EPERM' && code !== 'EACCES') return false
+  const found = fs.lstatSync(file, { throwIfNoEntry: false })
+  return found !== undefined && found.uid !== process.geteuid?.()
 }
 
 /** fsync of a directory: what was renamed or removed in it stays so after a power cut. */
@@ -174,6 +258,9 @@ export function storeError(store: ImageStore, err: unknown): ImageError {
       cause: err,
     })
   }
-  const hint = code === 'EACCES' || code === 'EPERM' || code === 'EROFS' ? '; run as root, with a writable --dir' : ''
+  const denied = code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
+  const hint = denied
+    ? `; be root or a member of ${ADMIN_GROUP}, with a --dir that ${STORE_USER} can reach and config/setup-users.sh has set up`
+    : ''
   return new ImageError('IMAGE_STORE_FAILED', `${messageOf(err)}${hint}`, { cause: err })
 }

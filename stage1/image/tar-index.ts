@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import fs from 'node:fs'
 import { ImageError } from './errors.ts'
+import { streamGiven, withGiven } from './given-files.ts'
 import { LIMITS } from './limits.ts'
 import { type TarEntry, type TarHandler, TarReader } from './tar.ts'
 import { malformed } from './tar-numbers.ts'
@@ -24,7 +25,6 @@ export interface TarIndex {
   readonly members: ReadonlyMap<string, TarMember>
 }
 
-const READ_BYTES = 1024 * 1024
 const MAX_LINKS = 10
 
 /**
@@ -38,7 +38,7 @@ const MAX_LINKS = 10
 export async function indexTar(file: string, shown: string, signal?: AbortSignal): Promise<TarIndex> {
   const lister = new Lister()
   const reader = new TarReader(lister)
-  for await (const chunk of fs.createReadStream(file, { highWaterMark: READ_BYTES, ...(signal && { signal }) })) {
+  for await (const chunk of streamGiven(file, { signal })) {
     const piece = chunk as Buffer // no encoding is set
     lister.at(piece)
     reader.push(piece)
@@ -52,11 +52,7 @@ export async function indexTar(file: string, shown: string, signal?: AbortSignal
 export async function* streamMember(index: TarIndex, member: TarMember, signal?: AbortSignal): AsyncGenerator<Buffer> {
   if (member.sizeBytes === 0) return
   const range = { start: member.offset, end: member.offset + member.sizeBytes - 1 }
-  for await (const chunk of fs.createReadStream(index.file, {
-    ...range,
-    highWaterMark: READ_BYTES,
-    ...(signal && { signal }),
-  })) {
+  for await (const chunk of streamGiven(index.file, { ...range, signal })) {
     yield chunk as Buffer // no encoding is set
   }
 }
@@ -72,8 +68,7 @@ export function readMember(index: TarIndex, member: TarMember, maxBytes: number)
       `a member of ${index.shown} has ${member.sizeBytes} bytes, ${maxBytes} are allowed`,
     )
   }
-  const fd = fs.openSync(index.file, 'r')
-  try {
+  return withGiven(index.file, (fd) => {
     const bytes = Buffer.alloc(member.sizeBytes)
     let got = 0
     while (got < bytes.length) {
@@ -82,9 +77,7 @@ export function readMember(index: TarIndex, member: TarMember, maxBytes: number)
       got += n
     }
     return bytes
-  } finally {
-    fs.closeSync(fd)
-  }
+  })
 }
 
 /** Notes where each file begins. The reader gives views of the piece it was pushed, so a place in it tells. */

@@ -1,7 +1,9 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { codeOf, messageOf } from '../../attestation/base/index.ts'
+import { writersOf } from '../../native/process/index.ts'
 import { rootHashOf, type TreeDigest } from '../manifest/index.ts'
+import { STORE_USER } from '../users/index.ts'
 import { ImageError } from './errors.ts'
 import { type ImageStore, treePath } from './store.ts'
 import { treeDigestOf } from './tree-digest.ts'
@@ -33,26 +35,40 @@ const UNSETTLED_MS = 20
  * Opens a rendered tree and proves that it is what its digest says. Root on this machine can still write to the file
  * afterwards; the kernel would have to enforce the hash (dm-verity, fs-verity) to prevent that.
  *
+ * What root opens for a launch must not change under it: a file that is another user's becomes root's, and nobody may have it
+ * open for writing.
+ *
+ * @param options.sizeBytes refuses a file of another size before it is read
  * @param options.verifiedDir directory of remembered verifications, made when it is missing; 0700 and the caller's own
  * @param options.remember false hashes the file whatever is remembered, and remembers nothing
- * @throws ImageError IMAGE_TREE_MISSING, IMAGE_TREE_CHANGED, IMAGE_CACHE_UNSAFE, IMAGE_STORE_FAILED
+ * @throws ImageError IMAGE_TREE_MISSING, IMAGE_TREE_CHANGED, IMAGE_RECORD_BAD for another size, IMAGE_CACHE_UNSAFE,
+ *   IMAGE_STORE_FAILED
  */
 export function openVerifiedTree(
   store: ImageStore,
   digest: TreeDigest,
-  options: { readonly verifiedDir?: string; readonly remember?: boolean } = {},
+  options: { readonly verifiedDir?: string; readonly remember?: boolean; readonly sizeBytes?: number } = {},
 ): VerifiedTree {
   const file = treePath(store, rootHashOf(digest))
   const fd = openTree(file)
   try {
+    const found = fs.fstatSync(fd)
+    if (!found.isFile()) throw new ImageError('IMAGE_TREE_CHANGED', `${file} is not a regular file; ${REMEDY}`)
+    if (options.sizeBytes !== undefined && found.size !== options.sizeBytes) {
+      throw new ImageError(
+        'IMAGE_RECORD_BAD',
+        `${file} has ${found.size} bytes, its image's record says ${options.sizeBytes}; fetch the image again`,
+      )
+    }
+    if (process.geteuid?.() === 0) takeOver(fd, file)
     const before = fs.fstatSync(fd, { bigint: true })
-    if (!before.isFile()) throw new ImageError('IMAGE_TREE_CHANGED', `${file} is not a regular file; ${REMEDY}`)
     const cacheDir = options.remember === false ? undefined : openCache(options.verifiedDir ?? DEFAULT_VERIFIED_DIR)
     const cache = cacheDir && path.join(cacheDir, rootHashOf(digest))
     const state = stateOf(before)
     if (cache !== undefined && readCache(cache) === state) return { fd, path: file, verification: 'stat-cache' }
-    const found = hashTree(fd, file, Number(before.size))
-    if (found !== digest) throw new ImageError('IMAGE_TREE_CHANGED', `${file} is ${found} now; ${REMEDY}`)
+    if (process.geteuid?.() === 0) refuseWriters(fd, file)
+    const hashed = hashTree(fd, file, Number(before.size))
+    if (hashed !== digest) throw new ImageError('IMAGE_TREE_CHANGED', `${file} is ${hashed} now; ${REMEDY}`)
     if (stateOf(fs.fstatSync(fd, { bigint: true })) !== state) {
       throw new ImageError('IMAGE_TREE_CHANGED', `${file} was written to while it was verified; ${REMEDY}`)
     }
@@ -66,7 +82,8 @@ export function openVerifiedTree(
 
 const REMEDY = 'remove it, fetch the image again, and find out who changed it'
 
-function openTree(file: string): number {
+/** @throws ImageError IMAGE_TREE_MISSING, IMAGE_TREE_CHANGED, IMAGE_STORE_FAILED */
+export function openTree(file: string): number {
   try {
     return fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK)
   } catch (cause) {
@@ -76,6 +93,38 @@ function openTree(file: string): number {
     if (codeOf(cause) === 'ELOOP')
       throw new ImageError('IMAGE_TREE_CHANGED', `${file} is a symlink; ${REMEDY}`, { cause })
     throw new ImageError('IMAGE_STORE_FAILED', `cannot open ${file}: ${messageOf(cause)}`, { cause })
+  }
+}
+
+/**
+ * Makes a tree root's: whose file it is can open it for writing and put its times back. Only rights are taken from it,
+ * none are given, and only if it has no other name: it may be anybody's file that was put in this place.
+ */
+function takeOver(fd: number, file: string): void {
+  const { uid, mode, nlink } = fs.fstatSync(fd)
+  if (uid === 0 && (mode & 0o022) === 0) return
+  if (nlink !== 1) throw new ImageError('IMAGE_TREE_CHANGED', `${file} has ${nlink} names; ${REMEDY}`)
+  refuseWriters(fd, file)
+  try {
+    fs.fchownSync(fd, 0, -1)
+    fs.fchmodSync(fd, mode & 0o444)
+  } catch (cause) {
+    throw new ImageError('IMAGE_STORE_FAILED', `cannot make ${file} root's: ${messageOf(cause)}`, { cause })
+  }
+}
+
+/**
+ * Before the hashing that counts, each time: who had it open for writing when it became root's has it open still. Where
+ * the file system cannot tell, a file that was root's from the beginning is good all the same.
+ */
+function refuseWriters(fd: number, file: string): void {
+  const writers = writersOf(fd)
+  if (writers === 'some') throw new ImageError('IMAGE_TREE_CHANGED', `somebody has ${file} open for writing; ${REMEDY}`)
+  if (writers === 'unknown' && fs.fstatSync(fd).uid !== 0) {
+    throw new ImageError(
+      'IMAGE_STORE_FAILED',
+      `the file system of ${file} does not tell who has it open for writing (no leases); have root fetch the image, without a user ${STORE_USER}`,
+    )
   }
 }
 

@@ -41,6 +41,7 @@ export class PodNetworkDir {
   create(uuid: string, cgroups: JanitorCgroups): string {
     return this.#writing(() => {
       const namespace = path.join(NAMESPACE_DIR, uuid)
+      fs.mkdirSync(this.path, { recursive: true, mode: 0o711 })
       fs.mkdirSync(path.join(this.path, 'undo'), { recursive: true, mode: 0o700 })
       this.#write('cgroups', list(cgroups.make))
       this.#write('cgroups.join', list(cgroups.join))
@@ -67,7 +68,7 @@ export class PodNetworkDir {
   }
 
   writeJoined(joined: readonly JoinedNetwork[]): void {
-    this.#writing(() => this.#write('joined', utf8(JSON.stringify(joined))))
+    this.#writing(() => this.#write('joined', utf8(JSON.stringify(joined)), 0o644)) // `status` shows it to who may look
   }
 
   /** Read by launches that look whether a port of the host is taken. */
@@ -103,9 +104,9 @@ export class PodNetworkDir {
     }
   }
 
-  #write(name: string, bytes: Uint8Array): void {
+  #write(name: string, bytes: Uint8Array, mode = 0o600): void {
     const file = path.join(this.path, name)
-    fs.writeFileSync(`${file}.new`, bytes, { mode: 0o600 })
+    fs.writeFileSync(`${file}.new`, bytes, { mode })
     fs.renameSync(`${file}.new`, file)
   }
 

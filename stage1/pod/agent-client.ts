@@ -1,7 +1,10 @@
 import { type RequestOptions, request } from 'node:http'
+import type { Socket } from 'node:net'
 import { codeOf, messageOf, utf8 } from '../../attestation/base/index.ts'
 import type { AppEnter, PodLaunch } from '../../attestation/protocol/index.ts'
+import { descriptorOf, peerCredentials } from '../../native/process/index.ts'
 import { ShapeReader } from '../manifest/index.ts'
+import { AGENT_USER, findUser } from '../users/index.ts'
 import { PodError } from './errors.ts'
 
 /** The agent's decision as it came; nothing of it is trusted until checkAnswer has seen it. */
@@ -27,7 +30,7 @@ const MAX_ANSWER_BYTES = 8 << 20
  * @param podDirectory absolute; the agent watches its lock to record the end of the pod
  * @param signal ends the wait; the agent sees the connection end
  * @param timeoutMs for the whole exchange
- * @throws PodError AGENT_MISSING, AGENT_TIMEOUT, AGENT_FAILED, AGENT_ANSWER_BAD
+ * @throws PodError AGENT_MISSING, AGENT_NOT_TRUSTED, AGENT_TIMEOUT, AGENT_FAILED, AGENT_ANSWER_BAD
  */
 export async function requestLaunch(
   socketPath: string,
@@ -93,7 +96,27 @@ function post(
       })
     })
     call.on('error', end)
+    call.on('socket', (socket) => {
+      const check = (): void => {
+        const stranger = strangerBehind(socket, socketPath)
+        if (stranger !== undefined) call.destroy(stranger)
+      }
+      if (socket.connecting) socket.once('connect', check)
+      else check()
+    })
     call.end(bytes)
+  })
+}
+
+/**
+ * Whoever listens where the agent should could answer as it does, and where it does not enforce there is no ticket that
+ * gives it away: it has to be root, the agent's own user, or who asks.
+ */
+function strangerBehind(socket: Socket, socketPath: string): PodError | undefined {
+  const { uid } = peerCredentials(descriptorOf(socket))
+  if (uid === 0 || uid === process.geteuid?.() || uid === findUser(AGENT_USER)?.uid) return undefined
+  return new PodError('AGENT_NOT_TRUSTED', `${socketPath} is served by user ${uid}, not by root or ${AGENT_USER}`, {
+    hint: 'Find out what runs there; agent and run directory belong to root or holdfast-agent.',
   })
 }
 

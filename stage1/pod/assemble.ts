@@ -15,6 +15,13 @@ export interface AssembledPod {
   readonly redactionKey: Uint8Array
 }
 
+/** Who may look at the pod (its own directory says who) sees how its apps fare, and nothing of what they are given. */
+const DIRECTORIES = [
+  ...(['stage1', 'apps', 'log'] as const).map((name) => [name, 0o700] as const),
+  ['plan', 0o711],
+  ['status', 0o755],
+] as const
+
 /**
  * Makes a pod in `prepare`, locked: its manifest, the key that redacts it, and a writable layer for each app.
  * @throws PodError POD_DIRECTORY_FAILED; then what there is of it is an aborted prepare
@@ -23,8 +30,7 @@ export function assemblePod(dir: string, uuid: PodUuid, manifest: PodManifest): 
   const pod = createPod(dir, uuid)
   try {
     return inDirectory(dir, () => {
-      for (const name of ['plan', 'stage1', 'apps', 'status', 'log'])
-        fs.mkdirSync(path.join(pod.path, name), { mode: 0o750 })
+      for (const [name, mode] of DIRECTORIES) fs.mkdirSync(path.join(pod.path, name), { mode })
       for (const app of manifest.apps) {
         fs.mkdirSync(path.join(pod.path, 'plan/apps', app.name), { recursive: true, mode: 0o750 })
         // overlayfs takes the mode of the app's root directory from here

@@ -27,6 +27,7 @@ import { CodedError } from '../../attestation/base/index.ts'
  *
  * Launches:
  * - AGENT_MISSING: nobody listens on the agent's socket.
+ * - AGENT_NOT_TRUSTED: another user than root or the agent's own listens there.
  * - AGENT_TIMEOUT: it did not answer in time.
  * - AGENT_ANSWER_BAD: its answer is not what agent/README.md says.
  * - AGENT_FAILED: it answered with an error of its own.
@@ -56,6 +57,7 @@ export type PodErrorCode =
   | 'POD_USERS_EXHAUSTED'
   | 'POD_PROGRAM_MISSING'
   | 'AGENT_MISSING'
+  | 'AGENT_NOT_TRUSTED'
   | 'AGENT_TIMEOUT'
   | 'AGENT_ANSWER_BAD'
   | 'AGENT_FAILED'

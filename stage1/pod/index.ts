@@ -15,7 +15,6 @@ export { type AuthorisedLaunch, authoriseLaunch, becomePod, type LaunchOptions, 
 export { buildPodLaunch, type LaunchFacts, type Verification, type VerifiedImage } from './launch-request.ts'
 export { type PlanFiles, type PlanSettings, planPod, type Streams } from './plan.ts'
 export { createPod, type LockedPod, movePod, podParent, syncDirectory } from './pod-directory.ts'
-export { readPodFile } from './pod-file.ts'
 export { findPod, isLocked, listPods, type Pod } from './pod-list.ts'
 export {
   type AppOverrides,
@@ -30,6 +29,8 @@ export { finishPrepare, type TakenPod, takePrepared } from './prepared.ts'
 export { removePod, type UndoNetworks } from './remove.ts'
 export { parseCpu, parseMemory, type ResourceLimits } from './resources.ts'
 export type { RestartPolicy } from './restart.ts'
+export { readPodFile } from './pod-file.ts'
+export { readShownManifest } from './shown-manifest.ts'
 export { type Stage1Interface, stage1Interface } from './stage1-interface.ts'
 export { isRemovable, POD_DIRECTORIES, type PodDirectoryName, type PodState, podState } from './state.ts'
 export { type Stopped, stopPod } from './stop.ts'

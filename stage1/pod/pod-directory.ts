@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { codeOf, messageOf } from '../../attestation/base/index.ts'
+import { findGroup, LOOK_GROUP } from '../users/index.ts'
 import { PodError } from './errors.ts'
 import { lockPod } from './pod-lock.ts'
 import { POD_DIRECTORIES, type PodDirectoryName } from './state.ts'
@@ -19,15 +20,36 @@ export function podParent(dir: string, directory: PodDirectoryName): string {
 }
 
 /**
+ * Who may look gets in by the group of these directories; files that are not for him are 0600. He cannot open a pod's
+ * own directory before the pod is in `run`, where its stage0 holds the lock: else he could lock it first.
+ */
+const CLOSED = 0o710
+const OPEN = 0o750
+
+function makeParents(dir: string): void {
+  const missing = POD_DIRECTORIES.map((name) => podParent(dir, name)).filter((parent) => !fs.existsSync(parent))
+  if (missing.length === 0) return
+  const lookGroup = process.geteuid?.() === 0 ? findGroup(LOOK_GROUP) : undefined
+  const pods = path.join(path.resolve(dir), 'pods')
+  fs.mkdirSync(path.dirname(pods), { recursive: true, mode: OPEN })
+  for (const directory of [pods, ...missing]) {
+    fs.mkdirSync(directory, { recursive: true, mode: OPEN })
+    if (lookGroup !== undefined) fs.chownSync(directory, 0, lookGroup)
+  }
+}
+
+/**
  * Makes a pod: locked in `embryo`, where nobody mistakes it for an abandoned one, then renamed into `prepare`. Nothing
  * is forced to the disk: after a power cut there may be no such pod, which is as good as an aborted one.
  * @throws PodError POD_DIRECTORY_FAILED
  */
 export function createPod(dir: string, uuid: PodUuid): LockedPod {
   return inDirectory(dir, () => {
-    for (const name of POD_DIRECTORIES) fs.mkdirSync(podParent(dir, name), { recursive: true, mode: 0o750 })
+    makeParents(dir)
     const embryo = path.join(podParent(dir, 'embryo'), uuid)
-    fs.mkdirSync(embryo, { mode: 0o750 })
+    fs.mkdirSync(embryo, { mode: CLOSED })
+    const { gid } = fs.statSync(podParent(dir, 'embryo'))
+    if (gid !== 0) fs.chownSync(embryo, 0, gid)
     const fd = fs.openSync(embryo, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
     try {
       if (!lockPod(fd)) throw new PodError('POD_BUSY', `pod ${uuid}: somebody locked its new directory`)
@@ -74,6 +96,7 @@ export function movePodMeanwhile(
 export function renamePod(dir: string, pod: LockedPod, to: PodDirectoryName): LockedPod {
   return inDirectory(dir, () => {
     const target = path.join(podParent(dir, to), pod.uuid)
+    if (to === 'run' || to === 'prepared') fs.fchmodSync(pod.fd, to === 'run' ? OPEN : CLOSED)
     fs.renameSync(pod.path, target)
     return { ...pod, path: target }
   })

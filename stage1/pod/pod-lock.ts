@@ -4,14 +4,15 @@ import { tryFlock } from '../../native/process/index.ts'
 
 /**
  * Opens a pod's directory without locking it. It stays this pod's when the directory is renamed.
- * @returns undefined when it is not there any more, or is no directory: then it is no pod
+ * @returns undefined when it is not there any more, is no directory, or not for this user: then it is no pod
  */
 export function openPod(podPath: string): number | undefined {
   try {
     return fs.openSync(podPath, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW)
   } catch (err) {
     const code = codeOf(err)
-    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return undefined
+    // EACCES: one in the making, which is closed to who may look
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP' || code === 'EACCES') return undefined
     throw err
   }
 }

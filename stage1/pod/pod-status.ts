@@ -7,6 +7,7 @@ import { PodError } from './errors.ts'
 import { inDirectory } from './pod-directory.ts'
 import { readPodFile } from './pod-file.ts'
 import type { Pod } from './pod-list.ts'
+import { readShownManifest } from './shown-manifest.ts'
 
 /** Why a pod was not started: JSON with `at`, `code` and `message`. */
 export const REFUSED_FILE = 'refused.json'
@@ -50,7 +51,7 @@ export interface PodStatus {
  */
 export function readPodStatus(pod: Pod): PodStatus {
   return inDirectory(pod.path, () => {
-    const bytes = readPodFile(pod.path, 'pod')
+    const bytes = readShownManifest(pod.path)?.bytes
     const launch = readJson(pod, 'launch.json')
     const mode = launch?.['mode']
     const asked = object(launch?.['launch'])

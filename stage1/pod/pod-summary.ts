@@ -36,7 +36,7 @@ export function writePodSummary(
     // images as they were asked for
     apps: apps.map(({ name, image }, i) => ({ name, imageName: images[i]?.name ?? image.name })),
   }
-  fs.writeFileSync(path.join(podPath, SUMMARY_FILE), utf8(JSON.stringify(summary)), { mode: 0o640 })
+  fs.writeFileSync(path.join(podPath, SUMMARY_FILE), utf8(JSON.stringify(summary)), { mode: 0o644 })
 }
 
 /**

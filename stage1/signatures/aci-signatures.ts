@@ -1,6 +1,5 @@
-import fs from 'node:fs'
 import { messageOf } from '../../attestation/base/index.ts'
-import type { UnprovenImage } from '../image/index.ts'
+import { readGiven, type UnprovenImage } from '../image/index.ts'
 import { SignatureError } from './errors.ts'
 import { verifyDetached } from './gpgv.ts'
 import { readMaterial } from './material.ts'
@@ -47,9 +46,7 @@ function candidateKeys(
 
 function readSignature(file: string): Uint8Array {
   try {
-    const { size } = fs.statSync(file)
-    if (size > MAX_SIGNATURE_BYTES) throw new RangeError(`has ${size} bytes, at most ${MAX_SIGNATURE_BYTES} are read`)
-    return new Uint8Array(fs.readFileSync(file))
+    return new Uint8Array(readGiven(file, MAX_SIGNATURE_BYTES))
   } catch (cause) {
     throw new SignatureError('IMAGE_SIGNATURE_BAD', `cannot read the signature ${file}: ${messageOf(cause)}`, { cause })
   }

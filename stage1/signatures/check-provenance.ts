@@ -40,6 +40,11 @@ async function check(image: UnprovenImage, options: ProvenanceOptions): Promise<
   throw refusal(named, loaded, scope, all, found.signers.length + found.faults.length > 0)
 }
 
+/** Loads what verifies signatures now, for a process that may not be able to read it later. */
+export async function loadProvenanceCode(): Promise<void> {
+  await Promise.all([import('./aci-signatures.ts'), import('./sigstore-signatures.ts'), import('./discover-image.ts')])
+}
+
 const NOTHING: FoundSigners = { signers: [], faults: [] }
 
 /** Looks for signatures of the kinds that are asked for, and verifies them with the keys that are asked for. */

@@ -1,4 +1,4 @@
-export { provenanceCheck } from './check-provenance.ts'
+export { loadProvenanceCode, provenanceCheck } from './check-provenance.ts'
 export { dependencyDiscovery } from './dependency-discovery.ts'
 export { discoverImage, machineLabels, parseAppcName } from './discover-image.ts'
 export { SignatureError, type SignatureErrorCode } from './errors.ts'

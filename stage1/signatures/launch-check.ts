@@ -1,4 +1,5 @@
 import { findImage, type ImageStore, type StoredImage } from '../image/index.ts'
+import { vouches } from '../users/index.ts'
 import { demandOf } from './demand.ts'
 import { SignatureError } from './errors.ts'
 import { judge } from './judge.ts'
@@ -12,7 +13,7 @@ import type { ConfigDirectories } from './trust-store.ts'
  * and no library.
  *
  * @param relaxed names of `--insecure-options` given now; `image` leaves the policy unasked
- * @throws SignatureError IMAGE_RELAXED where a check was relaxed at fetch that is not named now, IMAGE_POLICY_REFUSES,
+ * @throws SignatureError IMAGE_NOT_VOUCHED where another user wrote what would be believed, IMAGE_RELAXED where a check was relaxed at fetch that is not named now, IMAGE_POLICY_REFUSES,
  *   IMAGE_UNSIGNED, IMAGE_SIGNATURE_BAD, IMAGE_POLICY_BAD, TRUST_KEY_BAD, TRUST_STORE_FAILED
  */
 export function requireProvenance(
@@ -28,6 +29,13 @@ export function requireProvenance(
 
 function requireOne(image: StoredImage, config: ConfigDirectories, relaxed: readonly string[]): void {
   const { origin } = image
+  if (![image, origin].every(({ writtenBy }) => vouches(writtenBy))) {
+    throw new SignatureError(
+      'IMAGE_NOT_VOUCHED',
+      `${origin.name} was not fetched by root, and who signed it and what its files are is not for others to say; ` +
+        `fetch it as root, which downloads none of its layers again: holdfast fetch ${origin.name}`,
+    )
+  }
   const missing = origin.relaxed.filter((name) => !relaxed.includes(name))
   if (missing.length > 0) {
     throw new SignatureError(

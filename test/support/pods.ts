@@ -10,7 +10,7 @@ import { digest } from '../../attestation/crypto/index.ts'
 import { signTicket } from '../../attestation/protocol/index.ts'
 import { nspawnStage1Image } from '../../stage1/flavours/nspawn/index.ts'
 import { openImageStore, type StoredImage, treeDigestOf } from '../../stage1/image/index.ts'
-import { manifestFromBlob, writeOrigin, writeRecord } from '../../stage1/image/records.ts'
+import { manifestFromBlob, writeOrigin, writeRecord, written } from '../../stage1/image/records.ts'
 import { imageId, rootHashOf } from '../../stage1/manifest/index.ts'
 import { HOLDFAST_PROGRAM, PROJECT_ROOT, type Service } from './holdfast.ts'
 import { writeImagePolicy } from './image-policy.ts'
@@ -138,7 +138,7 @@ function putImage(
   }
   writeRecord(store, record)
   writeOrigin(store, origin)
-  return { ...record, origin }
+  return { ...record, ...written(), origin: { ...origin, ...written() } }
 }
 
 /** A manifest that names a configuration and no layers. @returns its digest */
