@@ -13,9 +13,10 @@ import { readAppState } from './app-status.ts'
 import { launchChanged } from './assemble.ts'
 import { readCgroupMounts } from './cgroups.ts'
 import { PodError } from './errors.ts'
+import { planGuest } from './guest-plan.ts'
 import { hashProgram, openHostProgram } from './host-programs.ts'
 import { readMachineFacts } from './machine-facts.ts'
-import { type PlanFiles, planPod } from './plan.ts'
+import { type PlanFiles, type PlanSettings, planPod } from './plan.ts'
 import { readPodFile } from './pod-file.ts'
 import type { Pod } from './pod-list.ts'
 
@@ -73,6 +74,7 @@ interface Launched {
   readonly manifest: PodManifest
   readonly redactionKey: Uint8Array
   readonly relaxed: readonly string[]
+  readonly flavour: string
   /** Hex. The agent knows from its log whether it is the pod's. */
   readonly requestSha256: string
 }
@@ -93,50 +95,82 @@ function readLaunched(pod: Pod): Launched {
     throw launchChanged(path.join(pod.path, 'pod'))
   }
   const requestSha256 = toHex(digest('sha256', utf8(request.text)))
-  return { manifest, redactionKey, relaxed: request.relaxed, requestSha256 }
+  return { manifest, redactionKey, relaxed: request.relaxed, flavour: request.flavour, requestSha256 }
 }
 
 function requestOf(
   record: Uint8Array,
   file: string,
-): { readonly text: string; readonly manifestSha256: string; readonly relaxed: readonly string[] } {
+): {
+  readonly text: string
+  readonly manifestSha256: string
+  readonly relaxed: readonly string[]
+  readonly flavour: string
+} {
   try {
     const text: unknown = JSON.parse(fromUtf8(record)).answer.request
     if (typeof text !== 'string') throw new TypeError('it has no request')
-    const { pod, relaxed } = JSON.parse(text)
-    return { text, manifestSha256: String(pod.manifestSha256), relaxed: relaxed.map(String) }
+    const { pod, stage1, relaxed } = JSON.parse(text)
+    const flavour = String(stage1.flavour)
+    return { text, manifestSha256: String(pod.manifestSha256), relaxed: relaxed.map(String), flavour }
   } catch (cause) {
     throw new PodError('POD_FILE_BAD', `${file} is not the record of a launch`, { cause })
   }
 }
 
 async function runInside(o: EnterOptions, launched: Launched, helper: number): Promise<number> {
-  const { pod, app } = o
-  const plan = planPod(launched.manifest, {
-    uuid: pod.uuid,
-    podPath: pod.path,
-    // of no meaning for an app that runs already
-    ...{ network: 'none', supervisor: '/', run: ['/'], firstUser: 1 },
-    cgroups: readCgroupMounts(),
-    arch: process.arch,
-    seccomp: !launched.relaxed.includes('seccomp'),
-    machine: readMachineFacts(pod.path),
-  })
-  const members = fromUtf8(plan.get(`apps/${app}/enter.members`) ?? new Uint8Array(0)).split('\0')[0]
-  if (!members) throw new PodError('POD_UNSUPPORTED', 'without control groups an app cannot be told from others')
-  const pid = hostPidOf(pod, app, members)
+  const settings = { uuid: o.pod.uuid, arch: process.arch, seccomp: !launched.relaxed.includes('seccomp') }
+  const { plan, helperArguments } =
+    launched.flavour === 'kvm' ? intoGuest(o, launched, settings) : intoNamespaces(o, launched, settings)
   const profile = fs.mkdtempSync(path.join(tmpdir(), 'holdfast-enter-')) // 0700
   try {
     for (const [name, content] of profileFiles(o, plan))
       fs.writeFileSync(path.join(profile, name), content, { mode: 0o600 })
     const child = spawn(
       `/proc/${process.pid}/fd/${helper}`,
-      ['exec', profile, String(pid), o.terminal === undefined ? 'pass' : 'terminal'],
+      helperArguments(profile, o.terminal === undefined ? 'pass' : 'terminal'),
       { stdio: 'inherit', env: {}, argv0: 'holdfast-stage1' },
     )
     return await endOf(child)
   } finally {
     fs.rmSync(profile, { recursive: true, force: true })
+  }
+}
+
+/** How an app is joined: the plan that has its confinement, and what `holdfast-stage1` is told. */
+interface WayIn {
+  readonly plan: PlanFiles
+  readonly helperArguments: (profile: string, streams: 'pass' | 'terminal') => string[]
+}
+
+type WayInSettings = Pick<PlanSettings, 'uuid' | 'arch' | 'seccomp'>
+
+function intoNamespaces({ pod, app }: EnterOptions, { manifest }: Launched, settings: WayInSettings): WayIn {
+  const plan = planPod(manifest, {
+    ...settings,
+    podPath: pod.path,
+    // of no meaning for an app that runs already
+    ...{ network: 'none', supervisor: '/', run: ['/'], firstUser: 1 },
+    cgroups: readCgroupMounts(),
+    machine: readMachineFacts(pod.path),
+  })
+  const members = fromUtf8(plan.get(`apps/${app}/enter.members`) ?? new Uint8Array(0)).split('\0')[0]
+  if (!members) throw new PodError('POD_UNSUPPORTED', 'without control groups an app cannot be told from others')
+  const pid = hostPidOf(pod, app, members)
+  return { plan, helperArguments: (profile, streams) => ['exec', profile, String(pid), streams] }
+}
+
+/** The pod's keeper passes the profile on, and the guest's PID 1 carries it out. */
+function intoGuest({ pod, app }: EnterOptions, { manifest }: Launched, settings: WayInSettings): WayIn {
+  const position = manifest.apps.findIndex(({ name }) => name === app)
+  if (position < 0 || readAppState(pod.path, app, false).pid === undefined) {
+    throw notRunning(pod, `has no running app ${app}`)
+  }
+  return {
+    plan: planGuest(manifest, settings).files,
+    helperArguments: (profile, streams) => [
+      ...['attach', path.join(pod.path, 'enter.sock'), String(position), profile, streams],
+    ],
   }
 }
 

@@ -41,27 +41,31 @@ export function planVolumes(manifest: PodManifest): {
   return { volumes, mounts }
 }
 
-/** Records of the plan files `volumes` and, for one app, `mounts`. */
-export function volumeRecords(volumes: readonly Volume[]): string[] {
-  return volumes.flatMap((v) =>
+type HostVolume = Extract<Volume, { kind: 'host' }>
+
+/**
+ * Records of the plan file `volumes`.
+ * @param of what is said of a host volume after its name: kind, source, access, extent
+ */
+export function volumeRecords(
+  volumes: readonly Volume[],
+  of: (volume: HostVolume, position: number) => readonly [string, string, string, string] = asItIs,
+): string[] {
+  return volumes.flatMap((v, i) =>
     v.kind === 'empty'
       ? [
           ...[v.name, v.kind, '', 'rw', 'single', String(v.uid ?? 0), String(v.gid ?? 0)],
           String(Number.parseInt(v.mode ?? DEFAULT_MODE, 8)),
         ]
-      : [
-          v.name,
-          v.kind,
-          v.source,
-          v.readOnly ? 'ro' : 'rw',
-          v.recursive === false ? 'single' : 'recursive',
-          '0',
-          '0',
-          '0',
-        ],
+      : [v.name, ...of(v, i), '0', '0', '0'],
   )
 }
 
+function asItIs(v: HostVolume): [string, string, string, string] {
+  return [v.kind, v.source, v.readOnly ? 'ro' : 'rw', v.recursive === false ? 'single' : 'recursive']
+}
+
+/** Records of the plan file `mounts` of one app. */
 export function mountRecords(volumes: readonly Volume[], mounts: readonly PlannedMount[]): string[] {
   return mounts.flatMap(({ volume, path, readOnly }) => [
     String(volumes.findIndex((v) => v.name === volume)),

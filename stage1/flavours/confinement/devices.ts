@@ -2,7 +2,13 @@
  * The devices an app may use: what the supervisor puts into /dev and nothing else. Making nodes is allowed for these
  * because the supervisor makes them inside the pod's cgroup; apps hold no CAP_MKNOD.
  */
-const ALLOWED_DEVICES: readonly { readonly major: number; readonly minor?: number; readonly what: string }[] = [
+interface Device {
+  readonly major: number
+  readonly minor?: number
+  readonly what: string
+}
+
+const ALLOWED_DEVICES: readonly Device[] = [
   { major: 1, minor: 3, what: 'null' },
   { major: 1, minor: 5, what: 'zero' },
   { major: 1, minor: 7, what: 'full' },
@@ -13,11 +19,20 @@ const ALLOWED_DEVICES: readonly { readonly major: number; readonly minor?: numbe
   { major: 136, what: 'pts' },
 ]
 
-/** Pairs of file and text for a v1 devices cgroup (Linux, Documentation/admin-guide/cgroup-v1/devices.rst). */
-export function deviceRulesV1(): (readonly ['devices.deny' | 'devices.allow', string])[] {
+/** What a monitor of virtual machines may use besides. */
+export const MACHINE_DEVICES: readonly Device[] = [
+  { major: 10, minor: 200, what: 'net/tun' },
+  { major: 10, minor: 232, what: 'kvm' },
+]
+
+/**
+ * Pairs of file and text for a v1 devices cgroup (Linux, Documentation/admin-guide/cgroup-v1/devices.rst).
+ * @param more devices besides those of apps
+ */
+export function deviceRulesV1(more: readonly Device[] = []): (readonly ['devices.deny' | 'devices.allow', string])[] {
   return [
     ['devices.deny', 'a'],
-    ...ALLOWED_DEVICES.map(({ major, minor }) => ['devices.allow', `c ${major}:${minor ?? '*'} rwm`] as const),
+    ...[...ALLOWED_DEVICES, ...more].map(({ major, minor }) => ['devices.allow', `c ${major}:${minor ?? '*'} rwm`] as const),
   ]
 }
 
@@ -33,7 +48,7 @@ const BPF_DEVCG_DEV_CHAR = 2
  * The same rules as an eBPF program of type CGROUP_DEVICE for v2, which has no devices controller. Its context is
  * struct bpf_cgroup_dev_ctx: access and type in one word, major, minor; it gives 1 to allow.
  */
-export function devicePolicyProgram(): Uint8Array {
+export function devicePolicyProgram(more: readonly Device[] = []): Uint8Array {
   const program: (readonly [code: number, dst: number, src: number, offset: number, imm: number])[] = [
     [LDX_W, 2, 1, 0, 0], // r2 = access_type
     [ALU64_AND_K, 2, 0, 0, 0xffff], // the device's type is its low half
@@ -41,7 +56,7 @@ export function devicePolicyProgram(): Uint8Array {
     [LDX_W, 4, 1, 8, 0], // r4 = minor
     [JMP_JNE_K, 2, 0, 0, BPF_DEVCG_DEV_CHAR], // the offset to the refusal is filled in below
   ]
-  for (const { major, minor } of ALLOWED_DEVICES) {
+  for (const { major, minor } of [...ALLOWED_DEVICES, ...more]) {
     const accept = [[ALU64_MOV_K, 0, 0, 0, 1] as const, [EXIT, 0, 0, 0, 0] as const]
     const matchMinor = minor === undefined ? [] : [[JMP_JNE_K, 4, 0, accept.length, minor] as const]
     program.push([JMP_JNE_K, 3, 0, matchMinor.length + accept.length, major], ...matchMinor, ...accept)

@@ -1,59 +1,17 @@
 import assert from 'node:assert/strict'
 import { fromUtf8 } from '../../../attestation/base/index.ts'
-import { type App, imageId } from '../../../stage1/manifest/index.ts'
 import {
   buildPodManifest,
   cgroupMounts,
   type PlanFiles,
-  type PlanSettings,
   parseCpu,
   parseMemory,
   planPod,
-  podUuid,
   readAppLimits,
 } from '../../../stage1/pod/index.ts'
 
-const HYBRID = `30 25 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro
-31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
-32 30 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
-33 30 0:29 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices
-34 30 0:30 / /sys/fs/cgroup/systemd rw shared:9 - cgroup cgroup rw,name=systemd
-35 30 0:31 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw`
-const UNIFIED = '35 30 0:31 / /sys/fs/c\\040group rw - cgroup2 cgroup2 rw'
+import { manifestWith, planApp, planImage, planSettings, planUuid, UNIFIED } from '../../support/plan.ts'
 
-const uuid = podUuid('5c1d0000-0000-4000-8000-000000000001')
-const app: App = {
-  exec: ['/bin/web', '--port', '80'],
-  user: 'web',
-  supplementaryGIDs: [],
-  environment: [{ name: 'PATH', value: '/bin' }],
-  workingDirectory: '/srv',
-  mountPoints: [],
-  isolators: [],
-  userAnnotations: {},
-  userLabels: {},
-}
-const image = {
-  id: imageId(`sha256-${'a'.repeat(64)}`),
-  reference: 'docker://reg.example/team/web:1',
-  app,
-  programLength: 1,
-}
-const settings: PlanSettings = {
-  uuid,
-  podPath: `/data/pods/run/${uuid}`,
-  network: 'none',
-  supervisor: '/usr/bin/systemd-nspawn',
-  run: ['/init', 'init'],
-  cgroups: cgroupMounts(HYBRID, ''),
-  arch: 'x64',
-  seccomp: true,
-  machine: { securityModules: () => [], blockDevice: () => undefined, noPrivateUsers: () => undefined },
-}
-const manifestWith = (isolators: App['isolators']) =>
-  buildPodManifest([{ ...image, app: { ...app, isolators } }], [{ environment: [], isolators: [] }], {
-    hostname: 'web-1',
-  })
 const items = (plan: PlanFiles, name: string): string[] =>
   fromUtf8(plan.get(name) ?? assert.fail(name))
     .split('\0')
@@ -62,7 +20,7 @@ const items = (plan: PlanFiles, name: string): string[] =>
 describe('stage1/pod manifest', () => {
   it('merges what the user set into the app section of the image', () => {
     const [built] = buildPodManifest(
-      [image],
+      [planImage],
       [
         {
           args: ['-v'],
@@ -84,7 +42,7 @@ describe('stage1/pod manifest', () => {
   })
 
   it('does not run another user with the group of the image’s user', () => {
-    const withGroup = { ...image, app: { ...app, group: 'www' } }
+    const withGroup = { ...planImage, app: { ...planApp, group: 'www' } }
     const [kept] = buildPodManifest([withGroup], [{ environment: [], isolators: [] }], { hostname: 'h' }).apps
     const [changed] = buildPodManifest([withGroup], [{ environment: [], isolators: [], user: '7' }], {
       hostname: 'h',
@@ -96,13 +54,15 @@ describe('stage1/pod manifest', () => {
   it('gives two apps of one image different names', () => {
     const none = { environment: [], isolators: [] }
     assert.deepEqual(
-      buildPodManifest([image, image, image], [none, none, none], { hostname: 'h' }).apps.map((a) => a.name),
+      buildPodManifest([planImage, planImage, planImage], [none, none, none], { hostname: 'h' }).apps.map(
+        (a) => a.name,
+      ),
       ['web', 'web-2', 'web-3'],
     )
   })
 
   it('refuses an image that names no program with POD_UNSUPPORTED', () => {
-    const { app: _, ...files } = image
+    const { app: _, ...files } = planImage
     assert.throws(() => buildPodManifest([files], [{ environment: [], isolators: [] }], { hostname: 'h' }), {
       code: 'POD_UNSUPPORTED',
     })
@@ -111,7 +71,7 @@ describe('stage1/pod manifest', () => {
 
 describe('stage1/pod plan', () => {
   it('says everything that the C program carries out', () => {
-    const plan = planPod(manifestWith([]), settings)
+    const plan = planPod(manifestWith([]), planSettings)
     assert.deepEqual(items(plan, 'apps.list'), ['web'])
     assert.deepEqual(items(plan, 'apps/web/argv'), ['/bin/web', '--port', '80'])
     assert.deepEqual(items(plan, 'apps/web/env'), ['PATH=/bin', 'AC_APP_NAME=web'])
@@ -127,43 +87,43 @@ describe('stage1/pod plan', () => {
   })
 
   it('is the same for the same manifest', () => {
-    assert.deepEqual(planPod(manifestWith([]), settings), planPod(manifestWith([]), settings))
+    assert.deepEqual(planPod(manifestWith([]), planSettings), planPod(manifestWith([]), planSettings))
   })
 
   it('gives no CAP_MKNOD by default, and exactly the set that the manifest retains', () => {
     const MKNOD = '27'
-    assert.ok(!items(planPod(manifestWith([]), settings), 'apps/web/caps').includes(MKNOD))
+    assert.ok(!items(planPod(manifestWith([]), planSettings), 'apps/web/caps').includes(MKNOD))
     const retain = [{ name: 'os/linux/capabilities-retain-set', value: { set: ['CAP_CHOWN', 'CAP_NET_ADMIN'] } }]
-    assert.deepEqual(items(planPod(manifestWith(retain), settings), 'apps/web/caps'), ['0', '12'])
+    assert.deepEqual(items(planPod(manifestWith(retain), planSettings), 'apps/web/caps'), ['0', '12'])
     const remove = [{ name: 'os/linux/capabilities-remove-set', value: { set: ['CAP_CHOWN'] } }]
-    assert.ok(!items(planPod(manifestWith(remove), settings), 'apps/web/caps').includes('0'))
+    assert.ok(!items(planPod(manifestWith(remove), planSettings), 'apps/web/caps').includes('0'))
   })
 
   it('leaves the filter out only when it was told to', () => {
-    assert.equal(planPod(manifestWith([]), { ...settings, seccomp: false }).get('apps/web/seccomp')?.length, 0)
+    assert.equal(planPod(manifestWith([]), { ...planSettings, seccomp: false }).get('apps/web/seccomp')?.length, 0)
   })
 
   it('writes v1 limits and device rules where v1 controllers are', () => {
-    const plan = planPod(manifestWith([{ name: 'resource/cpu', value: { limit: '500m' } }]), settings)
+    const plan = planPod(manifestWith([{ name: 'resource/cpu', value: { limit: '500m' } }]), planSettings)
     assert.deepEqual(items(plan, 'apps/web/cgroup-settings'), [
-      `/sys/fs/cgroup/cpu,cpuacct/holdfast/${uuid}/app-web/cpu.cfs_period_us`,
+      `/sys/fs/cgroup/cpu,cpuacct/holdfast/${planUuid}/app-web/cpu.cfs_period_us`,
       '100000',
-      `/sys/fs/cgroup/cpu,cpuacct/holdfast/${uuid}/app-web/cpu.cfs_quota_us`,
+      `/sys/fs/cgroup/cpu,cpuacct/holdfast/${planUuid}/app-web/cpu.cfs_quota_us`,
       '50000',
     ])
     assert.deepEqual(items(plan, 'cgroup-settings').slice(0, 2), [
-      `/sys/fs/cgroup/devices/holdfast/${uuid}/devices.deny`,
+      `/sys/fs/cgroup/devices/holdfast/${planUuid}/devices.deny`,
       'a',
     ])
     assert.deepEqual(items(plan, 'device-policy-cgroup'), [])
   })
 
   it('writes v2 limits, passes controllers down and attaches the device program where v2 is alone', () => {
-    const v2 = { ...settings, cgroups: cgroupMounts(UNIFIED, 'cpu memory pids\n') }
+    const v2 = { ...planSettings, cgroups: cgroupMounts(UNIFIED, 'cpu memory pids\n') }
     const plan = planPod(manifestWith([{ name: 'resource/memory', value: { limit: '64Mi' } }]), v2)
     const root = '/sys/fs/c group'
     assert.deepEqual(items(plan, 'apps/web/cgroup-settings'), [
-      `${root}/holdfast/${uuid}/app-web/memory.max`,
+      `${root}/holdfast/${planUuid}/app-web/memory.max`,
       String(64 << 20),
     ])
     assert.deepEqual(
@@ -171,12 +131,12 @@ describe('stage1/pod plan', () => {
       [
         `${root}/cgroup.subtree_control`,
         `${root}/holdfast/cgroup.subtree_control`,
-        `${root}/holdfast/${uuid}/cgroup.subtree_control`,
+        `${root}/holdfast/${planUuid}/cgroup.subtree_control`,
       ],
     )
-    assert.deepEqual(items(plan, 'device-policy-cgroup'), [`${root}/holdfast/${uuid}`])
+    assert.deepEqual(items(plan, 'device-policy-cgroup'), [`${root}/holdfast/${planUuid}`])
     // no process may be in the group whose children have controllers
-    assert.deepEqual(items(plan, 'cgroups.join'), [`${root}/holdfast/${uuid}/supervisor/cgroup.procs`])
+    assert.deepEqual(items(plan, 'cgroups.join'), [`${root}/holdfast/${planUuid}/supervisor/cgroup.procs`])
   })
 
   const unsupported = [
@@ -188,19 +148,19 @@ describe('stage1/pod plan', () => {
     {
       name: 'an isolator nobody carries out',
       isolators: [{ name: 'resource/block-bandwidth', value: { limit: '1M' } }],
-      cgroups: settings.cgroups,
+      cgroups: planSettings.cgroups,
     },
   ]
   for (const { name, isolators, cgroups } of unsupported) {
     it(`refuses ${name} with POD_UNSUPPORTED`, () => {
-      assert.throws(() => planPod(manifestWith(isolators), { ...settings, cgroups }), { code: 'POD_UNSUPPORTED' })
+      assert.throws(() => planPod(manifestWith(isolators), { ...planSettings, cgroups }), { code: 'POD_UNSUPPORTED' })
     })
   }
 
   it('refuses a NUL in any text, and a machine without a filter', () => {
-    const bad = buildPodManifest([image], [{ args: ['a\0b'], environment: [], isolators: [] }], { hostname: 'h' })
-    assert.throws(() => planPod(bad, settings), { code: 'POD_UNSUPPORTED' })
-    assert.throws(() => planPod(manifestWith([]), { ...settings, arch: 'riscv64' }), { code: 'POD_UNSUPPORTED' })
+    const bad = buildPodManifest([planImage], [{ args: ['a\0b'], environment: [], isolators: [] }], { hostname: 'h' })
+    assert.throws(() => planPod(bad, planSettings), { code: 'POD_UNSUPPORTED' })
+    assert.throws(() => planPod(manifestWith([]), { ...planSettings, arch: 'riscv64' }), { code: 'POD_UNSUPPORTED' })
   })
 })
 
@@ -235,12 +195,12 @@ describe('stage1/pod isolators', () => {
   it('refuses a capability that Linux does not have, and retain together with remove', () => {
     for (const set of [['CAP_EVERYTHING'], ['constructor'], ['chown']]) {
       const isolators = [{ name: 'os/linux/capabilities-retain-set', value: { set } }]
-      assert.throws(() => planPod(manifestWith(isolators), settings), { code: 'POD_ISOLATOR_BAD' })
+      assert.throws(() => planPod(manifestWith(isolators), planSettings), { code: 'POD_ISOLATOR_BAD' })
     }
     const both = ['retain', 'remove'].map((w) => ({
       name: `os/linux/capabilities-${w}-set`,
       value: { set: ['CAP_CHOWN'] },
     }))
-    assert.throws(() => planPod(manifestWith(both), settings), { code: 'POD_ISOLATOR_BAD' })
+    assert.throws(() => planPod(manifestWith(both), planSettings), { code: 'POD_ISOLATOR_BAD' })
   })
 })
