@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import fs from 'node:fs'
+import { join } from 'node:path'
+import {
+  checkImage,
+  ensureHashTree,
+  fetchImage,
+  type ImageStore,
+  openImageStore,
+  type StoredImage,
+  treeDigestOf,
+} from '../../../stage1/image/index.ts'
+import { rootHashOf, type TreeDigest } from '../../../stage1/manifest/index.ts'
+import { tar, writeOciLayout } from '../../support/images.ts'
+import { tempDir } from '../../support/temp-dir.ts'
+
+const BLOCK = 4096
+
+describe('the hash tree of a tree', () => {
+  const dir = tempDir()
+  let round = 0
+  let store: ImageStore
+
+  after(dir.remove)
+  beforeEach(() => {
+    store = openImageStore(join(dir.path, `store-${++round}`))
+  })
+
+  const fileOf = (digest: TreeDigest, kind: 'erofs' | 'verity'): string =>
+    join(store.dir, 'trees', `${rootHashOf(digest)}.${kind}`)
+
+  /** Puts blocks into the store as if they were a rendered tree. */
+  function storeBlocks(count: number): TreeDigest {
+    const blocks = Buffer.alloc(count * BLOCK)
+    for (let i = 0; i < count; i++) blocks.writeUInt32LE(i + 1, i * BLOCK)
+    const file = join(dir.path, 'blocks')
+    fs.writeFileSync(file, blocks)
+    const fd = fs.openSync(file, 'r')
+    const digest = treeDigestOf(fd, blocks.length)
+    fs.closeSync(fd)
+    fs.renameSync(file, fileOf(digest, 'erofs'))
+    return digest
+  }
+
+  function image(): Promise<StoredImage> {
+    const layout = join(dir.path, `layout-${round}`)
+    writeOciLayout(layout, { layers: [{ tar: tar([{ name: 'f', data: Buffer.alloc(1_000_000, 'x') }]) }] })
+    return fetchImage(store, `oci:${layout}`, { cwd: '/' })
+  }
+
+  for (const count of [1, 2, 128, 129, 300, 128 * 128, 128 * 128 + 1]) {
+    it(`of ${count} blocks is what veritysetup writes and verifies`, function () {
+      const digest = storeBlocks(count)
+      const file = ensureHashTree(store, digest)
+      assert.equal(file, fileOf(digest, 'verity'))
+      const theirs = join(dir.path, 'theirs')
+      fs.rmSync(theirs, { force: true })
+      const options = ['--no-superblock', '--hash=sha256', '--salt=-']
+      const made = spawnSync('veritysetup', ['format', ...options, fileOf(digest, 'erofs'), theirs])
+      if (made.error !== undefined) {
+        console.log('      skipped: no veritysetup (Debian: cryptsetup-bin)')
+        this.skip()
+      }
+      assert.equal(made.status, 0, String(made.stderr))
+      assert.ok(fs.readFileSync(file).equals(fs.readFileSync(theirs)))
+      const files = [fileOf(digest, 'erofs'), file, rootHashOf(digest)]
+      const verified = spawnSync('veritysetup', ['verify', ...options, ...files], { encoding: 'utf8' })
+      assert.equal(verified.status, 0, verified.stderr)
+    })
+  }
+
+  it('is made when an image is fetched, and is the same when it is made again', async () => {
+    const { treeDigest } = await image()
+    const file = fileOf(treeDigest, 'verity')
+    const first = fs.readFileSync(file)
+    assert.equal(fs.statSync(file).mode & 0o7777, 0o444)
+    const { ino } = fs.statSync(file)
+    assert.equal(ensureHashTree(store, treeDigest), file)
+    assert.equal(fs.statSync(file).ino, ino, 'what is there is not made again')
+    for (const damage of [() => fs.rmSync(file), () => fs.truncateSync(file, BLOCK)]) {
+      damage()
+      ensureHashTree(store, treeDigest)
+      assert.ok(fs.readFileSync(file).equals(first))
+    }
+    assert.deepEqual(fs.readdirSync(join(store.dir, 'tmp')), [])
+    fs.rmSync(file)
+    await image()
+    assert.ok(fs.readFileSync(file).equals(first), 'a fetch makes it, too')
+  })
+
+  it('is not made of a tree that is gone or changed', () => {
+    const digest = storeBlocks(3)
+    fs.appendFileSync(fileOf(digest, 'erofs'), Buffer.alloc(BLOCK))
+    assert.throws(() => ensureHashTree(store, digest), { code: 'IMAGE_TREE_CHANGED' })
+    fs.rmSync(fileOf(digest, 'erofs'))
+    assert.throws(() => ensureHashTree(store, digest), { code: 'IMAGE_TREE_MISSING' })
+    assert.deepEqual(fs.readdirSync(join(store.dir, 'trees')), [])
+  })
+
+  it('is checked together with the image', async () => {
+    const { id, treeDigest, origin } = await image()
+    const file = fileOf(treeDigest, 'verity')
+    const sound = fs.readFileSync(file)
+    assert.equal(sound.length, 3 * BLOCK) // 2 blocks of hashes of data and the root's
+    const broken = [
+      ...[0, 31, BLOCK, 2 * BLOCK, 3 * BLOCK - 1].map((at) => {
+        const bytes = Buffer.from(sound)
+        bytes[at] = (bytes[at] ?? 0) ^ 1
+        return bytes
+      }),
+      ...[sound.subarray(0, BLOCK), Buffer.concat([sound, Buffer.alloc(BLOCK)]), Buffer.alloc(0)],
+    ]
+    for (const bytes of broken) {
+      fs.rmSync(file)
+      fs.writeFileSync(file, bytes)
+      const [problem = '', ...others] = await checkImage(store, id, [origin])
+      assert.match(problem, /is not the hash tree/)
+      assert.deepEqual(others, [])
+    }
+    fs.rmSync(file)
+    fs.symlinkSync(fileOf(treeDigest, 'erofs'), file)
+    assert.match((await checkImage(store, id, [origin])).join(), /is not the hash tree/)
+    fs.rmSync(file)
+    assert.deepEqual(await checkImage(store, id, [origin]), [], 'one that is missing is made when it is needed')
+    ensureHashTree(store, treeDigest)
+    assert.deepEqual(await checkImage(store, id, [origin]), [])
+  })
+})
