@@ -2,6 +2,7 @@
 
 #include "cgroups.h"
 #include "fail.h"
+#include "inherited.h"
 #include "mounts.h"
 #include "name_files.h"
 #include "network.h"
@@ -13,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/close_range.h>
 #include <sched.h>
 #include <stdio.h>
@@ -34,15 +34,6 @@ enum { FD_LOCK = 3, FD_LIVENESS_READ = 4, FD_LIVENESS_WRITE = 5, FD_FIRST_FREE =
 #define SCRATCH "stage1"
 #define ROOT SCRATCH "/root"
 #define PLAN SCRATCH "/plan"
-
-static int inherited(const char *text, const char *what)
-{
-	int fd = (int)plan_number(text, INT_MAX, what);
-
-	if (fcntl(fd, F_GETFD) < 0)
-		fail_errno("%s: descriptor %d", what, fd);
-	return fd;
-}
 
 static void make_directory(const char *path)
 {

@@ -1,8 +1,10 @@
+#include "attach.h"
 #include "exec.h"
 #include "fail.h"
 #include "init.h"
 #include "janitor.h"
 #include "launch.h"
+#include "launch_vm.h"
 #include "unpack.h"
 
 #include <stdio.h>
@@ -16,12 +18,16 @@ int main(int argc, char **argv)
 
 	if (strcmp(mode, "launch") == 0)
 		return launch_main(argc - 1, argv + 1);
+	if (strcmp(mode, "launch-vm") == 0)
+		return launch_vm_main(argc - 1, argv + 1);
 	if (strcmp(mode, "init") == 0)
 		return init_main(argc - 1, argv + 1);
 	if (strcmp(mode, "unpack") == 0)
 		return unpack_main(argc - 1, argv + 1);
 	if (strcmp(mode, "exec") == 0)
 		return exec_main(argc - 1, argv + 1);
+	if (strcmp(mode, "attach") == 0)
+		return attach_main(argc - 1, argv + 1);
 	if (strcmp(mode, "network") == 0)
 		return janitor_main(argc - 1, argv + 1);
 	if (strcmp(mode, "network-undo") == 0)
@@ -30,7 +36,8 @@ int main(int argc, char **argv)
 		printf("holdfast-stage1 interface %d\n", INTERFACE_VERSION);
 		return 0;
 	}
-	fprintf(stderr, "usage: holdfast-stage1 launch PLAN LOCK SUPERVISOR STAGE1 TREE... | init | exec PROFILE PID STREAMS | unpack ROOT | "
-			"network POD | network-undo POD | --version\n");
+	fprintf(stderr, "usage: holdfast-stage1 launch PLAN LOCK SUPERVISOR STAGE1 TREE... | init | exec PROFILE PID STREAMS | "
+			"launch-vm PLAN LOCK QEMU STAGE1 [VIRTIOFSD] DISK... | attach SOCKET APP PROFILE STREAMS | "
+			"unpack ROOT | network POD | network-undo POD | --version\n");
 	return EXIT_HOLDFAST;
 }

@@ -112,7 +112,7 @@ static void make_root_read_only(void)
 	close(root);
 }
 
-static void limit_bounding_set(uint64_t keep)
+void profile_limit_bounding_set(uint64_t keep)
 {
 	for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++) {
 		if (capability <= MAX_CAPABILITY && (keep >> capability & 1) != 0)
@@ -200,7 +200,7 @@ void profile_execute(const struct profile *p)
 	for (size_t i = 0; i < p->security_labels.count; i += 2)
 		write_own(p->security_labels.item[i], p->security_labels.item[i + 1]);
 
-	limit_bounding_set(p->capabilities);
+	profile_limit_bounding_set(p->capabilities);
 	if (p->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		fail_errno("no-new-privileges");
 	if (p->terminal && fchown(STDIN_FILENO, id.uid, (gid_t)-1) < 0)

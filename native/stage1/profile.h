@@ -38,4 +38,7 @@ void profile_execute(const struct profile *p) __attribute__((noreturn));
 /* All signals as a new program expects them: default actions, nothing blocked. */
 void reset_signals(void);
 
+/* Drops every other capability from the bounding set. */
+void profile_limit_bounding_set(uint64_t keep);
+
 #endif

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NAME_BYTES = PLAN_MAX_NAME_BYTES + 16, TEXT_BYTES = 512 };
+enum { NAME_BYTES = PLAN_MAX_NAME_BYTES + 16, TEXT_BYTES = 512, VM_TEXT_BYTES = 16 * 1024 };
 
 static const char *const PHASES[] = {"waiting", "pre-start", "running", "post-stop", "restarting", "ended"};
 static const char *const DURING[] = {"", "pre-start", "main", "post-stop"};
@@ -69,4 +69,29 @@ void status_write_pod(int directory, enum pod_phase phase, int64_t ready_at_ms)
 		snprintf(text, sizeof text, "{\"phase\":\"%s\",\"readyAtMs\":%lld}\n", POD_PHASES[phase],
 			 (long long)ready_at_ms);
 	replace(directory, "_pod.json", text, 0);
+}
+
+/* The characters of a JSON string, all of ASCII. What does not fit in `size` bytes is cut off. */
+static void escape(const char *text, char *out, size_t size)
+{
+	size_t at = 0;
+
+	for (const unsigned char *c = (const unsigned char *)text; *c != 0 && at + sizeof "\\u0000" <= size; c++) {
+		if (*c == '"' || *c == '\\')
+			at += (size_t)snprintf(out + at, size - at, "\\%c", *c);
+		else if (*c < ' ' || *c > '~')
+			at += (size_t)snprintf(out + at, size - at, "\\u%04x", *c);
+		else
+			out[at++] = (char)*c;
+	}
+	out[at] = 0;
+}
+
+void status_write_vm(int directory, const char *end, const char *message)
+{
+	static char text[VM_TEXT_BYTES], escaped[VM_TEXT_BYTES - 128];
+
+	escape(message, escaped, sizeof escaped);
+	snprintf(text, sizeof text, "{\"end\":\"%s\",\"message\":\"%s\"}\n", end, escaped);
+	replace(directory, "_vm.json", text, 0);
 }

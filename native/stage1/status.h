@@ -28,4 +28,7 @@ void status_write_exit(int directory, const char *app, int exit_status);
 /* Replaces status/_pod.json; `ready_at_ms` is 0 while not every app was executed. */
 void status_write_pod(int directory, enum pod_phase phase, int64_t ready_at_ms);
 
+/* Replaces status/_vm.json: how a virtual machine ended, a word of stage1/flavours/kvm/README.md, and what it said last. */
+void status_write_vm(int directory, const char *end, const char *message);
+
 #endif

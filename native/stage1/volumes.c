@@ -17,7 +17,7 @@ enum { NAME, KIND, SOURCE, ACCESS, EXTENT, USER, GROUP, MODE, FIELDS };
 
 static const unsigned long MAX_ID = 0xfffffffe;
 
-static int open_host(const char *name, const char *source)
+int volumes_open_host(const char *name, const char *source)
 {
 	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
 	struct stat st;
@@ -95,7 +95,7 @@ void volumes_mount(int plan, const char *directory, const struct users *users)
 
 		if (volume[NAME][0] == 0 || strspn(volume[NAME], "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(volume[NAME]))
 			fail("volume %zu has a name that is none", i);
-		source = empty ? make_empty(volume, users) : open_host(volume[NAME], volume[SOURCE]);
+		source = empty ? make_empty(volume, users) : volumes_open_host(volume[NAME], volume[SOURCE]);
 		snprintf(path, sizeof path, "%s/%zu", directory, i);
 		target = make_target(path, source);
 		tree = tree_clone(source, recursive);

@@ -14,4 +14,10 @@
  */
 void volumes_mount(int plan, const char *directory, const struct users *users);
 
+/*
+ * Opens (O_PATH) the directory, file or socket of the host that an absolute path names without any symbolic link: what is
+ * mounted is what was measured. `name` names it in messages.
+ */
+int volumes_open_host(const char *name, const char *source);
+
 #endif
