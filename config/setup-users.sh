@@ -31,12 +31,12 @@ user() { # NAME GROUPS COMMENT
     id -nG "$1" | tr ' ' '\n' | grep -qx "$group" || { usermod --append --groups "$group" "$1"; note "$1 is in the group $group"; }
   done
 }
-user holdfast holdfast-admin "Holdfast: fetches and parses images"
-user holdfast-agent "holdfast tss" "Holdfast: node agent"
+user holdfast holdfast-admin "Holdfast images"
+user holdfast-agent "holdfast tss" "Holdfast agent"
 
 # --- directories -----------------------------------------------------------------------------------------------------
 own() { # OWNER:GROUP MODE DIRECTORY
-  [ -d "$3" ] || { mkdir -m 0700 "$3"; note "made $3"; }
+  [ -d "$3" ] || { mkdir -m 0700 "$3"; chown "$1" "$3"; chmod "$2" "$3"; note "made $3"; }
   local now
   now="$(stat -c '%U:%G %a' "$3")"
   [ "$now" = "$1 $2" ] || { chown "$1" "$3"; chmod "$2" "$3"; note "$3: $now is $1 $2 now"; }

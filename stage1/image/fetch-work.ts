@@ -10,7 +10,7 @@ import { LIMITS } from './limits.ts'
 import { asManifestError } from './oci.ts'
 import { type Pin, pin } from './pins.ts'
 import type { Provenance } from './provenance.ts'
-import { manifestFromBlob, readRecord } from './records.ts'
+import { manifestFromBlob, readRecord, recordWriter } from './records.ts'
 import { Spool } from './spool.ts'
 import { type ImageStore, readBlob } from './store.ts'
 import { openVerifiedTree } from './verify.ts'
@@ -58,8 +58,10 @@ export function blobPin(digest: string): Pin {
 /** The tree of an image that was rendered before, if it still is what it was: rendering again would give the same. */
 export async function renderedBefore(work: FetchWork, id: ImageId): Promise<Rendered | undefined> {
   try {
-    const record = readRecord(work.store, id)
     // another user may say of an image what he likes: its tree is rendered from its blobs once more
+    const writer = recordWriter(work.store, id)
+    if (writer === undefined || !believes(writer)) return undefined
+    const record = readRecord(work.store, id)
     if (record === undefined || !believes(record.writtenBy)) return undefined
     await hold(work, [{ kind: 'tree', hex: rootHashOf(record.treeDigest) }])
     fs.closeSync(openVerifiedTree(work.store, record.treeDigest, { remember: false }).fd)

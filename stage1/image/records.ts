@@ -107,6 +107,11 @@ export function readRecord(store: ImageStore, id: ImageId): (ImageRecord & Writt
   })
 }
 
+/** Whose a record is, if it is one at all: what another user has put in its place need not be read to be replaced. */
+export function recordWriter(store: ImageStore, id: ImageId): number | undefined {
+  return fs.lstatSync(path.join(store.dir, 'images', `${id}.json`), { throwIfNoEntry: false })?.uid
+}
+
 /** IDs of all images that have a record, sorted. Files that are no record are not images. */
 export function listImageIds(store: ImageStore): ImageId[] {
   const names = storing(store, () => fs.readdirSync(path.join(store.dir, 'images')))
@@ -151,8 +156,9 @@ export function readOrigin(store: ImageStore, name: string): (ImageOrigin & Writ
 export function removeOrigin(store: ImageStore, name: string): void {
   storing(store, () => {
     try {
-      fs.rmSync(path.join(store.dir, 'refs', refFileName(name)), { force: true })
+      fs.unlinkSync(path.join(store.dir, 'refs', refFileName(name)))
     } catch (err) {
+      if (codeOf(err) === 'ENOENT') return
       if (codeOf(err) === 'EPERM' || codeOf(err) === 'EACCES') throw nameTaken(name)
       throw err
     }

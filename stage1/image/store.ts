@@ -48,6 +48,7 @@ export function openImageStore(dir: string): ImageStore {
     if (!fs.existsSync(store.dir)) {
       fs.mkdirSync(store.dir, { recursive: true, mode: DIRECTORY_MODE })
       if (owners !== undefined) fs.chownSync(store.dir, 0, owners.lookGroup)
+      fs.chmodSync(store.dir, DIRECTORY_MODE) // whatever the caller's mask
     }
     for (const [part, mode] of missing) makePart(path.join(store.dir, part), mode, owners)
   })

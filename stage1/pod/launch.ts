@@ -4,7 +4,7 @@ import { canonicalJson, codeOf, messageOf, utf8 } from '../../attestation/base/i
 import type { PodLaunch, TrustedTicketKeys } from '../../attestation/protocol/index.ts'
 import { execve, loadCalls } from '../../native/process/index.ts'
 import { SUPERVISOR } from '../flavours/nspawn/index.ts'
-import { ImageError, type ImageStore, openVerifiedTree, type StoredImage, type VerifiedTree } from '../image/index.ts'
+import { type ImageStore, openVerifiedTree, type StoredImage, type VerifiedTree } from '../image/index.ts'
 import type { PodManifest } from '../manifest/index.ts'
 import { type ConfigDirectories, requireProvenance } from '../signatures/index.ts'
 import { type AgentAnswer, requestLaunch } from './agent-client.ts'
@@ -206,15 +206,11 @@ export async function loadLaunchCode(): Promise<void> {
 const STAGE1_PROGRAM = 'holdfast-stage1'
 
 function openTree(o: LaunchOptions, image: StoredImage, opened: number[]): VerifiedTree {
-  const tree = openVerifiedTree(
-    o.store,
-    image.treeDigest,
-    o.verifiedDir === undefined ? {} : { verifiedDir: o.verifiedDir },
-  )
+  const tree = openVerifiedTree(o.store, image.treeDigest, {
+    sizeBytes: image.treeSizeBytes,
+    ...(o.verifiedDir !== undefined && { verifiedDir: o.verifiedDir }),
+  })
   opened.push(tree.fd)
-  if (fs.fstatSync(tree.fd).size !== image.treeSizeBytes) {
-    throw new ImageError('IMAGE_RECORD_BAD', `the record of ${image.id} is not about its tree; fetch the image again`)
-  }
   return tree
 }
 
@@ -233,7 +229,7 @@ function abandonPod(dir: string, pod: LockedPod, why: unknown): void {
     inDirectory(dir, () => {
       if (why !== undefined) {
         const refused = { at: new Date().toISOString(), code: codeOf(why) ?? 'INTERNAL', message: messageOf(why) }
-        fs.writeFileSync(path.join(pod.path, REFUSED_FILE), JSON.stringify(refused), { mode: 0o600 })
+        fs.writeFileSync(path.join(pod.path, REFUSED_FILE), JSON.stringify(refused), { mode: 0o644 })
       }
       movePod(dir, pod, 'exited-garbage')
     })
@@ -250,11 +246,15 @@ function checkPrograms(programs: readonly HostProgram[]): void {
 
 /** The values of the environment are not in it: it holds the redacted manifest only. */
 function writeLaunchRecord(pod: LockedPod, launch: PodLaunch, answer: AgentAnswer, mode: LaunchMode): void {
-  fs.writeFileSync(path.join(pod.path, 'launch.json'), utf8(canonicalJson({ launch, answer, mode })), { mode: 0o600 })
+  fs.writeFileSync(path.join(pod.path, 'launch.json'), utf8(canonicalJson({ launch, answer, mode })), { mode: 0o644 })
 }
 
 function writePlan(pod: LockedPod, plan: PlanFiles): void {
-  for (const [name, content] of plan) fs.writeFileSync(path.join(pod.path, 'plan', name), content, { mode: 0o600 })
+  for (const [name, content] of plan) {
+    // which control groups are the pod's is for the agent, too: it may be told to stop pods
+    const mode = name === 'cgroups.top' ? 0o644 : 0o600
+    fs.writeFileSync(path.join(pod.path, 'plan', name), content, { mode })
+  }
 }
 
 function programNamed(programs: readonly HostProgram[], name: string): HostProgram {

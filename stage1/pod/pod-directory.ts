@@ -34,7 +34,9 @@ function makeParents(dir: string): void {
   fs.mkdirSync(path.dirname(pods), { recursive: true, mode: OPEN })
   for (const directory of [pods, ...missing]) {
     fs.mkdirSync(directory, { recursive: true, mode: OPEN })
-    if (lookGroup !== undefined) fs.chownSync(directory, 0, lookGroup)
+    if (lookGroup === undefined) continue
+    fs.chownSync(directory, 0, lookGroup)
+    fs.chmodSync(directory, OPEN)
   }
 }
 
