@@ -1,4 +1,5 @@
-import { DEFAULT_AGENT_SOCKET, DEFAULT_TRUST_FILE, type Streams } from '../pod/index.ts'
+import { UsageError } from '../../attestation/base/index.ts'
+import { type AcceleratorWish, DEFAULT_AGENT_SOCKET, DEFAULT_TRUST_FILE, type Streams } from '../pod/index.ts'
 import { NETWORK_OPTIONS, type NetworkOptions, readNetworkOptions } from './network-options.ts'
 import type { OptionSpec, OptionValues } from './option-table.ts'
 import { DEFAULT_STAGE0_SOCKET } from './stage0-protocol.ts'
@@ -10,6 +11,7 @@ export interface PodLaunchOptions {
   readonly streams: Streams
   readonly agent: string
   readonly trust: string
+  readonly accelerator: AcceleratorWish
 }
 
 /** Options of `run` and `run-prepared`. */
@@ -22,6 +24,15 @@ export const LAUNCH_OPTIONS: readonly OptionSpec[] = [
     value: 'FILE',
     of: 'command',
     help: [`the verifier's trust.json, whose keys sign tickets (default ${DEFAULT_TRUST_FILE})`],
+  },
+  {
+    name: 'accel',
+    value: 'auto|kvm|tcg',
+    of: 'pod',
+    help: [
+      'of a virtual machine (--stage1=kvm): the virtualisation of the processor, or emulation, which is slow and no boundary to rely on;',
+      'auto (default) takes kvm where it works and warns where it does not. It is measured and policies see it',
+    ],
   },
 ]
 
@@ -40,5 +51,11 @@ export function readLaunchOptions(o: OptionValues): PodLaunchOptions {
     streams: readStreams(o),
     agent: o.last('agent') ?? DEFAULT_AGENT_SOCKET,
     trust: o.last('trust') ?? DEFAULT_TRUST_FILE,
+    accelerator: readAccelerator(o.last('accel') ?? 'auto'),
   }
+}
+
+function readAccelerator(text: string): AcceleratorWish {
+  if (text === 'auto' || text === 'kvm' || text === 'tcg') return text
+  throw new UsageError(`--accel ${text.slice(0, 40)}: auto, kvm or tcg`)
 }

@@ -69,9 +69,11 @@ export const POD_OPTIONS: readonly OptionSpec[] = [
   { name: 'uuid-file-save', value: 'FILE', of: 'pod', help: ["write the pod's UUID there before anything else"] },
   {
     name: 'stage1',
-    value: 'nspawn|IMAGE',
+    value: 'nspawn|kvm|IMAGE',
     of: 'pod',
-    help: ['what isolates the pod: the stage1 of this installation (default), an .aci, or an image of the store'],
+    help: [
+      'what isolates the pod: namespaces (nspawn, default), a virtual machine (kvm), an .aci, or an image of the store',
+    ],
   },
   {
     name: 'insecure-options',

@@ -80,14 +80,19 @@ export function launchSettings(
   command: string,
   o: PodLaunchOptions,
   { cwd, writeError, signal }: RunContext,
-): Pick<LaunchOptions, 'network' | 'streams' | 'agentSocket' | 'ticketKeys' | 'onMode' | 'onLeft' | 'signal'> {
+): Pick<
+  LaunchOptions,
+  'network' | 'streams' | 'accelerator' | 'agentSocket' | 'ticketKeys' | 'onMode' | 'onWarning' | 'onLeft' | 'signal'
+> {
   return {
     network: networkRequest(o.network, cwd),
     streams: o.streams,
+    accelerator: o.accelerator,
     agentSocket: path.resolve(cwd, o.agent),
     ticketKeys: () => readTicketKeys(path.resolve(cwd, o.trust)),
     onMode: (mode) =>
       writeError(`holdfast ${command}: warning: the agent does not enforce (mode ${mode}): started without a ticket\n`),
+    onWarning: (message) => writeError(`holdfast ${command}: warning: ${message}\n`),
     onLeft: (message) => writeError(`holdfast ${command}: warning: ${message}\n`),
     ...(signal === undefined ? {} : { signal }),
   }

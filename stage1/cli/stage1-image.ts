@@ -41,9 +41,7 @@ function ownImage(file: string): string {
   try {
     return fs.realpathSync(file)
   } catch (cause) {
-    throw new ImageError('IMAGE_NOT_FOUND', `this installation has no ${path.basename(file)}`, {
-      cause,
-      hint: 'Build it: npm run build. That of virtual machines needs a kernel, which config/guest-kernel.sh gets.',
-    })
+    const how = 'npm run build makes it; that of virtual machines needs a kernel, which config/guest-kernel.sh gets'
+    throw new ImageError('IMAGE_NOT_FOUND', `this installation has no ${path.basename(file)}: ${how}`, { cause })
   }
 }

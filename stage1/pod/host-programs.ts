@@ -48,6 +48,15 @@ export function openHostProgram(name: string, file?: string): HostProgram {
   })
 }
 
+/** @throws PodError POD_STAGE1_UNSUPPORTED */
+export function programNamed(programs: readonly HostProgram[], name: string): HostProgram {
+  const program = programs.find((p) => p.name === name)
+  if (program === undefined) {
+    throw new PodError('POD_STAGE1_UNSUPPORTED', `the stage1 image does not name ${name} among its host programs`)
+  }
+  return program
+}
+
 /** SHA-256 of what the descriptor shows now. @throws PodError POD_PROGRAM_MISSING for anything but a regular file */
 export function hashProgram(fd: number, name: string): string {
   const stat = fs.fstatSync(fd)

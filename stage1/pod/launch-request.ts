@@ -28,6 +28,9 @@ export interface LaunchFacts {
   readonly stage1: VerifiedImage
   readonly stage1Interface: Stage1Interface
   readonly hostPrograms: readonly { readonly path: string; readonly sha256: string }[]
+  /** Of a flavour that is a virtual machine. */
+  readonly machine?: PodLaunch['stage1']['machine']
+  readonly guest?: PodLaunch['guest']
   /** One for each app, in the manifest's order. */
   readonly images: readonly VerifiedImage[]
   /** What of a launch request is about the network. */
@@ -54,7 +57,9 @@ export function buildPodLaunch(f: LaunchFacts): PodLaunch {
       verification: f.stage1.verification,
       interfaceVersion: f.stage1Interface.interfaceVersion,
       hostPrograms: f.hostPrograms.map(({ path, sha256 }) => ({ path, sha256 })),
+      ...(f.machine === undefined ? {} : { machine: f.machine }),
     },
+    ...(f.guest === undefined ? {} : { guest: f.guest }),
     images: f.images.map(({ image, verification }) => ({
       name: image.origin.name,
       id: image.id,

@@ -3,7 +3,6 @@ import path from 'node:path'
 import { canonicalJson, codeOf, messageOf, utf8 } from '../../attestation/base/index.ts'
 import type { PodLaunch, TrustedTicketKeys } from '../../attestation/protocol/index.ts'
 import { execve, loadCalls } from '../../native/process/index.ts'
-import { SUPERVISOR } from '../flavours/nspawn/index.ts'
 import { type ImageStore, openVerifiedTree, type StoredImage, type VerifiedTree } from '../image/index.ts'
 import type { PodManifest } from '../manifest/index.ts'
 import { type ConfigDirectories, requireProvenance } from '../signatures/index.ts'
@@ -12,15 +11,15 @@ import type { LaunchMode } from './answer-check.ts'
 import { type AssembledPod, assemblePod, checkPodFiles, checkPodUntouched, launchChanged } from './assemble.ts'
 import { readCgroupMounts } from './cgroups.ts'
 import { PodError } from './errors.ts'
-import { type HostProgram, hashProgram, openHostProgram } from './host-programs.ts'
+import type { AcceleratorWish, Flavour, FlavourInput, FlavourLaunch } from './flavour.ts'
+import { type HostProgram, hashProgram, openHostProgram, programNamed } from './host-programs.ts'
 import { buildPodLaunch, type Verification } from './launch-request.ts'
-import { readMachineFacts } from './machine-facts.ts'
-import { type PlanFiles, type PlanSettings, planPod, type Streams } from './plan.ts'
+import { nspawnFlavour } from './nspawn-launch.ts'
+import type { PlanFiles, Streams } from './plan.ts'
 import { inDirectory, type LockedPod, movePod, movePodMeanwhile, podParent } from './pod-directory.ts'
-import { connectPod, disconnectPod, type NetworkRequest, nameFilesOfPod, resolvePodNetwork } from './pod-network.ts'
+import { connectPod, disconnectPod, type NetworkRequest, resolvePodNetwork } from './pod-network.ts'
 import { REFUSED_FILE } from './pod-status.ts'
 import { writePodSummary } from './pod-summary.ts'
-import { privateUsersWanted } from './private-users.ts'
 import { stage1Interface } from './stage1-interface.ts'
 import { withUserRange } from './user-ranges.ts'
 import type { PodUuid } from './uuid.ts'
@@ -39,6 +38,8 @@ export interface LaunchOptions {
   /** Taken from `prepared`; absent for a pod that is made for this launch. */
   readonly prepared?: AssembledPod
   readonly network: NetworkRequest
+  /** Of a pod that is a virtual machine: what it has to run on. `auto` takes what there is. */
+  readonly accelerator: AcceleratorWish
   /** Path of the static `holdfast-stage1`. */
   readonly stage1Program: string
   readonly agentSocket: string
@@ -52,6 +53,8 @@ export interface LaunchOptions {
   readonly verifiedDir?: string
   /** Told when the agent does not enforce. */
   readonly onMode: (mode: LaunchMode) => void
+  /** Told of what a user should know before relying on the pod. */
+  readonly onWarning: (message: string) => void
   /** Told what of the networks of this pod or another could not be undone. */
   readonly onLeft: (message: string) => void
   /** Gives the launch up while the agent is asked. */
@@ -104,36 +107,26 @@ export async function authoriseLaunch(o: LaunchOptions): Promise<AuthorisedLaunc
 async function authorise(o: LaunchOptions, opened: number[], close: () => void): Promise<AuthorisedLaunch> {
   const stage1 = stage1Interface(o.stage1)
   for (const image of [o.stage1, ...o.images]) requireProvenance(o.store, image, o.config, o.relaxed)
-  const verifications = [o.stage1, ...o.images].map((image) => openTree(o, image, opened).verification)
+  const verified = [o.stage1, ...o.images].map((image) => openTree(o, image, opened))
   const programs = stage1.hostPrograms.map((name) => openProgram(name, o.stage1Program, opened))
-  const supervisor = programNamed(programs, SUPERVISOR)
   const launcher = programNamed(programs, STAGE1_PROGRAM)
   const network = resolvePodNetwork(o.network, o.uuid, o.manifest)
   const cgroups = readCgroupMounts()
-  const settings: PlanSettings = {
-    uuid: o.uuid,
-    podPath: path.join(podParent(o.dir, 'run'), o.uuid),
-    network: network.planned,
-    supervisor: supervisor.path,
-    run: stage1.run,
-    cgroups,
-    arch: process.arch,
-    seccomp: !o.relaxed.includes('seccomp'),
-    streams: o.streams,
-    machine: readMachineFacts(o.dir),
-  }
+  const podPath = path.join(podParent(o.dir, 'run'), o.uuid)
+  const trees = verified.map((tree) => tree.fd)
+  const flavour = await flavourOf({ options: o, stage1, podPath, network, cgroups, programs, trees, opened })
   // planned before anything is asked for: what cannot be carried out is not measured either
-  const prepare = (more: Partial<PlanSettings>): { plan: PlanFiles; assembled: AssembledPod } => ({
-    plan: planPod(o.manifest, { ...settings, ...more }),
+  const prepare = (firstUser?: number): { launch: FlavourLaunch; assembled: AssembledPod } => ({
+    launch: flavour.prepare(firstUser),
     assembled: o.prepared ?? assemblePod(o.dir, o.uuid, o.manifest),
   })
-  const { plan, assembled } = privateUsersWanted(o.manifest)
-    ? withUserRange(o.dir, o.uuid, ({ first }) => prepare({ firstUser: first }))
-    : prepare({})
+  const { launch: planned, assembled } = flavour.wantsUsers
+    ? withUserRange(o.dir, o.uuid, ({ first }) => prepare(first))
+    : prepare()
   if (o.prepared === undefined) opened.push(assembled.pod.fd)
-  const verified = (image: StoredImage, i: number): { image: StoredImage; verification: Verification } => ({
+  const measured = (image: StoredImage, i: number): { image: StoredImage; verification: Verification } => ({
     image,
-    verification: verifications[i] ?? 'full-file',
+    verification: verified[i]?.verification ?? 'full-file',
   })
   const { moved: pod, lasting } = movePodMeanwhile(o.dir, assembled.pod, 'run') // where the agent finds it
   const failure = new AbortController()
@@ -144,10 +137,11 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
       uuid: o.uuid,
       manifest: o.manifest,
       redactionKey: assembled.redactionKey,
-      stage1: verified(o.stage1, 0),
+      stage1: measured(o.stage1, 0),
       stage1Interface: stage1,
-      hostPrograms: programs,
-      images: o.images.map((image, i) => verified(image, i + 1)),
+      hostPrograms: [...programs, ...planned.programs],
+      ...planned.measured,
+      images: o.images.map((image, i) => measured(image, i + 1)),
       network: network.measured,
       relaxed: o.relaxed,
     })
@@ -159,21 +153,21 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     if (mode !== 'enforce') o.onMode(mode)
     // the descriptors that are mounted are ones whose content was checked after the agent's answer
     const treeFds = [o.stage1, ...o.images].map((image) => openTree(o, image, opened).fd)
-    checkPrograms(programs)
+    checkPrograms([...programs, ...planned.programs, ...(planned.alsoUnchanged ?? [])])
     checkPodFiles(assembled, pod.path)
     inDirectory(o.dir, () => {
       checkPodUntouched(assembled, pod.path)
       writeLaunchRecord(pod, launch, answer, mode)
       writePodSummary(pod.path, mode, o.manifest, launch.images)
-      writePlan(pod, new Map([...plan, ...nameFilesOfPod(network, o.manifest, up)]))
+      writePlan(pod, new Map([...planned.plan, ...planned.networkFiles(up)]))
     })
     return {
       uuid: o.uuid,
       podPath: pod.path,
       detached: o.streams.kind === 'log',
       program: launcher.fd,
-      argv: [STAGE1_PROGRAM, 'launch', path.join(pod.path, 'plan')],
-      fds: [pod.fd, supervisor.fd, ...treeFds],
+      argv: [STAGE1_PROGRAM, planned.mode, path.join(pod.path, 'plan')],
+      fds: [pod.fd, ...planned.handedOver(treeFds)],
       close,
       abandon: () => abandonPod(o.dir, pod, undefined),
     }
@@ -257,10 +251,9 @@ function writePlan(pod: LockedPod, plan: PlanFiles): void {
   }
 }
 
-function programNamed(programs: readonly HostProgram[], name: string): HostProgram {
-  const program = programs.find((p) => p.name === name)
-  if (program === undefined) {
-    throw new PodError('POD_STAGE1_UNSUPPORTED', `the stage1 image does not name ${name} among its host programs`)
-  }
-  return program
+/** Code for virtual machines is loaded only where there is one. */
+async function flavourOf(input: FlavourInput): Promise<Flavour> {
+  if (input.stage1.flavour === 'nspawn') return nspawnFlavour(input)
+  const { kvmFlavour } = await import('./kvm-launch.ts')
+  return kvmFlavour(input)
 }

@@ -5,7 +5,7 @@ import { PodError } from './errors.ts'
 
 /** What a stage1 image says of how it is run. */
 export interface Stage1Interface {
-  readonly flavour: string
+  readonly flavour: 'nspawn' | 'kvm'
   readonly interfaceVersion: number
   /** PID 1 and its arguments. */
   readonly run: readonly string[]
@@ -27,7 +27,8 @@ export function stage1Interface(image: Pick<StoredImage, 'manifest' | 'origin'>)
   if (version !== String(INTERFACE_VERSION)) {
     throw unsupported(image, `its interface version is ${version}, this holdfast speaks ${INTERFACE_VERSION}`)
   }
-  if (flavour !== 'nspawn') throw unsupported(image, `its flavour is ${flavour}, this holdfast runs nspawn`)
+  if (flavour !== 'nspawn' && flavour !== 'kvm')
+    throw unsupported(image, `its flavour is ${flavour}, this holdfast runs nspawn and kvm`)
   const run = words(get(STAGE1_ANNOTATIONS.run))
   if (run[0]?.startsWith('/') !== true) throw unsupported(image, `${STAGE1_ANNOTATIONS.run} names no absolute path`)
   return {

@@ -9,6 +9,8 @@ export {
 } from './accelerator.ts'
 export { KvmError, type KvmErrorCode } from './errors.ts'
 export { type QemuFiles, qemuFiles } from './firmware.ts'
+export { addressesArchive, type PodArchiveSettings, podArchive } from './guest-archives.ts'
+export { type GuestDisk, type GuestImage, type GuestTree, guestDisks } from './guest-disks.ts'
 export {
   buildKvmStage1,
   INITRAMFS_FILE,
@@ -22,4 +24,6 @@ export {
 } from './image.ts'
 export { KERNEL_ARGUMENTS, kernelCommandLine } from './kernel-arguments.ts'
 export { moduleLoadOrder, parseModuleList } from './kernel-modules.ts'
+export { type MachineSize, machineSize, type SizeLimits } from './machine-size.ts'
 export { type ProbeSettings, readVirtualizationFacts, selectAccelerator } from './probe.ts'
+export { type QemuSettings, qemuArguments, qemuEnvironment } from './qemu-arguments.ts'

@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process'
 import fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { codeOf, messageOf, printable } from '../../../attestation/base/index.ts'
 import {
   type Accelerator,
@@ -26,7 +28,9 @@ export interface ProbeGuest {
   readonly environment: readonly string[]
 }
 
-export interface ProbeSettings extends ProbeGuest {
+export interface ProbeSettings extends Pick<ProbeGuest, 'qemu' | 'environment'> {
+  readonly kernel: Uint8Array
+  readonly initramfs: Uint8Array
   /** Digests of `qemu` and `kernel`, as they are measured. */
   readonly qemuDigest: string
   readonly kernelDigest: string
@@ -48,10 +52,24 @@ export async function selectAccelerator(choice: AcceleratorChoice, settings: Pro
     }
     const known = readProbe(file, key)
     if (known !== undefined) return known
-    const result = await probeGuest('kvm', settings, DEADLINE_MS)
+    const result = await withFiles(settings, (guest) => probeGuest('kvm', guest, DEADLINE_MS))
     writeProbe(file, key, result)
     return result
   })
+}
+
+/** QEMU reads them by name. */
+async function withFiles<T>(s: ProbeSettings, use: (guest: ProbeGuest) => Promise<T>): Promise<T> {
+  const directory = fs.mkdtempSync(path.join(tmpdir(), 'holdfast-probe-')) // 0700
+  try {
+    const [kernel, initramfs] = (['kernel', 'initramfs'] as const).map((name) => {
+      fs.writeFileSync(path.join(directory, name), s[name], { mode: 0o600 })
+      return path.join(directory, name)
+    }) as [string, string] // one for each
+    return await use({ qemu: s.qemu, environment: s.environment, kernel, initramfs })
+  } finally {
+    fs.rmSync(directory, { recursive: true, force: true })
+  }
 }
 
 export function readVirtualizationFacts(): VirtualizationFacts {

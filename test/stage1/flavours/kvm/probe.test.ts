@@ -76,6 +76,7 @@ describe('probe guests', () => {
     }
     const settings = {
       ...guest('exit 1'),
+      ...{ kernel: new Uint8Array(1), initramfs: new Uint8Array(1) },
       qemu: '/nonexistent',
       qemuDigest: 'q',
       kernelDigest: 'k',

@@ -1,0 +1,248 @@
+import { randomBytes } from 'node:crypto'
+import fs from 'node:fs'
+import { availableParallelism } from 'node:os'
+import path from 'node:path'
+import { toHex } from '../../attestation/base/index.ts'
+import { digest } from '../../attestation/crypto/index.ts'
+import { devicePolicyProgram, deviceRulesV1, MACHINE_DEVICES } from '../flavours/confinement/index.ts'
+import {
+  type Accelerator,
+  addressesArchive,
+  type GuestDisk,
+  guestDisks,
+  INITRAMFS_FILE,
+  KERNEL_FILE,
+  KVM_ANNOTATIONS,
+  kernelCommandLine,
+  type MachineSize,
+  machineSize,
+  podArchive,
+  QEMU,
+  qemuArguments,
+  qemuEnvironment,
+  qemuFiles,
+  selectAccelerator,
+} from '../flavours/kvm/index.ts'
+import { ensureHashTree, ImageError, readTreeFile } from '../image/index.ts'
+import { type PodManifest, rootHashOf, valueNamed } from '../manifest/index.ts'
+import { NetworkError, type NetworksUp, type PodInterface, podInterface } from '../network/index.ts'
+import { podCgroups } from './cgroup-layout.ts'
+import { PodError } from './errors.ts'
+import type { Flavour, FlavourInput } from './flavour.ts'
+import { type GuestPlan, planGuest } from './guest-plan.ts'
+import { type HostProgram, openHostProgram, programNamed } from './host-programs.ts'
+import { readAppLimits, readPodLimits } from './isolators.ts'
+import { cgroupFiles } from './plan-inside.ts'
+import { type PlanFiles, planList } from './plan-list.ts'
+import { nameFilesOfPod } from './pod-network.ts'
+import type { ResourceLimits } from './resources.ts'
+
+const VIRTIOFSD = '/usr/lib/qemu/virtiofsd'
+/** Debian's kernels have up to 16 MB. */
+const MAX_BOOT_FILE_BYTES = 64 << 20
+const BLOCK_BYTES = 4096
+const MIB = 1 << 20
+/** What QEMU, the keeper and virtiofsd may take besides the guest's memory; emulation keeps what it has translated. */
+const OVERHEAD_MIB = { kvm: 256, tcg: 768 } as const
+const BOOT_TIMEOUT_MS = { kvm: 30_000, tcg: 120_000 } as const
+
+/**
+ * A pod with a kernel of its own, with QEMU as its machine. All that the guest is given is known, and so measured, before
+ * anybody is asked, but for the addresses of its networks.
+ */
+export async function kvmFlavour(input: FlavourInput): Promise<Flavour> {
+  const { options: o, stage1, network, programs, opened } = input
+  if (network.planned === 'host') {
+    throw new PodError('POD_UNSUPPORTED', 'a virtual machine has a network stack of its own', {
+      hint: 'Give it a network: --net default; or none.',
+    })
+  }
+  const qemu = programNamed(programs, QEMU)
+  const guest = planGuest(o.manifest, {
+    ...{ uuid: o.uuid, arch: process.arch, seccomp: !o.relaxed.includes('seccomp') },
+    streams: o.streams,
+  })
+  for (const { source } of guest.shares) requireDirectory(source)
+  const [kernel, initramfs] = [KERNEL_FILE, INITRAMFS_FILE].map((name) => bootFile(input, name)) as [Buffer, Buffer] // one for each
+  const environment = qemuEnvironment(qemuFiles('tcg').moduleDirectory)
+  const measured = { kernel: sha256(kernel), initramfs: sha256(initramfs) }
+  const accelerator = await selectAccelerator(o.accelerator, {
+    ...{ qemu: qemu.path, qemuDigest: qemu.sha256, environment },
+    ...{ kernel, initramfs, kernelDigest: measured.kernel },
+  })
+  warnOfEmulation(input, accelerator)
+  const open = (file: string): HostProgram => {
+    const program = openHostProgram(path.basename(file), file)
+    opened.push(program.fd)
+    return program
+  }
+  const files = qemuFiles(accelerator.kind)
+  const firmware = files.files.map(open)
+  const virtiofsd = guest.shares.length > 0 ? open(VIRTIOFSD) : undefined
+  const size = sizeOf(o.manifest)
+  const annotated = valueNamed(o.stage1.manifest.annotations, KVM_ANNOTATIONS.kernelArguments) ?? ''
+  const commandLine = kernelCommandLine(annotated, accelerator.kind, stage1.run)
+  const { disks, trees } = guestDisks(
+    o.images.map((i) => ({ rootHash: rootHashOf(i.treeDigest), blocks: i.treeSizeBytes / BLOCK_BYTES })),
+    false,
+  )
+  const hashTrees = new Map(
+    disks.flatMap((disk) => (disk.content === 'hashes' ? [[disk, openHashes(input, disk)]] : [])),
+  )
+  const archive = podArchive({
+    ...{ files: guest.files, hostname: guest.hostname, salt: new Uint8Array(randomBytes(32)), trees },
+    writable: 'memory',
+    memoryLayerBytes: Math.floor((size.memoryMiB * MIB) / 2),
+  })
+  const machine = { size, accelerator, commandLine, disks, firmwareDirectories: files.firmwareDirectories, environment }
+  return {
+    wantsUsers: true,
+    prepare: (firstUser) => ({
+      plan: new Map([
+        ...hostPlan(input, guest, machine, firstUser ?? refuseRoot()),
+        ['virtiofsd', planList(virtiofsd === undefined ? [] : [virtiofsd.path])],
+        ['pod.cpio', archive],
+      ]),
+      measured: {
+        machine: {
+          ...{ accelerator: accelerator.kind, ...measured, commandLine },
+          firmware: firmware.map((f) => ({ path: f.path, sha256: f.sha256 })),
+        },
+        guest: { archive: sha256(archive), ...size },
+      },
+      programs: virtiofsd === undefined ? [] : [virtiofsd],
+      alsoUnchanged: firmware,
+      mode: 'launch-vm',
+      networkFiles: (up) => networkFiles(input, guest, machine, qemu, up),
+      handedOver: ([stage1Tree = -1, ...images]) => [
+        ...[qemu.fd, stage1Tree, ...(virtiofsd === undefined ? [] : [virtiofsd.fd])],
+        ...disks.map((disk) => hashTrees.get(disk) ?? images[disk.image ?? -1] ?? -1),
+      ],
+    }),
+  }
+}
+
+interface Machine {
+  readonly size: MachineSize
+  readonly accelerator: Accelerator
+  readonly commandLine: string
+  readonly disks: readonly GuestDisk[]
+  readonly firmwareDirectories: readonly string[]
+  readonly environment: readonly string[]
+}
+
+/** Of the host's side: what the keeper does by itself, and who QEMU is. */
+function hostPlan(
+  { options: o, network, cgroups }: FlavourInput,
+  guest: GuestPlan,
+  { size, accelerator, environment }: Machine,
+  user: number,
+): PlanFiles {
+  const limits: ResourceLimits = { memoryBytes: (size.memoryMiB + OVERHEAD_MIB[accelerator.kind]) * MIB }
+  const own = podCgroups(cgroups, o.uuid, {
+    deviceRules: deviceRulesV1(MACHINE_DEVICES),
+    limits: cgroups.v1.memory === undefined && !cgroups.v2Controllers.includes('memory') ? {} : limits,
+  })
+  const same = (['apps.list', 'streams', 'stop-timeout-ms'] as const).map(
+    (name) => [name, guest.files.get(name) ?? new Uint8Array(0)] as const,
+  )
+  return new Map([
+    ...same,
+    ...cgroupFiles(own),
+    ['device-policy', devicePolicyProgram(MACHINE_DEVICES)],
+    ['network', planList([network.planned])],
+    ['qemu-env', planList(environment)],
+    ['qemu-user', planList([String(user), String(user)])],
+    ['qemu-devices', planList(accelerator.kind === 'kvm' ? ['/dev/kvm'] : [])],
+    ['boot-timeout-ms', planList([String(BOOT_TIMEOUT_MS[accelerator.kind])])],
+    ['shares', planList(guest.shares.flatMap((s) => [s.tag, s.source, s.readOnly ? 'ro' : 'rw']))],
+  ])
+}
+
+/** The interfaces that plugins made are made anew in the guest, and each gets a tap beside it. */
+function networkFiles(
+  { options: o, network }: FlavourInput,
+  guest: GuestPlan,
+  { size, accelerator, commandLine, disks, firmwareDirectories }: Machine,
+  qemu: HostProgram,
+  up: NetworksUp | undefined,
+): [string, Uint8Array][] {
+  const interfaces = interfacesOf(up)
+  const argv = qemuArguments({
+    ...{
+      program: qemu.path,
+      podUuid: o.uuid,
+      accelerator: accelerator.kind,
+      ...size,
+      firmwareDirectories,
+      commandLine,
+    },
+    ...{ disks, interfaces: interfaces.map(({ mac }) => mac), shares: guest.shares.map(({ tag }) => tag) },
+  })
+  return [
+    ['qemu', planList(argv)],
+    ['taps', planList(interfaces.flatMap(({ name, mac }) => [name, mac]))],
+    ['addresses.cpio', addressesArchive(new Map(nameFilesOfPod(network, o.manifest, up)), interfaces)],
+  ]
+}
+
+function interfacesOf(up: NetworksUp | undefined): PodInterface[] {
+  return (up?.joined ?? []).map(({ name, interfaceName }, i) => {
+    const result = up?.results[i]
+    const found = result === undefined ? undefined : podInterface(result, interfaceName)
+    if (found !== undefined) return found
+    throw new NetworkError(
+      'NETWORK_RESULT_BAD',
+      `network ${name} does not say which hardware address ${interfaceName} has`,
+      {
+        hint: 'A virtual machine needs one: bridge and ptp say it.',
+      },
+    )
+  })
+}
+
+function sizeOf(manifest: PodManifest): MachineSize {
+  const limitsOf = ({ memoryBytes, cpuMillis }: ResourceLimits) => ({
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    ...(cpuMillis === undefined ? {} : { milliCpus: cpuMillis }),
+  })
+  const apps = manifest.apps.map(({ app }) => limitsOf(readAppLimits(app.isolators).resources))
+  return machineSize(apps, limitsOf(readPodLimits(manifest.isolators)), availableParallelism())
+}
+
+function warnOfEmulation({ options: o }: FlavourInput, { kind, reason }: Accelerator): void {
+  if (kind === 'kvm') return
+  const why = o.accelerator === 'tcg' ? '' : ` (${reason})`
+  o.onWarning(`the virtual machine is emulated${why}: slow, and no boundary to rely on; policies see accelerator tcg`)
+}
+
+/** The tree is verified; the whole file is read, for it is measured by itself, too. */
+function bootFile({ options: o, trees }: FlavourInput, name: string): Buffer {
+  const found = readTreeFile(trees[0] ?? -1, name, MAX_BOOT_FILE_BYTES)
+  if (found !== undefined && found.start.length === found.inode.sizeBytes) return found.start
+  throw new PodError('POD_STAGE1_UNSUPPORTED', `${o.stage1.origin.name} cannot be used as stage1: it has no /${name}`, {
+    hint: 'Use the stage1 image that came with this holdfast: --stage1 kvm.',
+  })
+}
+
+/** Nobody need believe it: the guest holds each block against the root hash. */
+function openHashes({ options: o, opened }: FlavourInput, { image = -1 }: GuestDisk): number {
+  const digestOfTree = o.images[image]?.treeDigest
+  if (digestOfTree === undefined) throw new ImageError('IMAGE_NOT_FOUND', `there is no image ${image}`)
+  const fd = fs.openSync(ensureHashTree(o.store, digestOfTree), fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
+  opened.push(fd)
+  return fd
+}
+
+function requireDirectory(source: string): void {
+  if (fs.statSync(source, { throwIfNoEntry: false })?.isDirectory() === true) return
+  throw new PodError('POD_VOLUME_BAD', `${source} is no directory: a virtual machine is given directories alone`)
+}
+
+function refuseRoot(): never {
+  throw new TypeError('a virtual machine is planned without a user of its own')
+}
+
+function sha256(bytes: Uint8Array): string {
+  return toHex(digest('sha256', bytes))
+}
