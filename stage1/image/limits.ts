@@ -4,6 +4,8 @@
 export const LIMITS = {
   /** An OCI manifest or index: registries themselves stop at 4 MiB. */
   manifestBytes: 4 * 1024 * 1024,
+  /** Of a list of referrers, which have no more bytes together than a manifest may have. */
+  referrerPages: 64,
   /** An image configuration. */
   configBytes: 8 * 1024 * 1024,
   /** An appc image manifest. */

@@ -48,7 +48,9 @@ interface Place {
 class RegistrySource implements ImageSource, BlobTransfers {
   readonly #request: RegistryRequest
   readonly #client: HttpClient
+  /** Mirrors, and last the registry. */
   readonly #places: readonly Place[]
+  readonly #registry: RegistryEndpoint
   /** How many places in front are not asked for a blob any more, by digest. */
   readonly #passedOver = new Map<string, number>()
 
@@ -58,9 +60,10 @@ class RegistrySource implements ImageSource, BlobTransfers {
     const { registry, repository, environment } = request
     const endpoint = (host: string, name: string): RegistryEndpoint =>
       new RegistryEndpoint(client, { host, repository: name }, environment)
+    this.#registry = endpoint(...atDockerHub(registry, repository))
     this.#places = [
       ...request.mirrors.map(({ host, prefix, tags }) => ({ endpoint: endpoint(host, prefix + repository), tags })),
-      { endpoint: endpoint(...atDockerHub(registry, repository)), tags: true },
+      { endpoint: this.#registry, tags: true },
     ]
   }
 
@@ -92,13 +95,28 @@ class RegistrySource implements ImageSource, BlobTransfers {
     return answer && { bytes: await readBody(answer, LIMITS.manifestBytes), mediaType: contentType(answer) }
   }
 
-  async referrers(digest: string): Promise<Buffer | undefined> {
-    const answer = await this.#getOrNothing(`referrers/${digest}`, INDEX_TYPES[0])
-    if (answer === undefined) return undefined
+  async referrers(digest: string): Promise<readonly Buffer[] | undefined> {
+    const what = `referrers/${digest}`
+    const pages: Buffer[] = []
+    let bytesLeft = LIMITS.manifestBytes
+    let answer = await this.#getOrNothing(what, INDEX_TYPES[0])
     // a registry without the list may answer something else than 404, as older ones do
-    if (contentType(answer) === INDEX_TYPES[0]) return readBody(answer, LIMITS.manifestBytes)
-    answer.body.destroy()
-    return undefined
+    if (answer !== undefined && mediaTypeOf(answer) !== INDEX_TYPES[0]) {
+      answer.body.destroy()
+      return undefined
+    }
+    if (answer === undefined) return undefined
+    for (;;) {
+      const page = await readBody(answer, bytesLeft)
+      pages.push(page)
+      bytesLeft -= page.length
+      const query = nextPage(answer)
+      if (query === undefined) return pages
+      if (pages.length === LIMITS.referrerPages) {
+        throw new ImageError('IMAGE_TOO_LARGE', `${shownUrl(answer.url)} has more than ${pages.length} pages`)
+      }
+      answer = await this.#registry.get(what + query, INDEX_TYPES[0])
+    }
   }
 
   async *blob(descriptor: Descriptor): AsyncGenerator<Buffer> {
@@ -161,15 +179,13 @@ class RegistrySource implements ImageSource, BlobTransfers {
         if (!ELSEWHERE.has(codeOf(err) ?? '')) throw err
       }
     }
-    const last = places.at(-1)
-    if (last === undefined) throw new TypeError('the registry itself is always among the places')
-    return ask(last)
+    return ask({ endpoint: this.#registry, tags: true })
   }
 
   /** Of the registry itself, for what need not be there. */
   async #getOrNothing(what: string, accept: string): Promise<HttpAnswer | undefined> {
     try {
-      return await this.#places.at(-1)?.endpoint.get(what, accept)
+      return await this.#registry.get(what, accept)
     } catch (err) {
       if (err instanceof ImageError && err.code === 'IMAGE_NOT_FOUND') return undefined
       throw err
@@ -183,8 +199,21 @@ export function atDockerHub(registry: string, repository: string): [host: string
   return ['registry-1.docker.io', repository.includes('/') ? repository : `library/${repository}`]
 }
 
+/**
+ * The query of the page behind an answer (distribution-spec v1.1, "Listing Referrers"; RFC 8288). It is asked for at the
+ * place that gave this one, whatever else the link says: credentials are for that place alone.
+ */
+function nextPage({ headers, url }: HttpAnswer): string | undefined {
+  const links = Array.isArray(headers.link) ? headers.link.join(', ') : (headers.link ?? '')
+  const next = /<([^<>]{1,2000})>[^<>,]{0,200};\s*rel="?next"?\s*(?:[,;]|$)/i.exec(links)?.[1]
+  if (next === undefined) return undefined
+  const target = URL.canParse(next, url.href) ? new URL(next, url) : undefined
+  if (target?.origin === url.origin && target.pathname === url.pathname && target.search !== '') return target.search
+  throw new ImageError('IMAGE_SOURCE_BAD', `${shownUrl(url)} goes on at another place: ${next.slice(0, 200)}`)
+}
+
 function contentType(answer: HttpAnswer): string {
-  const type = (answer.headers['content-type'] ?? '').split(';')[0]?.trim() ?? ''
+  const type = mediaTypeOf(answer)
   if (type === 'text/html' || type === '') {
     answer.body.destroy()
     throw new ImageError(
@@ -193,4 +222,8 @@ function contentType(answer: HttpAnswer): string {
     )
   }
   return type
+}
+
+function mediaTypeOf(answer: HttpAnswer): string {
+  return (answer.headers['content-type'] ?? '').split(';')[0]?.trim() ?? ''
 }

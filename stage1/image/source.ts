@@ -12,10 +12,10 @@ export interface ImageSource {
   /** The document of a tag in the same place, for signatures; undefined where there is none. */
   tagged(tag: string): Promise<{ readonly bytes: Buffer; readonly mediaType: string } | undefined>
   /**
-   * The index of documents whose subject is this digest (distribution-spec v1.1, "Listing Referrers"), without the
-   * fallback tag; undefined where the source has no such list.
+   * The index of documents whose subject is this digest (distribution-spec v1.1, "Listing Referrers"), in pages, without
+   * the fallback tag; undefined where the source has no such list.
    */
-  referrers(digest: string): Promise<Buffer | undefined>
+  referrers(digest: string): Promise<readonly Buffer[] | undefined>
   /** Present where a transfer that broke can be taken up again. */
   readonly transfers?: BlobTransfers
   /** Checks that had to be relaxed to get here. */

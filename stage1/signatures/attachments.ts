@@ -14,6 +14,8 @@ export type Attachment = {
 
 const SIMPLE_SIGNING = 'application/vnd.dev.cosign.simplesigning.v1+json'
 const BUNDLE = /^application\/vnd\.dev\.sigstore\.bundle(\.v0\.3)?\+json(;version=0\.[123])?$/
+/** What holds signatures as its layers. */
+const MANIFEST = 'application/vnd.oci.image.manifest.v1+json'
 /** Artifact types of referrers that may hold either; an index of older tools may leave them out. */
 const SIGNATURES = /^application\/vnd\.dev\.(sigstore\.bundle|cosign\.artifact\.sig)/
 /** Each is fetched and verified: an image has a few. */
@@ -37,14 +39,18 @@ export async function findAttachments(source: ImageSource, digests: readonly str
     const tag = of.replace(':', '-')
     const signed = await source.tagged(`${tag}.sig`)
     if (signed !== undefined) await readManifest(source, signed.bytes, of, found)
-    const list = (await source.referrers(of)) ?? (await source.tagged(tag))?.bytes
-    for (const descriptor of list === undefined ? [] : readReferrers(list)) {
+    for (const descriptor of readReferrers((await source.referrers(of)) ?? (await fallback(source, tag)))) {
       const bytes = await source.document(descriptor)
       checkDigest(bytes, descriptor)
       await readManifest(source, bytes, of, found)
     }
   }
   return found
+}
+
+async function fallback(source: ImageSource, tag: string): Promise<readonly Uint8Array[]> {
+  const found = await source.tagged(tag)
+  return found === undefined ? [] : [found.bytes]
 }
 
 async function readManifest(source: ImageSource, bytes: Uint8Array, of: string, into: Attachment[]): Promise<void> {
@@ -75,15 +81,25 @@ function checkDigest(bytes: Uint8Array, { digest }: Descriptor): void {
   if (found !== digest) throw bad(`${digest} is not what came for it`)
 }
 
-function readReferrers(bytes: Uint8Array): readonly Descriptor[] {
-  return reading(bytes, 'list of referrers', (r, o) =>
-    r.list(o['manifests'], '$.manifests', MAX_REFERRERS).flatMap((value, i) => {
-      const at = `$.manifests[${i}]`
-      const type = r.optionalString(r.object(value, at)['artifactType'], `${at}.artifactType`)
-      const descriptor = readDescriptor(r, value, at, MAX_MANIFEST_BYTES).descriptor
-      return type === undefined || SIGNATURES.test(type) ? [descriptor] : []
-    }),
-  ).slice(0, MAX_ATTACHMENTS)
+/** Signatures among the entries: of others nothing is read, as they may be anything. */
+function readReferrers(pages: readonly Uint8Array[]): readonly Descriptor[] {
+  let entries = 0
+  return pages
+    .flatMap((page) =>
+      reading(page, 'list of referrers', (r, o) => {
+        const list = r.list(o['manifests'], '$.manifests', MAX_REFERRERS)
+        entries += list.length
+        if (entries > MAX_REFERRERS) r.complain('$.manifests', `more than ${MAX_REFERRERS} in all pages`)
+        return list.flatMap((value, i) => {
+          const at = `$.manifests[${i}]`
+          const entry = r.object(value, at)
+          const type = r.optionalString(entry['artifactType'], `${at}.artifactType`)
+          if (entry['mediaType'] !== MANIFEST || (type !== undefined && !SIGNATURES.test(type))) return []
+          return [readDescriptor(r, value, at, MAX_MANIFEST_BYTES).descriptor]
+        })
+      }),
+    )
+    .slice(0, MAX_ATTACHMENTS)
 }
 
 interface Layer {

@@ -7,7 +7,7 @@ import {
   type StoredImage,
 } from '../../stage1/image/index.ts'
 import { type ImageAnswer, type ImageServer, serveImages } from './image-server.ts'
-import { cannotRender, stage1Program } from './images.ts'
+import { cannotRender } from './images.ts'
 import { tempDir } from './temp-dir.ts'
 
 /** What tests of images start from: for each test a directory, an empty store in it, and what ends with the test. */
@@ -61,8 +61,7 @@ export class ImageFixture {
 
   /** Relative paths are relative to the directory. */
   fetch(reference: string, more: Partial<FetchOptions> = {}): Promise<StoredImage> {
-    const usual = { cwd: this.dir, stage1Program: stage1Program(), environment: {} }
-    return fetchImage(this.store, reference, { ...usual, ...more })
+    return fetchImage(this.store, reference, { cwd: this.dir, environment: {}, ...more })
   }
 
   /** The same from a registry that speaks plain HTTP. */

@@ -11,7 +11,7 @@ import { SignatureError } from '../../../stage1/signatures/index.ts'
 import { aci } from '../../support/aci.ts'
 import { ImageFixture } from '../../support/image-fixture.ts'
 import { type ImageAnswer, noise } from '../../support/image-server.ts'
-import { sha256, stage1Program } from '../../support/images.ts'
+import { sha256 } from '../../support/images.ts'
 
 const CHILD = fileURLToPath(new URL('../../support/fetch-child.ts', import.meta.url))
 const MIB = 1024 * 1024
@@ -217,11 +217,9 @@ describe('downloads of ACIs', () => {
     }
     const server = await images.serve((...request) => answer(...request))
     const reference = `http://${server.host}/app.aci`
-    const child = spawn(
-      process.execPath,
-      ['--import=tsx', CHILD, images.store.dir, reference, stage1Program(), 'http'],
-      { stdio: ['ignore', 'ignore', 'inherit'] },
-    )
+    const child = spawn(process.execPath, ['--import=tsx', CHILD, images.store.dir, reference, 'http'], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
     const ended = once(child, 'close')
     images.ending(() => child.kill('SIGKILL'))
     const there = (): number =>
