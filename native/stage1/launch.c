@@ -1,5 +1,6 @@
 #include "launch.h"
 
+#include "app_cgroups.h"
 #include "cgroups.h"
 #include "fail.h"
 #include "inherited.h"
@@ -39,15 +40,6 @@ static void make_directory(const char *path)
 {
 	if (mkdir(path, 0755) < 0 && errno != EEXIST)
 		fail_errno("mkdir %s", path);
-}
-
-static void make_file(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		fail_errno("%s", path);
-	close(fd);
 }
 
 /*
@@ -105,33 +97,6 @@ static void mount_app(int plan, const char *name, size_t position, int tree, con
 	users_give(users, upper);
 	mount_overlay(lower, upper, work, target);
 	name_files_install(plan, target, users);
-}
-
-/* init's children reach their cgroups through these; the controllers themselves are read-only in the pod. */
-static void bind_app_cgroups(int plan, const char *name)
-{
-	char file[256], target[256];
-	struct plan_list joined;
-
-	snprintf(file, sizeof file, "apps/%s/cgroups", name);
-	cgroups_make(plan_read_list(plan, file));
-	snprintf(file, sizeof file, "apps/%s/cgroup-settings", name);
-	cgroups_set(plan_read_list(plan, file));
-	snprintf(file, sizeof file, "apps/%s/cgroups.join", name);
-	joined = plan_read_list(plan, file);
-	snprintf(target, sizeof target, ROOT "/s1/cgroups/%s", name);
-	make_directory(target);
-	for (size_t i = 0; i < joined.count; i++) {
-		snprintf(target, sizeof target, ROOT "/s1/cgroups/%s/%zu", name, i);
-		make_file(target);
-		mount_bind(joined.item[i], target, 0);
-	}
-	snprintf(file, sizeof file, "apps/%s/oom-events", name);
-	for (struct plan_list events = plan_read_list(plan, file); events.count > 0; events.count--) {
-		snprintf(target, sizeof target, ROOT "/s1/cgroups/%s/oom", name);
-		make_file(target);
-		mount_bind(events.item[events.count - 1], target, MS_RDONLY);
-	}
 }
 
 /* The lowest copy of `fd` that is above all fixed numbers, so that moving one does not overwrite another. */
@@ -230,7 +195,7 @@ int launch_main(int argc, char **argv)
 	cgroups_make(plan_read_list(plan, "cgroups"));
 	cgroups_set(plan_read_list(plan, "cgroup-settings"));
 	for (size_t i = 0; i < apps.count; i++)
-		bind_app_cgroups(plan, apps.item[i]);
+		app_cgroups_bind(plan, apps.item[i], ROOT "/s1/cgroups");
 	for (struct plan_list given = plan_read_list(plan, "cgroups.given"); given.count > 0; given.count--)
 		users_give(&users, given.item[given.count - 1]);
 	for (struct plan_list at = plan_read_list(plan, "device-policy-cgroup"); at.count > 0; at.count--)

@@ -1,6 +1,7 @@
 #include "attach.h"
 #include "exec.h"
 #include "fail.h"
+#include "guest.h"
 #include "init.h"
 #include "janitor.h"
 #include "launch.h"
@@ -22,6 +23,10 @@ int main(int argc, char **argv)
 		return launch_vm_main(argc - 1, argv + 1);
 	if (strcmp(mode, "init") == 0)
 		return init_main(argc - 1, argv + 1);
+	if (strcmp(mode, "guest") == 0)
+		return guest_main(argc - 1, argv + 1);
+	if (strcmp(mode, "probe") == 0)
+		return probe_main(argc - 1, argv + 1);
 	if (strcmp(mode, "unpack") == 0)
 		return unpack_main(argc - 1, argv + 1);
 	if (strcmp(mode, "exec") == 0)
@@ -37,7 +42,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	fprintf(stderr, "usage: holdfast-stage1 launch PLAN LOCK SUPERVISOR STAGE1 TREE... | init | exec PROFILE PID STREAMS | "
-			"launch-vm PLAN LOCK QEMU STAGE1 [VIRTIOFSD] DISK... | attach SOCKET APP PROFILE STREAMS | "
+			"launch-vm PLAN LOCK QEMU STAGE1 [VIRTIOFSD] DISK... | guest | probe | attach SOCKET APP PROFILE STREAMS | "
 			"unpack ROOT | network POD | network-undo POD | --version\n");
 	return EXIT_HOLDFAST;
 }

@@ -19,7 +19,7 @@
 enum { PATH_BYTES = 4096 };
 #define OWN_NAMESPACE "/proc/self/ns/net"
 
-static void bring_loopback_up(void)
+void network_bring_loopback_up(void)
 {
 	struct ifreq request;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -40,7 +40,7 @@ static void unshare_network(void)
 {
 	if (unshare(CLONE_NEWNET) < 0)
 		fail_errno("network namespace");
-	bring_loopback_up();
+	network_bring_loopback_up();
 }
 
 static void join_namespace(const char *path)

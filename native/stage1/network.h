@@ -7,6 +7,9 @@
  */
 void network_enter(const char *planned);
 
+/* Brings up loopback of this process's namespace. */
+void network_bring_loopback_up(void);
+
 /*
  * Lets everybody in the network namespace take ports under 1024: it belongs to the user namespace of the host, in which
  * a pod with users of its own has no capabilities.

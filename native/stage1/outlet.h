@@ -14,7 +14,7 @@ struct streams {
 	int terminal; /* standard input becomes its controlling terminal */
 };
 
-enum { OUTLET_MAX_WAITS = 320 };
+enum { OUTLET_MAX_WAITS = 160 };
 
 /*
  * Where a pod tells of itself, and where what its apps say goes: files of the pod directory (outlet_files.c), or frames

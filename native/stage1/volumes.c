@@ -9,6 +9,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -35,6 +36,27 @@ int volumes_open_host(const char *name, const char *source)
 	return fd;
 }
 
+/* A file system that the host of a virtual machine shares with it. */
+static int mount_tag(const char *name, const char *tag)
+{
+	char path[64];
+	int fd;
+
+	if (tag[0] != 'v' || tag[1] == 0 || strspn(tag + 1, "0123456789") != strlen(tag + 1) || strlen(tag) > 8)
+		fail("volume %s: %.20s is no tag", name, tag);
+	if (mkdir("shares", 0700) < 0 && errno != EEXIST)
+		fail_errno("mkdir shares");
+	snprintf(path, sizeof path, "shares/%s", tag);
+	if (mkdir(path, 0700) < 0)
+		fail_errno("mkdir %s", path);
+	if (mount(tag, path, "virtiofs", MS_NOSUID | MS_NODEV, NULL) < 0)
+		fail_errno("volume %s: the host shares nothing as %s", name, tag);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		fail_errno("volume %s", name);
+	return fd;
+}
+
 static int make_empty(char *const *volume, const struct users *users)
 {
 	const char *name = volume[NAME];
@@ -55,6 +77,14 @@ static int make_empty(char *const *volume, const struct users *users)
 		fail_errno("volume %s", name);
 	close(parent);
 	return fd;
+}
+
+static int open_source(char *const *volume, const struct users *users)
+{
+	if (strcmp(volume[KIND], "tag") == 0)
+		return mount_tag(volume[NAME], volume[SOURCE]);
+	return plan_choice(volume[KIND], "host", "empty", "kind of volume") ? make_empty(volume, users)
+									    : volumes_open_host(volume[NAME], volume[SOURCE]);
 }
 
 static int make_target(const char *path, int source)
@@ -87,7 +117,6 @@ void volumes_mount(int plan, const char *directory, const struct users *users)
 		fail("%zu volumes, at most %d are taken", list.count / FIELDS, PLAN_MAX_VOLUMES);
 	for (size_t i = 0; i < list.count / FIELDS; i++) {
 		char *const *volume = list.item + i * FIELDS;
-		int empty = plan_choice(volume[KIND], "host", "empty", "kind of volume");
 		int read_only = plan_choice(volume[ACCESS], "rw", "ro", "access to volume");
 		int recursive = plan_choice(volume[EXTENT], "single", "recursive", "extent of volume");
 		char path[128];
@@ -95,7 +124,7 @@ void volumes_mount(int plan, const char *directory, const struct users *users)
 
 		if (volume[NAME][0] == 0 || strspn(volume[NAME], "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(volume[NAME]))
 			fail("volume %zu has a name that is none", i);
-		source = empty ? make_empty(volume, users) : volumes_open_host(volume[NAME], volume[SOURCE]);
+		source = open_source(volume, users);
 		snprintf(path, sizeof path, "%s/%zu", directory, i);
 		target = make_target(path, source);
 		tree = tree_clone(source, recursive);
