@@ -28,11 +28,12 @@ packages=(
   libtss2-esys-3.0.2-0 libtss2-tctildr0 libtss2-mu0 libtss2-rc0 libtss2-tcti-swtpm0 libtss2-tcti-device0 # tpm2-tss at run time
   libtss2-dev                                    # its headers: the prototype table is compared with them
   swtpm swtpm-tools tpm2-tools                   # a software TPM, and the tools that tests compare with
-  systemd-container erofs-utils                  # systemd-nspawn; mkfs.erofs
+  systemd-container                              # systemd-nspawn
   umoci skopeo docker-registry busybox-static # images and a registry for the demo and the tests
   zstd bzip2 xz-utils                            # layers and ACIs in these forms
   cabextract                                     # what our cabinets are compared with, and what reads those in LZX
   cryptsetup-bin attr                            # veritysetup and getfattr, which tests compare with
+  erofs-utils                                    # fsck.erofs, which tests compare with, and mkfs.erofs, which makes trees for some
   gpgv                                           # verifies signatures of ACIs; apt depends on it anyway
   gpg gpg-agent                                  # make keys and signatures for tests
   gcc g++ make python3 musl-tools                # the C programs, and the npm packages that compile

@@ -12,7 +12,7 @@
  *        0     4  operation (below)
  *        4     4  length of path, 0 for the root itself
  *        8     4  length of argument: symlink's target, hardlink's source, name of the extended attribute
- *       12     4  mode, permission bits; for NODE also the type
+ *       12     4  mode; its type counts for NODE only
  *       16     4  uid
  *       20     4  gid
  *       24     4  device major (NODE)

@@ -98,7 +98,7 @@ export class Unpacker {
       return new ImageError('IMAGE_NO_SPACE', `no room to unpack the image (${text}); make room and try again`)
     }
     if (errno === '1' && /chroot/.test(text)) {
-      return new ImageError('IMAGE_RENDER_FAILED', `images can be unpacked by root only (${text})`)
+      return new ImageError('IMAGE_RENDER_FAILED', `images can be written to a directory by root only (${text})`)
     }
     return new ImageError('IMAGE_RENDER_FAILED', `holdfast-stage1 ${text}`)
   }
