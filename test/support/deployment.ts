@@ -26,6 +26,8 @@ export interface DeploymentOptions {
   readonly withoutRoots?: boolean
   /** Launches are made with the help of a stage0 server, which start() starts. */
   readonly stage0?: boolean
+  /** In front of the agent's command line: what makes it another user's, for example. */
+  readonly agentPrefix?: readonly string[]
   /** What firmware measures at each start of the TPM; default is a separator in each of PCR 0 to 7. */
   readonly firmware?: (tpm: Swtpm) => Promise<void>
 }
@@ -225,7 +227,8 @@ export class Deployment {
   async startAgent(): Promise<void> {
     this.#writeAgentConfig()
     const log = join(this.directory, 'agent.log')
-    this.#agent = Service.start('agent', log, HOLDFAST_PROGRAM, ['agent', '--config', this.agentConfig])
+    const command = [...(this.#options.agentPrefix ?? []), HOLDFAST_PROGRAM, 'agent', '--config', this.agentConfig]
+    this.#agent = Service.start('agent', log, command[0] ?? HOLDFAST_PROGRAM, command.slice(1))
     await this.#agent.waitUntil('an answer on its socket', () => this.status().catch(() => undefined))
   }
 
