@@ -81,8 +81,14 @@ export function readTreeFile(
   }
   const inode = stack.at(-1)
   if (inode === undefined || !isType(inode.mode, S_IFREG)) return undefined
-  const [start = Buffer.alloc(0)] = reader.data(inode)
-  return { inode, start: start.subarray(0, maxBytes) }
+  const pieces: Buffer[] = []
+  let bytes = 0
+  for (const piece of maxBytes > 0 ? reader.data(inode) : []) {
+    pieces.push(piece)
+    bytes += piece.length
+    if (bytes >= maxBytes) break
+  }
+  return { inode, start: Buffer.concat(pieces).subarray(0, maxBytes) }
 }
 
 const TYPES: Readonly<Record<number, TarEntryType>> = {

@@ -64,10 +64,9 @@ export async function kvmFlavour(input: FlavourInput): Promise<Flavour> {
   })
   for (const { source } of guest.shares) requireDirectory(source)
   const [kernel, initramfs] = [KERNEL_FILE, INITRAMFS_FILE].map((name) => bootFile(input, name)) as [Buffer, Buffer] // one for each
-  const environment = qemuEnvironment(qemuFiles('tcg').moduleDirectory)
   const measured = { kernel: sha256(kernel), initramfs: sha256(initramfs) }
   const accelerator = await selectAccelerator(o.accelerator, {
-    ...{ qemu: qemu.path, qemuDigest: qemu.sha256, environment },
+    ...{ qemu: qemu.path, qemuDigest: qemu.sha256 },
     ...{ kernel, initramfs, kernelDigest: measured.kernel },
   })
   warnOfEmulation(input, accelerator)
@@ -77,6 +76,7 @@ export async function kvmFlavour(input: FlavourInput): Promise<Flavour> {
     return program
   }
   const files = qemuFiles(accelerator.kind)
+  const environment = qemuEnvironment(files.moduleDirectory)
   const firmware = files.files.map(open)
   const virtiofsd = guest.shares.length > 0 ? open(VIRTIOFSD) : undefined
   const size = sizeOf(o.manifest)

@@ -11,8 +11,11 @@ import {
   type ProbeResult,
   type VirtualizationFacts,
 } from './accelerator.ts'
+import { qemuFiles } from './firmware.ts'
+import { INITRAMFS_FILE, KERNEL_FILE } from './image.ts'
 import { KERNEL_ARGUMENTS, kernelCommandLine } from './kernel-arguments.ts'
 import { readProbe, writeProbe } from './probe-cache.ts'
+import { qemuEnvironment, SANDBOX } from './qemu-arguments.ts'
 
 const PROBE_CACHE = '/run/holdfast/accelerator'
 const DEADLINE_MS = 10_000
@@ -20,17 +23,13 @@ const MAX_SAID = 300
 
 /** What a guest for a probe is made of. */
 export interface ProbeGuest {
-  /** Absolute paths. */
+  /** Absolute path. */
   readonly qemu: string
-  readonly kernel: string
-  readonly initramfs: string
-  /** `QEMU_MODULE_DIR=...` and the like, as pods have it. */
-  readonly environment: readonly string[]
-}
-
-export interface ProbeSettings extends Pick<ProbeGuest, 'qemu' | 'environment'> {
   readonly kernel: Uint8Array
   readonly initramfs: Uint8Array
+}
+
+export interface ProbeSettings extends ProbeGuest {
   /** Digests of `qemu` and `kernel`, as they are measured. */
   readonly qemuDigest: string
   readonly kernelDigest: string
@@ -52,24 +51,10 @@ export async function selectAccelerator(choice: AcceleratorChoice, settings: Pro
     }
     const known = readProbe(file, key)
     if (known !== undefined) return known
-    const result = await withFiles(settings, (guest) => probeGuest('kvm', guest, DEADLINE_MS))
+    const result = await probeGuest('kvm', settings, DEADLINE_MS)
     writeProbe(file, key, result)
     return result
   })
-}
-
-/** QEMU reads them by name. */
-async function withFiles<T>(s: ProbeSettings, use: (guest: ProbeGuest) => Promise<T>): Promise<T> {
-  const directory = fs.mkdtempSync(path.join(tmpdir(), 'holdfast-probe-')) // 0700
-  try {
-    const [kernel, initramfs] = (['kernel', 'initramfs'] as const).map((name) => {
-      fs.writeFileSync(path.join(directory, name), s[name], { mode: 0o600 })
-      return path.join(directory, name)
-    }) as [string, string] // one for each
-    return await use({ qemu: s.qemu, environment: s.environment, kernel, initramfs })
-  } finally {
-    fs.rmSync(directory, { recursive: true, force: true })
-  }
 }
 
 export function readVirtualizationFacts(): VirtualizationFacts {
@@ -99,9 +84,26 @@ export async function probeGuest(
   guest: ProbeGuest,
   deadlineMs: number,
 ): Promise<ProbeResult> {
+  const directory = fs.mkdtempSync(path.join(tmpdir(), 'holdfast-probe-'))
+  try {
+    fs.writeFileSync(path.join(directory, KERNEL_FILE), guest.kernel)
+    fs.writeFileSync(path.join(directory, INITRAMFS_FILE), guest.initramfs)
+    return await runProbe(accelerator, guest.qemu, directory, deadlineMs)
+  } finally {
+    fs.rmSync(directory, { recursive: true })
+  }
+}
+
+async function runProbe(
+  accelerator: AcceleratorKind,
+  qemu: string,
+  directory: string,
+  deadlineMs: number,
+): Promise<ProbeResult> {
+  const environment = qemuEnvironment(qemuFiles(accelerator).moduleDirectory)
   return new Promise((resolve) => {
-    const child = spawn(guest.qemu, probeArguments(accelerator, guest), {
-      env: Object.fromEntries(guest.environment.map((v) => [v.slice(0, v.indexOf('=')), v.slice(v.indexOf('=') + 1)])),
+    const child = spawn(qemu, probeArguments(accelerator, directory), {
+      env: Object.fromEntries(environment.map((v) => [v.slice(0, v.indexOf('=')), v.slice(v.indexOf('=') + 1)])),
       stdio: ['ignore', 'ignore', 'pipe'],
       timeout: deadlineMs,
       killSignal: 'SIGKILL',
@@ -110,7 +112,7 @@ export async function probeGuest(
     child.stderr.on('data', (bytes: Buffer) => {
       said = `${said}${bytes.toString()}`.slice(-MAX_SAID)
     })
-    child.on('error', (err) => resolve({ works: false, why: `${guest.qemu}: ${messageOf(err)}` }))
+    child.on('error', (err) => resolve({ works: false, why: `${qemu}: ${messageOf(err)}` }))
     child.on('close', (status, signal) => {
       if (status === 0) return resolve({ works: true })
       const end =
@@ -120,12 +122,11 @@ export async function probeGuest(
   })
 }
 
-function probeArguments(accelerator: AcceleratorKind, guest: ProbeGuest): string[] {
+function probeArguments(accelerator: AcceleratorKind, directory: string): string[] {
   return [
     ...['-accel', accelerator, '-cpu', accelerator === 'kvm' ? 'host' : 'max', '-machine', 'q35', '-m', '128'],
-    ...['-nodefaults', '-no-user-config', '-display', 'none'],
-    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
-    ...['-kernel', guest.kernel, '-initrd', guest.initramfs],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-sandbox', SANDBOX],
+    ...['-kernel', path.join(directory, KERNEL_FILE), '-initrd', path.join(directory, INITRAMFS_FILE)],
     ...['-append', kernelCommandLine(KERNEL_ARGUMENTS, accelerator, ['/init', 'probe'])],
   ]
 }

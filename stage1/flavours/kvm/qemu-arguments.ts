@@ -14,6 +14,9 @@ const PORTS: readonly (readonly [fd: number, name: string])[] = [
   [11, 'holdfast.enter.3'],
 ]
 
+/** QEMU's own filter of system calls. */
+export const SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'
+
 /** Files in QEMU's own root. */
 const KERNEL = '/stage1/vmlinuz'
 const INITRD = '/stage1/initrd'
@@ -53,7 +56,7 @@ export function qemuArguments(s: QemuSettings): string[] {
     s.program,
     ...['-name', `holdfast-${plain(s.podUuid)}`, '-uuid', plain(s.podUuid)],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
-    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ...['-sandbox', SANDBOX],
     ...s.firmwareDirectories.flatMap((directory) => ['-L', directory]),
     ...['-machine', `q35,usb=off,vmport=off,sata=off,smbus=off,i8042=off,smm=off${memory}`],
     ...(s.accelerator === 'kvm' ? ['-accel', 'kvm', '-cpu', 'host'] : ['-accel', 'tcg,thread=multi', '-cpu', 'max']),
