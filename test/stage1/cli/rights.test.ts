@@ -5,7 +5,7 @@ import fs from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { HOLDFAST_PROGRAM, type Ran } from '../../support/holdfast.ts'
+import { HOLDFAST_PROGRAM, PROJECT_ROOT, type Ran, run as runHere } from '../../support/holdfast.ts'
 import { tar, type WrittenLayout, writeOciLayout } from '../../support/images.ts'
 import { cannotHaveUsers, MachineUsers, rightsOf, USERS, type Who } from '../../support/machine-users.ts'
 
@@ -299,6 +299,22 @@ describe('who may do what with images and pods', function () {
     const ran = await machine.exec('root', HOLDFAST_PROGRAM, 'fetch', '--quiet', '--dir', own, reference('kept'))
     refused(ran, 'IMAGE_STORE_FAILED')
     assert.match(ran.stderr, /setup-users\.sh/)
+  })
+
+  it('config/setup-users.sh hands a store of root’s over, and finds nothing to do the second time', async () => {
+    const own = join(machine.directory, 'handed-over')
+    layoutOf('before')
+    const words = ['fetch', '--quiet', '--insecure-options=image', '--dir', own, reference('before')]
+    assert.equal((await runHere(HOLDFAST_PROGRAM, words)).status, 0, 'on a machine without the users')
+    const setUp = (): Promise<Ran> => machine.exec('root', join(PROJECT_ROOT, 'config/setup-users.sh'), own)
+    const first = await setUp()
+    assert.equal(first.status, 0, first.stderr)
+    assert.match(first.stdout, /refs: root:root 750 is holdfast:holdfast-admin 3775 now/)
+    assert.deepEqual(await setUp(), { status: 0, stdout: 'setup-users: nothing was to be done\n', stderr: '' })
+    const listed = await machine.exec('looker', HOLDFAST_PROGRAM, 'image', 'list', '--dir', own)
+    assert.match(listed.stdout, /before/)
+    layoutOf('before', machine.directory, 'changed')
+    assert.equal((await machine.exec('root', HOLDFAST_PROGRAM, ...words)).status, 0)
   })
 })
 
