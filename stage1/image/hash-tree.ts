@@ -49,9 +49,9 @@ export function hashBlocksTo(store: ImageStore, fd: number, dataBlocks: number):
 }
 
 /**
- * The file with the hash tree of a rendered tree, which is made where it is missing or of another size: what a kernel
- * needs to check each block of the tree when it is read. Nobody has to trust the file: a kernel that knows the root hash
- * believes no block of it that does not lead there.
+ * The file with the hash tree of a rendered tree: what a kernel needs to check each block of the tree when it is read. It
+ * is made where it is missing, of another size, or another user's, who could keep a pod from reading. Nobody has to trust
+ * it: a kernel that knows the root hash believes no block of it that does not lead there.
  *
  * @returns its path
  * @throws ImageError IMAGE_TREE_MISSING, IMAGE_TREE_CHANGED, IMAGE_NO_SPACE, IMAGE_STORE_FAILED
@@ -62,7 +62,8 @@ export function ensureHashTree(store: ImageStore, digest: TreeDigest): string {
   try {
     const treeBytes = fs.fstatSync(tree).size
     const found = fs.lstatSync(file, { throwIfNoEntry: false })
-    if (found?.isFile() && found.size === hashTreeLayout(treeBytes / BLOCK_BYTES).sizeBytes) return file
+    const ours = found?.isFile() === true && (found.uid === process.geteuid?.() || found.uid === 0) && found.nlink === 1
+    if (ours && found.size === hashTreeLayout(treeBytes / BLOCK_BYTES).sizeBytes) return file
     const work = makeWorkDirectory(store)
     try {
       makeHashTree(store, { tree, treeBytes, digest }, path.join(work, 'hashes'))

@@ -89,6 +89,29 @@ describe('the hash tree of a tree', () => {
     assert.ok(fs.readFileSync(file).equals(first), 'a fetch makes it, too')
   })
 
+  it('is made anew by root where it is the file of another user, or has another name', async function () {
+    if (process.geteuid?.() !== 0) {
+      console.log('      skipped: not root')
+      this.skip()
+    }
+    const { treeDigest } = await image()
+    const file = fileOf(treeDigest, 'verity')
+    const other = join(dir.path, `other-${round}`)
+    for (const change of [
+      () => fs.chownSync(file, 65534, 65534),
+      () => fs.linkSync(file, other),
+      () => fs.renameSync(file, `${other}-moved`),
+    ]) {
+      change()
+      if (!fs.existsSync(file)) fs.symlinkSync(`${other}-moved`, file)
+      const { ino } = fs.lstatSync(file)
+      ensureHashTree(store, treeDigest)
+      const now = fs.lstatSync(file)
+      assert.notEqual(now.ino, ino)
+      assert.deepEqual([now.isFile(), now.uid, now.nlink], [true, 0, 1])
+    }
+  })
+
   it('is not made of a tree that is gone or changed', () => {
     const digest = storeBlocks(3)
     fs.appendFileSync(fileOf(digest, 'erofs'), Buffer.alloc(BLOCK))
