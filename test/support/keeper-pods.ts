@@ -119,15 +119,20 @@ export class KeeperPods {
       streams?: string
       stdin?: 'pipe' | 'ignore'
       profile?: Readonly<Record<string, string>>
+      user?: number
     } = {},
   ): { readonly child: ChildProcess; readonly end: Promise<Ended> } {
     const profile = fs.mkdtempSync(path.join(this.work, 'profile-'))
+    fs.chmodSync(profile, 0o755)
     for (const [name, content] of Object.entries(options.profile ?? { argv: list('/bin/true') }))
       fs.writeFileSync(path.join(profile, name), content)
     const child = spawn(
       STAGE1_PROGRAM,
       ['attach', path.join(pod.path, 'enter.sock'), options.app ?? '0', profile, options.streams ?? 'pass'],
-      { stdio: [options.stdin ?? 'ignore', 'pipe', 'pipe'] },
+      {
+        stdio: [options.stdin ?? 'ignore', 'pipe', 'pipe'],
+        ...(options.user === undefined ? {} : { uid: options.user, gid: options.user }),
+      },
     )
     return { child, end: ended(child) }
   }
