@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { promisify } from 'node:util'
 
 const READ_BYTES = 1024 * 1024
 
@@ -21,21 +22,34 @@ export function holdGiven(file: string): void {
   }
 }
 
-/** A part of a given file, or all of it. */
+/** A part of a given file, or all of it. @throws what opening and reading it throws */
 export function streamGiven(
   file: string,
   options: { readonly start?: number; readonly end?: number; readonly signal?: AbortSignal | undefined } = {},
-): fs.ReadStream {
+): AsyncIterable<Buffer> {
   const { signal, ...range } = options
   const fd = held.get(path.resolve(file))
-  return fs.createReadStream(file, {
-    highWaterMark: READ_BYTES,
-    ...range,
-    ...(signal && { signal }),
-    // several streams may read one descriptor: each says where it is
-    ...(fd !== undefined && { fd, autoClose: false, start: range.start ?? 0 }),
-  })
+  if (fd !== undefined) return piecesOf(fd, range.start ?? 0, range.end, signal)
+  return fs.createReadStream(file, { highWaterMark: READ_BYTES, ...range, ...(signal && { signal }) })
 }
+
+/** A stream would close the descriptor when its reader has enough; and several may read one at the same time. */
+async function* piecesOf(
+  fd: number,
+  start: number,
+  end: number | undefined,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer> {
+  for (let at = start; end === undefined || at <= end; ) {
+    signal?.throwIfAborted()
+    const length = end === undefined ? READ_BYTES : Math.min(READ_BYTES, end + 1 - at)
+    const { bytesRead, buffer } = await read(fd, Buffer.allocUnsafeSlow(length), 0, length, at)
+    if (bytesRead === 0) return
+    at += bytesRead
+    yield buffer.subarray(0, bytesRead)
+  }
+}
+const read = promisify(fs.read)
 
 /** Runs with a descriptor of a given file. @throws what opening it throws */
 export function withGiven<T>(file: string, work: (fd: number) => T): T {

@@ -62,6 +62,17 @@ describe('who may do what with images and pods', function () {
     layoutOf('inside', closed)
     const fetched = await holdfast('root', 'fetch', '--quiet', '--insecure-options=image', `oci:${closed}/inside`)
     assert.deepEqual([fetched.status, fetched.stderr], [0, ''])
+    execFileSync('tar', ['-cf', join(closed, 'saved.tar'), '-C', join(closed, 'inside'), '.'])
+    execFileSync('tar', ['-czf', join(closed, 'saved.tar.gz'), '-C', join(closed, 'inside'), '.'])
+    for (const file of ['saved.tar', 'saved.tar.gz', 'an.aci']) {
+      if (file === 'an.aci') {
+        const exported = await holdfast('root', 'image export', `oci:${closed}/inside`, join(closed, file))
+        assert.deepEqual([exported.status, exported.stderr], [0, ''])
+      }
+      fs.chmodSync(join(closed, file), 0o600)
+      const ran = await holdfast('root', 'fetch', '--quiet', '--insecure-options=image', join(closed, file))
+      assert.deepEqual([ran.status, ran.stderr], [0, ''], file)
+    }
     assert.equal((await fetch('root', 'root-image')).status, 0)
     const owners = execFileSync('find', [store, '-type', 'f', '-printf', '%U %m\n'], { encoding: 'utf8' })
     assert.deepEqual([...new Set(owners.trim().split('\n'))], [`${USERS.holdfast.uid} 444`])
