@@ -84,7 +84,8 @@ export function recordsBeforeLaunch(summary: LogSummary, { request, sha256 }: Me
     const record: ImageRecord = {
       ...{ record: 'image', name: i.name, id: i.id, tree: i.tree, verification: i.verification },
       ...(i.manifest === undefined ? {} : { manifest: i.manifest }),
-      signers: i.signers.map((s) => ({ key: s.key, checkedAt: s.checkedAt })),
+      signers: i.signers.map(({ kind, key, checkedAt }) => ({ ...(kind && { kind }), key, checkedAt })),
+      ...(i.policy && { policy: { sha256: i.policy.sha256, scope: i.policy.scope } }),
       relaxed: [...i.relaxed],
     }
     images.set(`${i.id} ${i.name}`, record)

@@ -19,6 +19,8 @@ type Image = {
   signers: Set<String>,   // keys whose signature was checked when it was fetched
   relaxed: Set<String>,   // checks that --insecure-options left out when it was fetched
   manifest?: String,      // digest of the OCI manifest: "sha256:..."
+  policy?: String,        // SHA-256 of the image policy of the node that let it in when it was fetched
+  policyScope?: String,   //   and the scope of it that was used
 };
 
 type Volume = { name: String, kind: String, readOnly: Bool, source?: String };
@@ -50,6 +52,7 @@ entity Pod = {
   imageIds: Set<String>,
   imageTrees: Set<String>,
   signers: Set<String>,               // keys that signed every one of its images
+  imagePolicies: Set<String>,         // SHA-256 of every image policy that let one of them in; "" for an image that none was asked about
   relaxed: Set<String>,               // every check that was left out, at fetch or now
   network: String,                    // "none", "host", or "cni" with these:
   networks: Set<String>,              // their names; what a name means is in the node's configuration, which is measured

@@ -58,6 +58,18 @@ const Stage1 = Type.Object(
   closed,
 )
 
+/** Whose signature was checked. Requests of boots that began before an upgrade have no `kind`. */
+const Signer = Type.Object(
+  {
+    kind: Type.Optional(Type.Union([Type.Literal('openpgp'), Type.Literal('public-key'), Type.Literal('certificate')])),
+    key: Name,
+    checkedAt: Name,
+  },
+  closed,
+)
+/** By its content, and which of its scopes was used: a transport and a reference or path. */
+const ImagePolicy = Type.Object({ sha256: Sha256, scope: Type.String({ maxLength: 4352 }) }, closed)
+
 const Image = Type.Object(
   {
     name: Name,
@@ -66,7 +78,9 @@ const Image = Type.Object(
     manifest: Type.Optional(Type.String({ pattern: '^sha256:[0-9a-f]{64}$' })),
     tree: TreeDigestText,
     verification: Verification,
-    signers: Type.Array(Type.Object({ key: Name, checkedAt: Name }, closed), { maxItems: 16 }),
+    signers: Type.Array(Signer, { maxItems: 16 }),
+    /** The image policy that let it in when it was fetched; absent where none was asked. */
+    policy: Type.Optional(ImagePolicy),
     /** Names of the checks that `--insecure-options` relaxed when the image was fetched. */
     relaxed: Type.Array(Name, { maxItems: 16 }),
   },

@@ -1,6 +1,13 @@
 import { Command, Option } from 'commander'
 import { printable } from '../../attestation/base/index.ts'
-import { findPod, type PodStatus, readPodStatus, waitForPod, waitUntilReady } from '../pod/index.ts'
+import {
+  findPod,
+  type ImageProvenance,
+  type PodStatus,
+  readPodStatus,
+  waitForPod,
+  waitUntilReady,
+} from '../pod/index.ts'
 import { parseDuration } from './duration.ts'
 import { DEFAULT_DIR } from './installation.ts'
 import { podJson } from './pod-json.ts'
@@ -35,6 +42,12 @@ Keys: state, mode, networks, created, started, ready, refused (code and reason o
   app-NAME-state=PHASE           waiting, pre-start, running, post-stop, restarting, ended
   app-NAME-reason=WHY            exited, signal, oom-killed, handler-failed, killed-with-pod
   app-NAME-restarts=NUMBER       where it was started again
+and of a pod that was launched, as measured: stage1 (flavour, ID, verification, tree digest), relaxed (checks left out), and for each app:
+  app-NAME-tree=DIGEST           of its image's root
+  app-NAME-verified=HOW          full-file, stat-cache
+  app-NAME-signer=KIND KEY TIME  one line for each, with when that was checked; nobody
+  app-NAME-policy=SHA256 SCOPE   the image policy that let it in when it was fetched
+  app-NAME-relaxed=CHECKS        left out when it was fetched
 
 Examples:
   holdfast status 5c1d
@@ -69,6 +82,7 @@ function milliseconds(option: string, time: true | string): number | undefined {
 }
 
 function lines(s: PodStatus): string {
+  const stage1 = s.provenance?.stage1
   const pairs: (readonly [string, string | undefined])[] = [
     ['state', s.pod.state],
     ['mode', s.mode],
@@ -76,13 +90,29 @@ function lines(s: PodStatus): string {
     ['created', s.createdAt?.toISOString()],
     ['started', s.startedAt?.toISOString()],
     ['ready', s.readyAt?.toISOString()],
-    ['refused', s.refused === undefined ? undefined : printable(`${s.refused.code}: ${s.refused.message}`, 2000)],
+    ['stage1', stage1 && `${stage1.flavour} ${stage1.id} ${stage1.verification} ${stage1.tree}`],
+    ['relaxed', s.provenance?.relaxed.join(',') || undefined],
+    ['refused', s.refused === undefined ? undefined : `${s.refused.code}: ${s.refused.message}`],
     ...s.apps.map((a) => [`app-${a.name}`, a.phase === 'restarting' ? undefined : a.exitStatus?.toString()] as const),
     ...s.apps.flatMap((a) => [
       [`app-${a.name}-state`, a.phase] as const,
       [`app-${a.name}-reason`, a.reason] as const,
       [`app-${a.name}-restarts`, a.restarts === 0 ? undefined : String(a.restarts)] as const,
     ]),
+    ...s.apps.flatMap((a, i) => provenancePairs(a.name, s.provenance?.images[i])),
   ]
-  return pairs.flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${value}\n`])).join('')
+  return pairs.flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${printable(value, 8000)}\n`])).join('')
+}
+
+/** Names of keys and scopes come from others' certificates and policies: they are made printable with all else. */
+function provenancePairs(name: string, image: ImageProvenance | undefined): (readonly [string, string | undefined])[] {
+  if (image === undefined) return []
+  const signers = image.signers.map(({ kind, key, checkedAt }) => [...(kind ? [kind] : []), key, checkedAt].join(' '))
+  return [
+    [`app-${name}-tree`, image.tree],
+    [`app-${name}-verified`, image.verification],
+    ...(signers.length === 0 ? ['nobody'] : signers).map((signer) => [`app-${name}-signer`, signer] as const),
+    [`app-${name}-policy`, image.policy && `${image.policy.sha256} ${image.policy.scope}`],
+    [`app-${name}-relaxed`, image.relaxed.join(',') || undefined],
+  ]
 }

@@ -26,6 +26,7 @@ export {
   type PodOverrides,
 } from './pod-manifest.ts'
 export type { NetworkRequest } from './pod-network.ts'
+export type { ImageProvenance, PodProvenance } from './pod-provenance.ts'
 export { type AppStatus, chooseApp, type PodStatus, readPodStatus } from './pod-status.ts'
 export { finishPrepare, type TakenPod, takePrepared } from './prepared.ts'
 export { removePod, type UndoNetworks } from './remove.ts'

@@ -7,6 +7,7 @@ import { PodError } from './errors.ts'
 import { inDirectory } from './pod-directory.ts'
 import { readPodFile } from './pod-file.ts'
 import type { Pod } from './pod-list.ts'
+import { type PodProvenance, provenanceOf } from './pod-provenance.ts'
 import { readShownManifest } from './shown-manifest.ts'
 
 /** Why a pod was not started: JSON with `at`, `code` and `message`. */
@@ -41,6 +42,8 @@ export interface PodStatus {
   readonly mode?: string
   /** `none`, `host`, or its networks with the addresses it has or had there, as `default:ip4=172.16.28.2`; absent before its launch. */
   readonly networks?: readonly string[]
+  /** Where its parts came from, as measured; absent for a pod that was not launched. */
+  readonly provenance?: PodProvenance
   /** Why it was not started. */
   readonly refused?: { readonly code: string; readonly message: string }
 }
@@ -65,6 +68,7 @@ export function readPodStatus(pod: Pod): PodStatus {
       ...optional('readyAt', readReadyAt(pod.path)),
       ...optional('mode', typeof mode === 'string' ? mode : undefined),
       ...optional('networks', networksOf(pod.path, asked?.['network'])),
+      ...optional('provenance', provenanceOf(launch)),
       ...(refused === undefined
         ? {}
         : { refused: { code: String(refused['code']), message: String(refused['message']) } }),

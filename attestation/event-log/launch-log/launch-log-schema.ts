@@ -81,7 +81,10 @@ const SCHEMAS: ReadonlyMap<string, TSchema> = new Map<string, TSchema>([
         manifest: Type.Optional(Name),
         tree: Name,
         verification: Name,
-        signers: Type.Array(Type.Object({ key: Name, checkedAt: Name }, closed), { maxItems: 16 }),
+        signers: Type.Array(Type.Object({ kind: Type.Optional(Name), key: Name, checkedAt: Name }, closed), {
+          maxItems: 16,
+        }),
+        policy: Type.Optional(Type.Object({ sha256: Sha256, scope: Type.String({ maxLength: 4352 }) }, closed)),
         relaxed: Type.Array(Name, { maxItems: 16 }),
       },
       closed,

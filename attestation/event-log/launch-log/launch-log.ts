@@ -57,7 +57,9 @@ export interface ImageRecord {
   readonly manifest?: string
   readonly tree: string
   readonly verification: string
-  readonly signers: readonly { readonly key: string; readonly checkedAt: string }[]
+  readonly signers: readonly { readonly kind?: string; readonly key: string; readonly checkedAt: string }[]
+  /** The image policy that let it in when it was fetched, by its content, and the scope of it that was used. */
+  readonly policy?: { readonly sha256: string; readonly scope: string }
   readonly relaxed: readonly string[]
 }
 

@@ -134,6 +134,11 @@ describe('a launch request', () => {
       ['request.images'],
     ],
     [
+      'let in by another image policy than was measured',
+      () => measuredAs({ images: [{ ...IMAGE, policy: { sha256: 'ab'.repeat(32), scope: 'default' } }] }),
+      ['request.images'],
+    ],
+    [
       'that leaves out what was relaxed',
       () => of(REQUEST, log({ record: 'image', ...IMAGE, relaxed: ['image'] })),
       ['request.images'],

@@ -24,6 +24,15 @@ const withSigners = (...keys: string[][]) =>
     })),
   })
 
+/** One image for each policy; one that none was asked about for undefined. */
+const letInBy = (...policies: (string | undefined)[]) => {
+  const request = launchRequest()
+  const images = policies.flatMap((sha256) =>
+    request.images.map((image) => ({ ...image, ...(sha256 && { policy: { sha256, scope: 'default' } }) })),
+  )
+  return launchRequest({ images })
+}
+
 const LAN: Partial<LaunchRequest> = {
   network: 'cni',
   networks: [
@@ -107,6 +116,7 @@ describe('launch policies', () => {
     ['image IDs', `["${launchRequest().images[0]?.id}"].containsAll(resource.imageIds)`, launchRequest()],
     ['repositories', '["registry.example:5000/busybox"].containsAll(resource.imageRepositories)', launchRequest()],
     ['a key that signed every image', 'resource.signers.contains("k")', withSigners(['k', 'l'], ['k'])],
+    ['image policies', `["${'ab'.repeat(32)}"].containsAll(resource.imagePolicies)`, letInBy('ab'.repeat(32))],
     ['volumes', 'resource.volumeSources.isEmpty()', launchRequest()],
     [
       'host programs',
@@ -144,6 +154,12 @@ describe('launch policies', () => {
     const text = 'permit (principal, action, resource) when { resource.signers.contains("l") };'
     assert.equal(set(text).decide(node, withSigners(['k', 'l'], ['k'])).allowed, false)
     assert.equal(set(text).decide(node, withSigners([])).allowed, false)
+  })
+
+  it('count an image that no image policy was asked about', () => {
+    const text = `permit (principal, action, resource) when { ["${'ab'.repeat(32)}"].containsAll(resource.imagePolicies) };`
+    assert.equal(set(text).decide(node, letInBy('ab'.repeat(32), undefined)).allowed, false)
+    assert.equal(set(text).decide(node, letInBy('ab'.repeat(32), 'cd'.repeat(32))).allowed, false)
   })
 
   it('count a check that one image left out as left out by the pod', () => {

@@ -67,6 +67,36 @@ describe('holdfast list, status and rm', () => {
     assert.equal((await pods.cli(['list', '--no-legend', '--full', ...pods.dirOption])).stdout, table.stdout)
   })
 
+  it('show who vouched for what was launched, as it was measured, to people and programs', async () => {
+    const file = path.join(pods.work, 'vouched')
+    assert.equal((await pods.run(['--uuid-file-save', file, 'busybox', '--', 'true'])).status, 0)
+    const uuid = fs.readFileSync(file, 'utf8')
+    const { stdout } = await pods.cli(['status', '--uuid-file', file, ...pods.dirOption])
+    const shown = pods.agent.launches.at(-1) as { images: { tree: string; verification: string }[] } // what it was asked
+    const [image] = shown.images
+    assert.ok(image)
+    for (const line of [`tree=${image.tree}`, `verified=${image.verification}`, 'signer=nobody']) {
+      assert.ok(stdout.includes(`\napp-busybox-${line}\n`), `${line} in ${stdout}`)
+    }
+    assert.match(stdout, /\nstage1=nspawn sha512-[0-9a-f]{64} (full-file|stat-cache) erofs-verity-/)
+    const [listed] = JSON.parse((await pods.cli(['list', '--format=json', ...pods.dirOption])).stdout)
+    const { stdout: alone } = await pods.cli(['cat-manifest', '--provenance', uuid, ...pods.dirOption])
+    assert.equal(listed.apps[0].provenance.tree, image.tree)
+    assert.deepEqual(listed.apps[0].provenance.signers, [])
+    assert.deepEqual(JSON.parse(alone).apps[0].provenance, listed.apps[0].provenance)
+    assert.deepEqual(JSON.parse(alone).stage1, listed.stage1)
+  })
+
+  it('have no provenance of a pod that was not launched', async () => {
+    const pod = createPod(pods.dir, newPodUuid())
+    closeSync(pod.fd)
+    const refused = await pods.cli(['cat-manifest', '--provenance', pod.uuid, ...pods.dirOption])
+    assert.deepEqual([refused.status, refused.stdout], [254, ''])
+    assert.match(refused.stderr, /was not launched/)
+    const [listed] = JSON.parse((await pods.cli(['list', '--format=json', ...pods.dirOption])).stdout)
+    assert.deepEqual([listed.stage1, listed.relaxed], [null, null])
+  })
+
   it('find a pod by any unique beginning, and say why they do not', async () => {
     const a = createPod(pods.dir, newPodUuid())
     closeSync(a.fd)
