@@ -30,7 +30,6 @@ describe('an agent that is not root', function () {
     machine = new MachineUsers()
     // as its unit has it: config/systemd/holdfast-agent.service
     d = await Deployment.prepare({ agentPrefix: [...machine.as('holdfast-agent', ['kill']), '--'] })
-    chmodSync(d.directory, 0o711)
     directory(d.dataDirectory, 0, LOOK_GROUP, 0o750)
     directory(join(d.dataDirectory, 'agent'), AGENT, 64_103, 0o700)
     directory(join(d.directory, 'run'), 0, 64_103, 0o1775)

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import { request as requestTls } from 'node:https'
 import { tmpdir } from 'node:os'
@@ -76,6 +76,7 @@ export class Deployment {
    */
   static async prepare(options: DeploymentOptions = {}): Promise<Deployment> {
     const directory = await mkdtemp(join(tmpdir(), 'holdfast-test-'))
+    await chmod(directory, 0o711) // where there is a user for fetches, it has to get to the store
     let tpm: Swtpm | undefined
     try {
       const state = options.state ?? (await manufactureSwtpm(options.tpm))
