@@ -26,10 +26,10 @@ static void make_directory(const char *path)
 		fail_errno("mkdir %s", path);
 }
 
-static void mount_writable(int plan)
+static void mount_writable(int plan, const char *devices)
 {
 	const char *serial = plan_read_text(plan, "writable");
-	char number[DEVICE_NUMBER_BYTES], data[64];
+	char number[DEVICE_NUMBER_BYTES], data[64], device[PATH_BYTES];
 	unsigned major_number, minor_number;
 
 	make_directory(GUEST_WRITABLE);
@@ -40,10 +40,11 @@ static void mount_writable(int plan)
 		return;
 	}
 	devices_find_disk(serial, number);
+	snprintf(device, sizeof device, "%s/writable", devices);
 	if (sscanf(number, "%u:%u", &major_number, &minor_number) != 2 ||
-	    mknod("/s1/writable-disk", S_IFBLK | 0600, makedev(major_number, minor_number)) < 0)
+	    mknod(device, S_IFBLK | 0600, makedev(major_number, minor_number)) < 0)
 		fail_errno("disk %s", serial);
-	if (mount("/s1/writable-disk", GUEST_WRITABLE, "ext4", MS_NOSUID | MS_NODEV, NULL) < 0)
+	if (mount(device, GUEST_WRITABLE, "ext4", MS_NOSUID | MS_NODEV, NULL) < 0)
 		fail_errno("disk %s for writable layers", serial);
 }
 
@@ -108,7 +109,7 @@ void guest_apps_mount(int plan, struct plan_list apps, const char *devices)
 	users_read(plan, &users);
 	if (users.namespace >= 0)
 		fail("private-users: a virtual machine has its own");
-	mount_writable(plan);
+	mount_writable(plan, devices);
 	make_directory(GUEST_WRITABLE "/apps");
 	for (size_t i = 0; i < apps.count; i++) {
 		size_t tree = first_with(trees, i);

@@ -75,15 +75,23 @@ export interface Entered {
 
 /** A guest that was started as launch-vm would. Its keeper is the test. */
 export class Guest {
-  constructor(
-    readonly child: ChildProcess,
-    readonly plan: ReadonlyMap<string, Uint8Array>,
-    readonly control: GuestPort,
-    readonly streams: GuestPort,
-    readonly enter: readonly GuestPort[],
-    readonly end: Promise<GuestEnd>,
-    readonly qmp: Server,
-  ) {}
+  readonly child: ChildProcess
+  readonly plan: ReadonlyMap<string, Uint8Array>
+  readonly control: GuestPort
+  readonly streams: GuestPort
+  readonly enter: readonly GuestPort[]
+  readonly end: Promise<GuestEnd>
+  readonly qmp: Server
+
+  constructor(parts: Pick<Guest, 'child' | 'plan' | 'control' | 'streams' | 'enter' | 'end' | 'qmp'>) {
+    this.child = parts.child
+    this.plan = parts.plan
+    this.control = parts.control
+    this.streams = parts.streams
+    this.enter = parts.enter
+    this.end = parts.end
+    this.qmp = parts.qmp
+  }
 
   /** Resolves with the first such frame of control; rejects where the guest ends before. */
   async told(is: (f: Frame) => boolean): Promise<Frame> {
@@ -248,7 +256,7 @@ export class Guests {
       events,
       stderr,
     }))
-    const guest = new Guest(child, files, control, streams, enter, end, qmp)
+    const guest = new Guest({ child, plan: files, control, streams, enter, end, qmp })
     this.#started.push(guest)
     return guest
   }
