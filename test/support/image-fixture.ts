@@ -1,4 +1,7 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import fs from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import {
   type FetchOptions,
   fetchImage,
@@ -9,6 +12,8 @@ import {
 import { type ImageAnswer, type ImageServer, serveImages } from './image-server.ts'
 import { cannotRender } from './images.ts'
 import { tempDir } from './temp-dir.ts'
+
+const FETCH_CHILD = fileURLToPath(new URL('fetch-child.ts', import.meta.url))
 
 /** What tests of images start from: for each test a directory, an empty store in it, and what ends with the test. */
 export class ImageFixture {
@@ -67,6 +72,16 @@ export class ImageFixture {
   /** The same from a registry that speaks plain HTTP. */
   pull(host: string, more: Partial<FetchOptions> = {}, name = 'x:1'): Promise<StoredImage> {
     return this.fetch(`docker://${host}/${name}`, { relax: ['http'], ...more })
+  }
+
+  /** A fetch in a process of its own, which may be killed; it does not outlive the test. */
+  fetchInChild(reference: string): { readonly child: ChildProcess; readonly ended: Promise<unknown> } {
+    const child = spawn(process.execPath, ['--import=tsx', FETCH_CHILD, this.store.dir, reference, 'http'], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
+    const ended = once(child, 'close')
+    this.ending(() => child.kill('SIGKILL'))
+    return { child, ended }
   }
 
   /** Names in a directory of the store. */

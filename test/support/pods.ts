@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { canonicalJson, toHex, utf8 } from '../../attestation/base/index.ts'
 import { digest } from '../../attestation/crypto/index.ts'
-import { signTicket } from '../../attestation/protocol/index.ts'
+import { type LaunchRequest, signTicket } from '../../attestation/protocol/index.ts'
 import { nspawnStage1Image } from '../../stage1/flavours/nspawn/index.ts'
 import { openImageStore, type StoredImage, treeDigestOf } from '../../stage1/image/index.ts'
 import { manifestFromBlob, writeOrigin, writeRecord, written } from '../../stage1/image/records.ts'
@@ -180,7 +180,7 @@ export class FakeAgent {
   readonly socket: string
   readonly trust: string
   changes: AnswerChanges = {}
-  readonly launches: Record<string, unknown>[] = []
+  readonly launches: Omit<LaunchRequest, 'node' | 'mode'>[] = []
   readonly enters: Record<string, unknown>[] = []
   readonly #server: Server
   readonly #key: KeyObject

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
-import type { LaunchRequest } from '../../../attestation/protocol/index.ts'
 import { run } from '../../support/holdfast.ts'
 import { HostNetwork, networksImpossible } from '../../support/host-network.ts'
 import { busyboxTree, PodFixture, podsImpossible, putOciImage, said } from '../../support/pods.ts'
@@ -35,7 +34,7 @@ inBothWays('holdfast run with CNI networks (real plugins, in a namespace that pl
   })
 
   const sh = (script: string, ...options: string[]) => pods.run([...options, 'busybox', '--', 'sh', '-c', script])
-  const launched = () => pods.agent.launches.at(-1) as unknown as LaunchRequest
+  const launched = () => pods.agent.launches.at(-1) ?? assert.fail('nothing was launched')
   /** Removal waits for whoever still cleans up. */
   const removeAll = async (): Promise<void> => {
     const uuids = ['run', 'exited-garbage'].flatMap((d) => fs.readdirSync(path.join(pods.dir, 'pods', d)))
@@ -139,9 +138,7 @@ inBothWays('holdfast run with CNI networks (real plugins, in a namespace that pl
     assert.match(refused.stderr, /POLICY_FORBIDS/)
     assert.deepEqual(host.traces(), traces)
     assert.deepEqual(
-      fs
-        .readdirSync('/run/holdfast/netns')
-        .filter((uuid) => pods.agent.launches.some((l) => (l as unknown as LaunchRequest).pod.uuid === uuid)),
+      fs.readdirSync('/run/holdfast/netns').filter((uuid) => pods.agent.launches.some((l) => l.pod.uuid === uuid)),
       [],
     )
   })

@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import fs from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import type { CheckProvenance, FetchOptions } from '../../../stage1/image/index.ts'
 import { SignatureError } from '../../../stage1/signatures/index.ts'
@@ -13,7 +10,6 @@ import { ImageFixture } from '../../support/image-fixture.ts'
 import { type ImageAnswer, noise } from '../../support/image-server.ts'
 import { sha256 } from '../../support/images.ts'
 
-const CHILD = fileURLToPath(new URL('../../support/fetch-child.ts', import.meta.url))
 const MIB = 1024 * 1024
 const TAG = '"first"'
 
@@ -217,11 +213,7 @@ describe('downloads of ACIs', () => {
     }
     const server = await images.serve((...request) => answer(...request))
     const reference = `http://${server.host}/app.aci`
-    const child = spawn(process.execPath, ['--import=tsx', CHILD, images.store.dir, reference, 'http'], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    })
-    const ended = once(child, 'close')
-    images.ending(() => child.kill('SIGKILL'))
+    const { child, ended } = images.fetchInChild(reference)
     const there = (): number =>
       Math.max(
         0,

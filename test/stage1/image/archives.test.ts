@@ -1,19 +1,11 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
+import { exportImage, extractImage, type StoredImage } from '../../../stage1/image/index.ts'
+import { ImageFixture } from '../../support/image-fixture.ts'
 import {
-  exportImage,
-  extractImage,
-  fetchImage,
-  type ImageStore,
-  openImageStore,
-  type StoredImage,
-} from '../../../stage1/image/index.ts'
-import {
-  cannotRender,
   hostArchitecture,
   json,
   sha256,
@@ -41,23 +33,9 @@ const ROOT: readonly TarEntrySpec[] = [
 ]
 
 describe('archives of images', () => {
-  let dir: string
-  let store: ImageStore
+  const images = ImageFixture.forSuite()
 
-  before(function () {
-    const reason = cannotRender()
-    if (reason !== undefined) {
-      console.log(`      skipped: ${reason}`)
-      this.skip()
-    }
-  })
-  beforeEach(() => {
-    dir = fs.mkdtempSync(join(tmpdir(), 'holdfast-archives-'))
-    store = openImageStore(join(dir, 'store'))
-  })
-  afterEach(() => fs.rmSync(dir, { recursive: true, force: true }))
-
-  const fetch = (reference: string): Promise<StoredImage> => fetchImage(store, reference, { cwd: dir })
+  const fetch = (reference: string): Promise<StoredImage> => images.fetch(reference)
 
   function layout(name: string): void {
     const config = {
@@ -66,7 +44,7 @@ describe('archives of images', () => {
       User: 'app',
       Labels: { 'a.b': '1', 'Not Good': '2' },
     }
-    writeOciLayout(join(dir, name), { layers: [{ tar: tar(ROOT) }], config, ref: 'v1' })
+    writeOciLayout(join(images.dir, name), { layers: [{ tar: tar(ROOT) }], config, ref: 'v1' })
   }
 
   function dockerArchive(file: string, more: readonly TarEntrySpec[] = [], manifest?: unknown): void {
@@ -78,18 +56,18 @@ describe('archives of images', () => {
       rootfs: { type: 'layers', diff_ids: [sha256(layer), sha256(layer)] },
     })
     const name = `${sha256(config).slice(7)}.json`
-    const images = manifest ?? [
+    const listed = manifest ?? [
       { Config: name, RepoTags: ['reg.example/team/app:1'], Layers: ['one/layer.tar', 'two/layer.tar'] },
     ]
     fs.writeFileSync(
-      join(dir, file),
+      join(images.dir, file),
       tar([
         { name, data: config },
         { name: 'one/layer.tar', data: gzipSync(layer) },
         { name: 'two/layer.tar', link: '../three/layer.tar' },
         { name: 'three/layer.tar', data: layer },
         ...more,
-        { name: 'manifest.json', data: json(images) },
+        { name: 'manifest.json', data: json(listed) },
       ]),
     )
   }
@@ -104,17 +82,17 @@ describe('archives of images', () => {
   for (const { suffix, program } of packed) {
     it(`are read as ${suffix}, and give what the layout gives`, async () => {
       layout('l')
-      execFileSync('tar', ['-cf', join(dir, 'a.tar'), '-C', join(dir, 'l'), '.'])
+      execFileSync('tar', ['-cf', join(images.dir, 'a.tar'), '-C', join(images.dir, 'l'), '.'])
       if (program !== undefined) {
-        const bytes = execFileSync(program, ['-c'], { input: fs.readFileSync(join(dir, 'a.tar')) })
-        fs.writeFileSync(join(dir, `a${suffix}`), bytes)
+        const bytes = execFileSync(program, ['-c'], { input: fs.readFileSync(join(images.dir, 'a.tar')) })
+        fs.writeFileSync(join(images.dir, `a${suffix}`), bytes)
       }
       const image = await fetch(`./a${suffix}`)
       const { treeDigest, id } = await fetch('oci:l:v1')
       assert.deepEqual([image.treeDigest, image.id], [treeDigest, id])
       assert.equal((await fetch(`oci-archive:a${suffix}:v1`)).id, id)
       await assert.rejects(fetch(`oci-archive:a${suffix}:v2`), { code: 'IMAGE_NOT_FOUND' })
-      assert.deepEqual(fs.readdirSync(join(store.dir, 'tmp')), [])
+      assert.deepEqual(images.inStore('tmp'), [])
     })
   }
 
@@ -168,53 +146,55 @@ describe('archives of images', () => {
     it(`of docker are refused with ${code} for ${name}`, async () => {
       dockerArchive('d.tar', more, manifest)
       await assert.rejects(fetch('docker-archive:d.tar'), { code })
-      assert.deepEqual(fs.readdirSync(join(store.dir, 'images')), [])
+      assert.deepEqual(images.inStore('images'), [])
     })
   }
 
   it('exported from an OCI image hold what it holds, the same bytes each time', async () => {
     layout('l')
     const image = await fetch('oci:l:v1')
-    await exportImage(store, image, join(dir, 'a.aci'), false)
-    await exportImage(store, image, join(dir, 'b.aci'), false)
-    assert.ok(fs.readFileSync(join(dir, 'a.aci')).equals(fs.readFileSync(join(dir, 'b.aci'))))
+    await exportImage(images.store, image, join(images.dir, 'a.aci'), false)
+    await exportImage(images.store, image, join(images.dir, 'b.aci'), false)
+    assert.ok(fs.readFileSync(join(images.dir, 'a.aci')).equals(fs.readFileSync(join(images.dir, 'b.aci'))))
     const again = await fetch('./a.aci')
     assert.equal(again.treeDigest, image.treeDigest)
     assert.deepEqual(again.manifest.app?.exec, ['/bin/app', '-v'])
     assert.deepEqual([again.manifest.app?.user, again.manifest.app?.group], ['app', '2000'])
     assert.deepEqual(again.manifest.annotations, [{ name: 'a.b', value: '1' }])
-    const actool = spawnSync('actool', ['validate', join(dir, 'a.aci')], { encoding: 'utf8' })
+    const actool = spawnSync('actool', ['validate', join(images.dir, 'a.aci')], { encoding: 'utf8' })
     if (actool.error !== undefined) console.log('      not checked with actool, which is not installed (appc-spec)')
     else assert.equal(actool.status, 0, actool.stderr)
-    assert.equal(spawnSync('tar', ['-tf', join(dir, 'a.aci')]).status, 0)
-    await assert.rejects(exportImage(store, image, join(dir, 'a.aci'), false), { code: 'IMAGE_TARGET_EXISTS' })
-    await exportImage(store, image, join(dir, 'a.aci'), true)
+    assert.equal(spawnSync('tar', ['-tf', join(images.dir, 'a.aci')]).status, 0)
+    await assert.rejects(exportImage(images.store, image, join(images.dir, 'a.aci'), false), {
+      code: 'IMAGE_TARGET_EXISTS',
+    })
+    await exportImage(images.store, image, join(images.dir, 'a.aci'), true)
   })
 
   it('exported from an ACI are that ACI', async () => {
     layout('l')
-    await exportImage(store, await fetch('oci:l:v1'), join(dir, 'a.aci'), false)
-    const plain = fs.readFileSync(join(dir, 'a.aci'))
-    fs.writeFileSync(join(dir, 'z.aci'), gzipSync(plain))
+    await exportImage(images.store, await fetch('oci:l:v1'), join(images.dir, 'a.aci'), false)
+    const plain = fs.readFileSync(join(images.dir, 'a.aci'))
+    fs.writeFileSync(join(images.dir, 'z.aci'), gzipSync(plain))
     const image = await fetch('./z.aci')
-    await exportImage(store, image, join(dir, 'out.aci'), false)
-    assert.ok(fs.readFileSync(join(dir, 'out.aci')).equals(plain))
+    await exportImage(images.store, image, join(images.dir, 'out.aci'), false)
+    assert.ok(fs.readFileSync(join(images.dir, 'out.aci')).equals(plain))
   })
 
   it('extracted and rendered are what was in them', async () => {
     layout('l')
     const image = await fetch('oci:l:v1')
     const options = { rootfsOnly: false, overwrite: false, stage1Program: stage1Program() }
-    await exportImage(store, image, join(dir, 'a.aci'), false)
+    await exportImage(images.store, image, join(images.dir, 'a.aci'), false)
     const aci = await fetch('./a.aci')
     for (const [name, what] of [
       ['own', 'own'],
       ['all', 'rendered'],
     ] as const) {
-      await extractImage(store, aci, join(dir, name), { ...options, what })
-      assert.deepEqual(fs.readdirSync(join(dir, name)).sort(), ['manifest', 'rootfs'])
-      await extractImage(store, aci, join(dir, `${name}-files`), { ...options, what, rootfsOnly: true })
-      for (const root of [join(dir, name, 'rootfs'), join(dir, `${name}-files`)]) {
+      await extractImage(images.store, aci, join(images.dir, name), { ...options, what })
+      assert.deepEqual(fs.readdirSync(join(images.dir, name)).sort(), ['manifest', 'rootfs'])
+      await extractImage(images.store, aci, join(images.dir, `${name}-files`), { ...options, what, rootfsOnly: true })
+      for (const root of [join(images.dir, name, 'rootfs'), join(images.dir, `${name}-files`)]) {
         const app = fs.statSync(join(root, 'bin/app'))
         assert.deepEqual([app.mode & 0o7777, app.uid, app.gid, app.nlink], [0o4755, 3_000_000, 5, 2])
         assert.equal(fs.readlinkSync(join(root, 'bin/link')).length, 154)
@@ -223,14 +203,14 @@ describe('archives of images', () => {
         assert.ok(fs.readdirSync(root, { encoding: 'buffer' }).some((b) => b.equals(Buffer.from('b'))))
       }
     }
-    await assert.rejects(extractImage(store, aci, join(dir, 'own'), { ...options, what: 'own' }), {
+    await assert.rejects(extractImage(images.store, aci, join(images.dir, 'own'), { ...options, what: 'own' }), {
       code: 'IMAGE_TARGET_EXISTS',
     })
-    fs.writeFileSync(join(dir, 'own/mine'), 'x')
-    await extractImage(store, aci, join(dir, 'own'), { ...options, what: 'own', overwrite: true })
-    assert.equal(fs.existsSync(join(dir, 'own/mine')), false)
+    fs.writeFileSync(join(images.dir, 'own/mine'), 'x')
+    await extractImage(images.store, aci, join(images.dir, 'own'), { ...options, what: 'own', overwrite: true })
+    assert.equal(fs.existsSync(join(images.dir, 'own/mine')), false)
     assert.deepEqual(
-      fs.readdirSync(dir).filter((n) => n.startsWith('.')),
+      fs.readdirSync(images.dir).filter((n) => n.startsWith('.')),
       [],
     )
   })

@@ -1,61 +1,16 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import fs from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { type FetchOptions, fetchImage, type ImageStore, openImageStore } from '../../../stage1/image/index.ts'
-import {
-  answering,
-  type ImageAnswer,
-  type ImageServer,
-  sendBlob,
-  servedImage,
-  serveImages,
-} from '../../support/image-server.ts'
-import { cannotRender, sha256 } from '../../support/images.ts'
+import { ImageFixture } from '../../support/image-fixture.ts'
+import { answering, type ImageAnswer, sendBlob, servedImage } from '../../support/image-server.ts'
+import { sha256 } from '../../support/images.ts'
 
-const CHILD = fileURLToPath(new URL('../../support/fetch-child.ts', import.meta.url))
 const MIB = 1024 * 1024
 
 describe('downloads of images', () => {
-  let dir: string
-  let store: ImageStore
-  const cleanups: (() => Promise<unknown> | unknown)[] = []
+  const images = ImageFixture.forSuite()
 
-  before(function () {
-    const reason = cannotRender()
-    if (reason !== undefined) {
-      console.log(`      skipped: ${reason}`)
-      this.skip()
-    }
-  })
-  beforeEach(() => {
-    dir = fs.mkdtempSync(join(tmpdir(), 'holdfast-download-'))
-    store = openImageStore(join(dir, 'store'))
-  })
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-    fs.rmSync(dir, { recursive: true, force: true })
-  })
-
-  async function serve(answer: ImageAnswer): Promise<ImageServer> {
-    const server = await serveImages(answer)
-    cleanups.push(server.stop)
-    return server
-  }
-
-  function fetch(host: string, more: Partial<FetchOptions> = {}) {
-    return fetchImage(store, `docker://${host}/x:1`, {
-      cwd: '/',
-      relax: ['http'],
-      environment: {},
-      ...more,
-    })
-  }
-
-  const tmp = (): string[] => fs.readdirSync(join(store.dir, 'tmp'))
+  const tmp = (): string[] => images.inStore('tmp')
 
   /** Breaks the connection after `bytes` of a layer, for the first `times` requests. */
   function breaking(image: ReturnType<typeof servedImage>, bytes: number, times: number): ImageAnswer {
@@ -78,11 +33,11 @@ describe('downloads of images', () => {
     const image = servedImage([3 * MIB])
     const ranges: (string | undefined)[] = []
     const broken = breaking(image, MIB, 2)
-    const server = await serve((path, request, response) => {
+    const server = await images.serve((path, request, response) => {
       if (path.endsWith(sha256(image.layers[0] ?? Buffer.alloc(0)))) ranges.push(request.headers.range)
       broken(path, request, response)
     })
-    await fetch(server.host)
+    await images.pull(server.host)
     assert.equal(ranges.length, 3)
     assert.equal(ranges[0], undefined)
     assert.ok(
@@ -95,19 +50,19 @@ describe('downloads of images', () => {
   it('leave what came for the next fetch', async () => {
     const image = servedImage([3 * MIB])
     // the second try is refused, so that the fetch gives up
-    const always = await serve((path, request, response) => {
+    const always = await images.serve((path, request, response) => {
       if (path.includes('/blobs/') && request.headers.range !== undefined) response.writeHead(500).end()
       else breaking(image, 2 * MIB, 1)(path, request, response)
     })
-    await assert.rejects(fetch(always.host), { code: 'IMAGE_SOURCE_UNREACHABLE' })
+    await assert.rejects(images.pull(always.host), { code: 'IMAGE_SOURCE_UNREACHABLE' })
     assert.equal(tmp().filter((n) => n.startsWith('part-')).length, 1)
     const ranges: (string | undefined)[] = []
     const good = answering(image)
-    const mended = await serve((path, request, response) => {
+    const mended = await images.serve((path, request, response) => {
       if (path.includes('/blobs/')) ranges.push(request.headers.range)
       good(path, request, response)
     })
-    await fetch(mended.host)
+    await images.pull(mended.host)
     assert.ok(
       ranges.some((r) => r?.startsWith('bytes=')),
       'and gone on with',
@@ -118,11 +73,11 @@ describe('downloads of images', () => {
   it('whose part was left wrong begin anew', async () => {
     const image = servedImage([2 * MIB])
     const [layer = Buffer.alloc(0)] = image.layers
-    const server = await serve(answering(image))
+    const server = await images.serve(answering(image))
     for (const bad of [Buffer.alloc(MIB), Buffer.alloc(layer.length), Buffer.alloc(layer.length + 10)]) {
-      fs.writeFileSync(join(store.dir, 'tmp', `part-${sha256(layer).slice(7)}`), bad)
-      await fetch(server.host)
-      fs.rmSync(join(store.dir, 'cas/sha256', sha256(layer).slice(7)))
+      fs.writeFileSync(join(images.store.dir, 'tmp', `part-${sha256(layer).slice(7)}`), bad)
+      await images.pull(server.host)
+      fs.rmSync(join(images.store.dir, 'cas/sha256', sha256(layer).slice(7)))
     }
     assert.deepEqual(tmp(), [])
   })
@@ -131,19 +86,15 @@ describe('downloads of images', () => {
     const image = servedImage([4 * MIB])
     const [layer = Buffer.alloc(0)] = image.layers
     const good = answering(image)
-    const slow = await serve((path, request, response) => {
+    const slow = await images.serve((path, request, response) => {
       if (!path.endsWith(sha256(layer))) return good(path, request, response)
       response.writeHead(200, { 'content-length': layer.length })
       response.write(layer.subarray(0, 3 * MIB)) // and no more: it is killed once that much is on the disk
     })
-    const child = spawn(process.execPath, ['--import=tsx', CHILD, store.dir, `docker://${slow.host}/x:1`, 'http'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    const ended = once(child, 'close')
-    cleanups.push(() => child.kill('SIGKILL'))
+    const { child, ended } = images.fetchInChild(`docker://${slow.host}/x:1`)
     const part = (): number => {
       for (const work of tmp()) {
-        const file = join(store.dir, 'tmp', work, `part-${sha256(layer).slice(7)}`)
+        const file = join(images.store.dir, 'tmp', work, `part-${sha256(layer).slice(7)}`)
         const size = fs.statSync(file, { throwIfNoEntry: false })?.size
         if (size !== undefined) return size
       }
@@ -153,11 +104,11 @@ describe('downloads of images', () => {
     child.kill('SIGKILL')
     await ended
     const ranges: (string | undefined)[] = []
-    const mended = await serve((path, request, response) => {
+    const mended = await images.serve((path, request, response) => {
       if (path.endsWith(sha256(layer))) ranges.push(request.headers.range)
       good(path, request, response)
     })
-    await fetch(mended.host)
+    await images.pull(mended.host)
     assert.match(String(ranges[0]), /^bytes=[1-9]/)
     assert.deepEqual(tmp(), [])
   })
@@ -167,7 +118,7 @@ describe('downloads of images', () => {
     let now = 0
     let most = 0
     const waiting: (() => void)[] = []
-    const server = await serve((path, request, response) => {
+    const server = await images.serve((path, request, response) => {
       const layer = image.layers.find((l) => path.endsWith(sha256(l)))
       if (layer === undefined) return answering(image)(path, request, response)
       now++
@@ -180,19 +131,19 @@ describe('downloads of images', () => {
       // the first three are answered when all of them are there: one after another would never get that far
       if (most === 3) for (const go of waiting.splice(0)) go()
     })
-    await fetch(server.host)
+    await images.pull(server.host)
     assert.equal(most, 3)
   })
 
   it('stop all when one is wrong, and leave nothing of it', async () => {
     const image = servedImage([MIB, 2 * MIB])
     const [bad = Buffer.alloc(0)] = image.layers
-    const server = await serve((path, request, response) => {
+    const server = await images.serve((path, request, response) => {
       if (path.endsWith(sha256(bad))) sendBlob(Buffer.alloc(bad.length), request, response)
       else answering(image)(path, request, response)
     })
-    await assert.rejects(fetch(server.host), { code: 'IMAGE_DIGEST_MISMATCH' })
-    assert.deepEqual(fs.readdirSync(join(store.dir, 'images')), [])
+    await assert.rejects(images.pull(server.host), { code: 'IMAGE_DIGEST_MISMATCH' })
+    assert.deepEqual(images.inStore('images'), [])
     assert.ok(!tmp().includes(`part-${sha256(bad).slice(7)}`))
   })
 
@@ -229,8 +180,8 @@ describe('downloads of images', () => {
   ]
   for (const { name, answer } of slow) {
     it(`end in bounded time when the server ${name}`, async () => {
-      const server = await serve(answer(servedImage([MIB])))
-      await assert.rejects(fetch(server.host, { patience }), { code: 'IMAGE_SOURCE_UNREACHABLE' })
+      const server = await images.serve(answer(servedImage([MIB])))
+      await assert.rejects(images.pull(server.host, { patience }), { code: 'IMAGE_SOURCE_UNREACHABLE' })
       assert.deepEqual(tmp(), [])
     })
   }
@@ -275,12 +226,12 @@ describe('downloads of images', () => {
   for (const { name, code, send } of lies) {
     it(`are refused with ${code} after ${name}`, async () => {
       const image = servedImage([100])
-      const server = await serve((path, request, response) => {
+      const server = await images.serve((path, request, response) => {
         if (image.layers.some((l) => path.endsWith(sha256(l)))) send(path, request, response)
         else answering(image)(path, request, response)
       })
-      await assert.rejects(fetch(server.host), { code })
-      assert.deepEqual(fs.readdirSync(join(store.dir, 'images')), [])
+      await assert.rejects(images.pull(server.host), { code })
+      assert.deepEqual(images.inStore('images'), [])
     })
   }
 })

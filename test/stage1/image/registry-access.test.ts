@@ -1,59 +1,20 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type FetchOptions, fetchImage, type ImageStore, openImageStore } from '../../../stage1/image/index.ts'
-import {
-  answering,
-  type ImageAnswer,
-  type ImageServer,
-  sendBlob,
-  servedImage,
-  serveImages,
-} from '../../support/image-server.ts'
-import { cannotRender, json, sha256 } from '../../support/images.ts'
+import type { FetchOptions } from '../../../stage1/image/index.ts'
+import { ImageFixture } from '../../support/image-fixture.ts'
+import { answering, type ImageAnswer, sendBlob, servedImage } from '../../support/image-server.ts'
+import { json, sha256 } from '../../support/images.ts'
 
 const BASIC = Buffer.from('alice:swordfish').toString('base64')
 
 describe('access to registries', () => {
-  let dir: string
-  let store: ImageStore
-  const cleanups: (() => Promise<unknown>)[] = []
-
-  before(function () {
-    const reason = cannotRender()
-    if (reason !== undefined) {
-      console.log(`      skipped: ${reason}`)
-      this.skip()
-    }
-  })
-  beforeEach(() => {
-    dir = fs.mkdtempSync(join(tmpdir(), 'holdfast-access-'))
-    store = openImageStore(join(dir, 'store'))
-  })
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-    fs.rmSync(dir, { recursive: true, force: true })
-  })
-
-  async function serve(answer: ImageAnswer): Promise<ImageServer> {
-    const server = await serveImages(answer)
-    cleanups.push(server.stop)
-    return server
-  }
-
-  function fetch(host: string, more: Partial<FetchOptions> = {}, name = 'team/x:1') {
-    return fetchImage(store, `docker://${host}/${name}`, {
-      cwd: '/',
-      relax: ['http'],
-      environment: {},
-      ...more,
-    })
-  }
+  const images = ImageFixture.forSuite()
+  const fetch = (host: string, more: Partial<FetchOptions> = {}, name = 'team/x:1') => images.pull(host, more, name)
 
   function authFile(content: object): { REGISTRY_AUTH_FILE: string; PATH?: string } {
-    fs.writeFileSync(join(dir, 'auth.json'), json(content))
-    return { REGISTRY_AUTH_FILE: join(dir, 'auth.json') }
+    fs.writeFileSync(join(images.dir, 'auth.json'), json(content))
+    return { REGISTRY_AUTH_FILE: join(images.dir, 'auth.json') }
   }
 
   /** Answers only with a bearer token, which it gives to those who have the password (or anybody, where that is undefined). */
@@ -79,7 +40,7 @@ describe('access to registries', () => {
 
   it('is by a token where the registry wants one, and for this repository only', async () => {
     const seen: http[] = []
-    const server = await serve(bearer(BASIC, (own) => `${own}/token`, seen))
+    const server = await images.serve(bearer(BASIC, (own) => `${own}/token`, seen))
     const environment = authFile({ auths: { [server.host]: { auth: BASIC } } })
     await fetch(server.host, { environment })
     const [first] = seen
@@ -91,17 +52,17 @@ describe('access to registries', () => {
   })
 
   it('gives anybody a token who needs no password', async () => {
-    const server = await serve(bearer(undefined, (own) => `${own}/token`))
+    const server = await images.serve(bearer(undefined, (own) => `${own}/token`))
     await fetch(server.host)
   })
 
   it('never sends the password to another host in plain HTTP, whatever the registry says', async () => {
     const seen: (string | undefined)[] = []
-    const elsewhere = await serve((_, request, response) => {
+    const elsewhere = await images.serve((_, request, response) => {
       seen.push(request.headers.authorization)
       response.end(json({ token: 'ticket-to-read' }))
     })
-    const server = await serve(bearer(undefined, () => `http://${elsewhere.host}/token`))
+    const server = await images.serve(bearer(undefined, () => `http://${elsewhere.host}/token`))
     await assert.rejects(fetch(server.host, { environment: authFile({ auths: { [server.host]: { auth: BASIC } } }) }), {
       code: 'IMAGE_SOURCE_DENIED',
     })
@@ -130,7 +91,7 @@ describe('access to registries', () => {
   for (const { name, content, granted } of keys) {
     it(`is ${granted ? 'granted' : 'denied'} with a password under ${name}`, async () => {
       const good = answering(servedImage([10]))
-      const server = await serve((path, request, response) => {
+      const server = await images.serve((path, request, response) => {
         if (request.headers.authorization === `Basic ${BASIC}`) good(path, request, response)
         else response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end()
       })
@@ -151,12 +112,15 @@ describe('access to registries', () => {
   for (const { name, script, granted } of helpers) {
     it(`is ${granted ? 'granted' : 'denied'} when the credential helper ${name}`, async () => {
       const good = answering(servedImage([10]))
-      const server = await serve((path, request, response) => {
+      const server = await images.serve((path, request, response) => {
         if (request.headers.authorization === `Basic ${BASIC}`) good(path, request, response)
         else response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end()
       })
-      fs.writeFileSync(join(dir, 'docker-credential-test'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
-      const environment = { ...authFile({ credHelpers: { [server.host]: 'test' } }), PATH: `${dir}:/usr/bin:/bin` }
+      fs.writeFileSync(join(images.dir, 'docker-credential-test'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+      const environment = {
+        ...authFile({ credHelpers: { [server.host]: 'test' } }),
+        PATH: `${images.dir}:/usr/bin:/bin`,
+      }
       const fetching = fetch(server.host, { environment })
       if (granted) await fetching
       else await assert.rejects(fetching, { code: 'IMAGE_SOURCE_DENIED' })
@@ -164,7 +128,7 @@ describe('access to registries', () => {
   }
 
   it('starts no helper whose name is a path', async () => {
-    const server = await serve((_, __, response) =>
+    const server = await images.serve((_, __, response) =>
       response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end(),
     )
     const environment = authFile({ credsStore: '../../bin/sh' })
@@ -179,13 +143,13 @@ describe('access to registries', () => {
     const byDigest = (path: string): boolean => /sha256:[0-9a-f]{64}$/.test(path)
 
     function settings(text: string): string {
-      fs.writeFileSync(join(dir, 'registries.yaml'), text)
-      return join(dir, 'registries.yaml')
+      fs.writeFileSync(join(images.dir, 'registries.yaml'), text)
+      return join(images.dir, 'registries.yaml')
     }
 
     it('takes what has a digest from the mirror, and what a tag stands for from the registry', async () => {
-      const registry = await serve(answering(image))
-      const mirror = await serve(answering(image))
+      const registry = await images.serve(answering(image))
+      const mirror = await images.serve(answering(image))
       const registriesFile = settings(
         `registries:\n  '${registry.host}':\n    mirrors: [{ location: '${mirror.host}/cache' }]\n`,
       )
@@ -196,7 +160,7 @@ describe('access to registries', () => {
     })
 
     it('asks the mirror for tags where the settings say so', async () => {
-      const mirror = await serve(answering(image))
+      const mirror = await images.serve(answering(image))
       const registriesFile = settings(
         `registries:\n  registry.invalid:\n    mirrors: [{ location: '${mirror.host}', tags: true }]\n`,
       )
@@ -225,8 +189,8 @@ describe('access to registries', () => {
     ]
     for (const { name, answer } of broken) {
       it(`goes to the registry when the mirror ${name}`, async () => {
-        const registry = await serve(answering(image))
-        const mirror = await serve(answer)
+        const registry = await images.serve(answering(image))
+        const mirror = await images.serve(answer)
         const registriesFile = settings(
           `registries:\n  '${registry.host}':\n    mirrors: [{ location: '${mirror.host}', tags: true }]\n`,
         )
@@ -238,7 +202,7 @@ describe('access to registries', () => {
     }
 
     it('allows plain HTTP for the registries that say so, and for no other', async () => {
-      const registry = await serve(answering(image))
+      const registry = await images.serve(answering(image))
       const named = settings(`registries:\n  '${registry.host}': { http: true }\n`)
       assert.deepEqual((await fetch(registry.host, { relax: [], registriesFile: named })).origin.relaxed, ['http'])
       const other = settings(`registries:\n  h.example: { http: true }\n`)
