@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
 import { utf8 } from '../../../attestation/base/index.ts'
@@ -181,5 +182,61 @@ describe('the storage of a guest', () => {
       execFileSync('/sbin/debugfs', ['-R', request, disk], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
     assert.equal(debugfs('cat /apps/app/upper/root/file'), 'kept\n')
     assert.doesNotMatch(debugfs('stats'), /needs_recovery/)
+  })
+
+  it('has directories of the host as they are shared', async function () {
+    const program = '/usr/lib/qemu/virtiofsd'
+    if (!fs.existsSync(program) || process.geteuid?.() !== 0) {
+      console.log(`      skipped: no ${program}, or not root`)
+      return this.skip()
+    }
+    const source = path.join(guests.work, 'source')
+    fs.mkdirSync(source)
+    fs.writeFileSync(path.join(source, 'file'), 'of the host\n')
+    const socket = path.join(guests.work, 'share')
+    const share = spawn(program, [`--socket-path=${socket}`, '-o', `source=${source}`, '-f'], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    const ended = once(share, 'close')
+    try {
+      for await (const line of share.stderr) if (String(line).includes('Waiting for vhost-user socket')) break
+      const memory = 160
+      const guest = await guests.run(
+        podManifest(
+          [
+            shellApp('app', 'cat /data/file; echo of the guest > /data/back; echo no > /seen/x; ls /seen', {
+              mounts: [
+                { volume: 'shared', path: '/data' },
+                { volume: 'seen', path: '/seen' },
+              ],
+            } as object),
+          ],
+          {
+            volumes: [
+              { name: 'shared', kind: 'host', source },
+              { name: 'seen', kind: 'empty' },
+            ],
+          } as object,
+        ),
+        {
+          memoryMiB: memory,
+          change: (plan) => {
+            const seen = ['seen', 'empty', '', 'ro', 'single', '0', '0', '493']
+            plan.set('volumes', list('shared', 'tag', 'v0', 'rw', 'single', '0', '0', '0', ...seen))
+          },
+          more: [
+            ...['-object', `memory-backend-memfd,id=mem,size=${memory}M,share=on`, '-machine', 'memory-backend=mem'],
+            ...['-chardev', `socket,id=v0,path=${socket}`, '-device', 'vhost-user-fs-pci,chardev=v0,tag=v0'],
+          ],
+        },
+      )
+      assert.equal(guest.result, 0, guest.console)
+      assert.equal(guest.streams.said(FRAME.OUT), 'of the host\n')
+      assert.match(guest.streams.said(FRAME.ERR), /\/seen\/x: Read-only file system/)
+      assert.equal(fs.readFileSync(path.join(source, 'back'), 'utf8'), 'of the guest\n')
+    } finally {
+      share.kill('SIGKILL')
+      await ended
+    }
   })
 })
