@@ -2,13 +2,11 @@
 
 #include "fail.h"
 #include "guest_enter_profile.h"
+#include "guest_enter_program.h"
 #include "guest_input.h"
 #include "guest_port.h"
-#include "profile.h"
-#include "terminal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -26,10 +24,9 @@ static struct session {
 	size_t app;
 	struct winsize size;
 	struct enter_profile profile;
-	pid_t pid;
 	uint8_t status;
-	int is_terminal, terminal; /* the master, -1 without */
-	int output[2];		   /* nonblocking readers of standard output and standard error, -1 at the end */
+	int is_terminal;
+	struct enter_program program; /* its outputs are -1 at their end */
 	size_t drained;
 	struct input input;
 } sessions[FRAME_ENTER_PORTS];
@@ -42,16 +39,17 @@ void enter_open(const char *devices)
 		struct session *s = &sessions[i];
 
 		port_open(&s->port, devices, PORTS[i]);
-		s->profile.directory = s->terminal = s->output[0] = s->output[1] = -1;
+		s->profile.directory = -1;
+		s->program = (struct enter_program){.terminal = -1, .input = -1, .output = {-1, -1}};
 		input_open(&s->input, -1, 0);
 	}
 }
 
 static void close_output(struct session *s, int stream)
 {
-	if (s->output[stream] >= 0 && s->output[stream] != s->terminal)
-		close(s->output[stream]);
-	s->output[stream] = -1;
+	if (s->program.output[stream] >= 0 && s->program.output[stream] != s->program.terminal)
+		close(s->program.output[stream]);
+	s->program.output[stream] = -1;
 }
 
 static void end(struct session *s)
@@ -61,9 +59,9 @@ static void end(struct session *s)
 	input_close(&s->input);
 	close_output(s, 0);
 	close_output(s, 1);
-	if (s->terminal >= 0)
-		close(s->terminal);
-	s->terminal = -1;
+	if (s->program.terminal >= 0)
+		close(s->program.terminal);
+	s->program.terminal = -1;
 	s->state = IDLE;
 }
 
@@ -81,7 +79,7 @@ static void set_size(struct session *s, const unsigned char *rows_and_columns)
 {
 	s->size.ws_row = (unsigned short)(rows_and_columns[0] | rows_and_columns[1] << 8);
 	s->size.ws_col = (unsigned short)(rows_and_columns[2] | rows_and_columns[3] << 8);
-	if (s->terminal >= 0 && ioctl(s->terminal, TIOCSWINSZ, &s->size) < 0)
+	if (s->program.terminal >= 0 && ioctl(s->program.terminal, TIOCSWINSZ, &s->size) < 0)
 		warn_errno("size of a terminal");
 }
 
@@ -108,89 +106,20 @@ static void add_file(struct session *s, const struct frame *f)
 		refuse(s, why);
 }
 
-struct ends {
-	int program[3]; /* for the program */
-	int terminal;	/* whether these are a terminal */
-};
-
-static int make_pipe(int *program, int *own, int is_input)
-{
-	int ends[2];
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -1;
-	*program = ends[is_input ? 0 : 1];
-	*own = ends[is_input ? 1 : 0];
-	return fcntl(*own, F_SETFL, O_NONBLOCK);
-}
-
-static int open_streams(struct session *s, struct ends *ends)
-{
-	int input = -1;
-
-	ends->terminal = s->is_terminal;
-	ends->program[0] = ends->program[1] = ends->program[2] = -1;
-	if (s->is_terminal) {
-		struct terminal t;
-		int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-		terminal_open(root, &t);
-		close(root);
-		s->terminal = input = s->output[0] = t.master;
-		ends->program[0] = ends->program[1] = ends->program[2] = t.slave;
-		if (ioctl(t.master, TIOCSWINSZ, &s->size) < 0)
-			warn_errno("size of a terminal");
-	} else if (make_pipe(&ends->program[0], &input, 1) < 0 || make_pipe(&ends->program[1], &s->output[0], 0) < 0 ||
-		   make_pipe(&ends->program[2], &s->output[1], 0) < 0) {
-		return -1;
-	}
-	input_open(&s->input, input, s->is_terminal);
-	return 0;
-}
-
-static void __attribute__((noreturn)) become_exec(const struct session *s, const struct ends *ends, pid_t app)
-{
-	char pid[16], *argv[] = {"holdfast-stage1", "exec", (char *)s->profile.path, pid, s->is_terminal ? "terminal" : "pass", NULL};
-	char *environment[] = {NULL};
-
-	fail_as("enter", EXIT_HOLDFAST);
-	snprintf(pid, sizeof pid, "%d", (int)app);
-	for (int i = 0; i < 3; i++)
-		if (dup2(ends->program[i], i) < 0)
-			fail_errno("standard stream %d", i);
-	if (setsid() < 0 || (ends->terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) < 0))
-		fail_errno("session");
-	reset_signals();
-	execve("/proc/self/exe", argv, environment);
-	fail_errno("executing this program");
-}
-
-static void close_ends(const struct ends *ends)
-{
-	for (int i = 0; i < (ends->terminal ? 1 : 3); i++)
-		if (ends->program[i] >= 0)
-			close(ends->program[i]);
-}
-
 static void start(struct session *s, const struct pod *pod)
 {
 	const struct app *app = &pod->apps[s->app];
-	struct ends ends;
+	const char *why = "the app does not run";
 
-	if (app->status.phase != RUNNING) {
-		refuse(s, "the app does not run");
+	if (app->status.phase == RUNNING)
+		why = enter_program_start(&s->program, s->profile.path, app->pid, s->is_terminal ? &s->size : NULL);
+	if (why != NULL) {
+		refuse(s, why);
 		return;
 	}
-	s->pid = open_streams(s, &ends) < 0 ? -1 : fork();
-	if (s->pid == 0)
-		become_exec(s, &ends, app->pid);
-	close_ends(&ends);
+	input_open(&s->input, s->program.input, s->is_terminal);
 	s->drained = 0;
 	s->state = RUNS;
-	if (s->pid < 0) {
-		s->pid = 0;
-		refuse(s, strerror(errno));
-	}
 }
 
 static void pass_signal(struct session *s, const struct frame *f)
@@ -198,7 +127,7 @@ static void pass_signal(struct session *s, const struct frame *f)
 	if (f->size != 1 || f->payload[0] == 0 || f->payload[0] > MAX_SIGNAL)
 		port_nonsense(&s->port, f);
 	if (s->state == RUNS)
-		kill(s->pid, f->payload[0]);
+		kill(s->program.pid, f->payload[0]);
 	if (s->state != OPENED)
 		return;
 	s->status = (uint8_t)(128 + f->payload[0]);
@@ -245,8 +174,8 @@ static void nothing_came(struct session *s, int stream, ssize_t n)
 
 static void carry(struct session *s, int stream)
 {
-	while (s->output[stream] >= 0) {
-		ssize_t n = port_carry(&s->port, stream == 0 ? FRAME_OUT : FRAME_ERR, 0, s->output[stream]);
+	while (s->program.output[stream] >= 0) {
+		ssize_t n = port_carry(&s->port, stream == 0 ? FRAME_OUT : FRAME_ERR, 0, s->program.output[stream]);
 
 		if (n <= 0) {
 			nothing_came(s, stream, n);
@@ -265,7 +194,7 @@ static void finish(struct session *s)
 {
 	carry(s, 0);
 	carry(s, 1);
-	if (s->output[0] < 0 && s->output[1] < 0)
+	if (s->program.output[0] < 0 && s->program.output[1] < 0)
 		end(s);
 	port_flush(&s->port);
 }
@@ -278,7 +207,7 @@ void enter_wait_for(struct pollfd *at)
 		at[PORT] = port_wait(&s->port);
 		at[INPUT] = input_wait(&s->input);
 		for (int i = 0; i < 2; i++)
-			at[OUTPUT + i] = (struct pollfd){.fd = room && s->state == RUNS ? s->output[i] : -1, .events = POLLIN};
+			at[OUTPUT + i] = (struct pollfd){.fd = room && s->state == RUNS ? s->program.output[i] : -1, .events = POLLIN};
 	}
 }
 
@@ -293,7 +222,7 @@ static void take_session(struct session *s, const struct pod *pod, const struct 
 	while (port_next(&s->port, &f))
 		take_frame(s, pod, &f);
 	if (s->port.gone && s->state == RUNS)
-		kill(s->pid, SIGKILL);
+		kill(s->program.pid, SIGKILL);
 	if (s->state == RUNS || s->state == DRAINING)
 		input_pass_on(&s->input, &s->port, 0);
 	port_flush(&s->port);
@@ -310,7 +239,7 @@ void enter_take(const struct pod *pod, const struct pollfd *at)
 void enter_reaped(pid_t pid, int wait_status)
 {
 	for (struct session *s = sessions; s < sessions + FRAME_ENTER_PORTS; s++) {
-		if (s->state != RUNS || s->pid != pid)
+		if (s->state != RUNS || s->program.pid != pid)
 			continue;
 		s->status = (uint8_t)(WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
 		s->state = DRAINING;
