@@ -2,13 +2,10 @@ import type { PodLaunch } from '../../attestation/protocol/index.ts'
 import type { NetworksUp } from '../network/index.ts'
 import type { CgroupMounts } from './cgroup-layout.ts'
 import type { HostProgram } from './host-programs.ts'
-import type { LaunchOptions } from './launch.ts'
+import type { LaunchOptions } from './launch-options.ts'
 import type { PlanFiles } from './plan-list.ts'
 import type { ResolvedNetwork } from './pod-network.ts'
 import type { Stage1Interface } from './stage1-interface.ts'
-
-/** What a virtual machine has to run on; `auto` takes the processor's own virtualisation where it works. */
-export type AcceleratorWish = 'auto' | 'kvm' | 'tcg'
 
 /** What a flavour makes a launch of. */
 export interface FlavourInput {

@@ -1,65 +1,28 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { canonicalJson, codeOf, messageOf, utf8 } from '../../attestation/base/index.ts'
-import type { PodLaunch, TrustedTicketKeys } from '../../attestation/protocol/index.ts'
+import type { PodLaunch } from '../../attestation/protocol/index.ts'
 import { execve, loadCalls } from '../../native/process/index.ts'
-import { type ImageStore, openVerifiedTree, type StoredImage, type VerifiedTree } from '../image/index.ts'
-import type { PodManifest } from '../manifest/index.ts'
-import { type ConfigDirectories, requireProvenance } from '../signatures/index.ts'
+import { openVerifiedTree, type StoredImage, type VerifiedTree } from '../image/index.ts'
+import { requireProvenance } from '../signatures/index.ts'
 import { type AgentAnswer, requestLaunch } from './agent-client.ts'
 import type { LaunchMode } from './answer-check.ts'
 import { type AssembledPod, assemblePod, checkPodFiles, checkPodUntouched, launchChanged } from './assemble.ts'
 import { readCgroupMounts } from './cgroups.ts'
 import { PodError } from './errors.ts'
-import type { AcceleratorWish, Flavour, FlavourInput, FlavourLaunch } from './flavour.ts'
+import type { Flavour, FlavourInput, FlavourLaunch } from './flavour.ts'
 import { type HostProgram, hashProgram, openHostProgram, programNamed } from './host-programs.ts'
+import type { LaunchOptions } from './launch-options.ts'
 import { buildPodLaunch, type Verification } from './launch-request.ts'
 import { nspawnFlavour } from './nspawn-launch.ts'
-import type { PlanFiles, Streams } from './plan.ts'
+import type { PlanFiles } from './plan.ts'
 import { inDirectory, type LockedPod, movePod, movePodMeanwhile, podParent } from './pod-directory.ts'
-import { connectPod, disconnectPod, type NetworkRequest, resolvePodNetwork } from './pod-network.ts'
+import { connectPod, disconnectPod, resolvePodNetwork } from './pod-network.ts'
 import { REFUSED_FILE } from './pod-status.ts'
 import { writePodSummary } from './pod-summary.ts'
 import { stage1Interface } from './stage1-interface.ts'
 import { withUserRange } from './user-ranges.ts'
 import type { PodUuid } from './uuid.ts'
-
-/** Everything a launch is made of. */
-export interface LaunchOptions {
-  /** Data directory. */
-  readonly dir: string
-  readonly uuid: PodUuid
-  readonly store: ImageStore
-  readonly stage1: StoredImage
-  /** One for each app of the manifest, in its order. */
-  readonly images: readonly StoredImage[]
-  readonly manifest: PodManifest
-  readonly streams: Streams
-  /** Taken from `prepared`; absent for a pod that is made for this launch. */
-  readonly prepared?: AssembledPod
-  readonly network: NetworkRequest
-  /** Of a pod that is a virtual machine: what it has to run on. `auto` takes what there is. */
-  readonly accelerator: AcceleratorWish
-  /** Path of the static `holdfast-stage1`. */
-  readonly stage1Program: string
-  readonly agentSocket: string
-  /** Asked for only where a ticket came. */
-  readonly ticketKeys: () => TrustedTicketKeys
-  /** Where the image policy and the trusted keys are. */
-  readonly config: ConfigDirectories
-  /** Names of the checks relaxed for this launch; `seccomp` takes the filter away. */
-  readonly relaxed: readonly string[]
-  /** Where openVerifiedTree remembers; its own default unless given. */
-  readonly verifiedDir?: string
-  /** Told when the agent does not enforce. */
-  readonly onMode: (mode: LaunchMode) => void
-  /** Told of what a user should know before relying on the pod. */
-  readonly onWarning: (message: string) => void
-  /** Told what of the networks of this pod or another could not be undone. */
-  readonly onLeft: (message: string) => void
-  /** Gives the launch up while the agent is asked. */
-  readonly signal?: AbortSignal
-}
 
 /**
  * A launch that was authorised, as something to become: stage0 by execve, or on its behalf the process that asked it.
