@@ -32,7 +32,9 @@ export const MACHINE_DEVICES: readonly Device[] = [
 export function deviceRulesV1(more: readonly Device[] = []): (readonly ['devices.deny' | 'devices.allow', string])[] {
   return [
     ['devices.deny', 'a'],
-    ...[...ALLOWED_DEVICES, ...more].map(({ major, minor }) => ['devices.allow', `c ${major}:${minor ?? '*'} rwm`] as const),
+    ...[...ALLOWED_DEVICES, ...more].map(
+      ({ major, minor }) => ['devices.allow', `c ${major}:${minor ?? '*'} rwm`] as const,
+    ),
   ]
 }
 
