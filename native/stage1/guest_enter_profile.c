@@ -28,7 +28,7 @@ const char *enter_profile_add(struct enter_profile *p, const struct frame *frame
 	ssize_t n;
 
 	if (length == 0 || length == frame->size || length >= NAME_BYTES ||
-	    strspn(name, "abcdefghijklmnopqrstuvwxyz-.") != length || name[0] == '.')
+	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") != length || name[0] == '.')
 		return "a file of the profile has a name that is none";
 	size = frame->size - length - 1;
 	p->bytes += size;

@@ -21,7 +21,7 @@ static int off, over;
 
 void outlet_frames_fail(const char *line, size_t size)
 {
-	if (control.gone)
+	if (control.gone || over) /* RESULT was the last word */
 		return;
 	frames_flush(&control.out, control.fd);
 	if (frames_put(&control.out, FRAME_FAILURE, 0, line, size < FAILURE_BYTES ? size : FAILURE_BYTES) == 0)

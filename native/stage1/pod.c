@@ -87,11 +87,12 @@ void pod_stop(struct pod *pod)
 	pod->outlet->pod(POD_STOPPING, pod->ready_at_ms);
 	for (size_t i = 0; i < pod->app_count; i++) {
 		struct app *app = &pod->apps[i];
+		int is_over = app->status.phase == RESTARTING; /* as it ended last */
 
-		if (app->status.phase == RESTARTING)
-			pod->outlet->app_exit(i, app->name, app->status.exit_status);
-		if (app->status.phase == WAITING || app->status.phase == RESTARTING)
+		if (app->status.phase == WAITING || is_over)
 			enter(pod, app, ENDED);
+		if (is_over)
+			pod->outlet->app_exit(i, app->name, app->status.exit_status);
 		if (app->status.phase == PRE_START || app->status.phase == RUNNING) {
 			kill(app->pid, SIGTERM);
 			app->kill_at_ms = monotonic_ms() + pod->stop_timeout_ms;

@@ -93,6 +93,14 @@ describe('how a guest confines an app', () => {
     const end = await guest.end
     assert.deepEqual(end.events, ['SHUTDOWN guest-shutdown'], end.console)
     assert.match(guest.streams.said(FRAME.ERR, 1), /can't fork/)
+    // also of those that were waiting for their restart, the exit status is the last word
+    for (const app of [0, 1, 2, 3]) {
+      const last = guest.control.frames.filter(
+        (f) => f.channel === app && (f.kind === FRAME.APP || f.kind === FRAME.APP_EXIT),
+      )
+      assert.equal(last.at(-1)?.kind, FRAME.APP_EXIT)
+      assert.equal(last.filter((f) => f.kind === FRAME.APP_EXIT).length, 1)
+    }
   })
 
   it('has the network that it is given, its names and its hostname', async function () {
