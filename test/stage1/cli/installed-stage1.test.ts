@@ -10,7 +10,7 @@ describe('the stage1 of the installation, as an image that nobody signed', () =>
   after(() => dir.remove())
   const place = ((): string | undefined => {
     try {
-      return installation().stage1Image
+      return installation().stage1Images.nspawn
     } catch {
       return undefined // not built
     }
