@@ -7,6 +7,7 @@
 #include "volumes.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <sched.h>
 #include <stdio.h>
@@ -31,8 +32,9 @@ static void mount_source(const char *tag, const char *source, int read_only, con
 	if (mkdir(target, 0755) < 0)
 		fail_errno("mkdir %s", target);
 	at = open(target, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	tree = tree_clone(fd, 0);
-	if (at < 0 || tree < 0 || tree_set(tree, TREE_NOSUID | TREE_NODEV | TREE_PRIVATE | (read_only ? TREE_READ_ONLY : 0)) < 0 ||
+	tree = tree_clone(fd, 1);
+	if (at < 0 || tree < 0 ||
+	    tree_set(tree, TREE_NOSUID | TREE_NODEV | TREE_PRIVATE | TREE_RECURSIVE | (read_only ? TREE_READ_ONLY : 0)) < 0 ||
 	    tree_attach(tree, at) < 0)
 		fail_errno("mounting the share %s", tag);
 	close(at);
@@ -53,14 +55,31 @@ static int listen_at(const char *root, const char *tag, const struct vm_user *us
 	return fd;
 }
 
+/* Absolute, as virtiofsd leaves its working directory. A comma would end the option, but for a backslash before it. */
+static void source_option(const char *source, char *option, size_t size)
+{
+	char directory[PATH_MAX];
+	size_t at = (size_t)snprintf(option, size, "source=");
+
+	if (getcwd(directory, sizeof directory) == NULL)
+		fail_errno("the pod's directory");
+	for (const char *c = directory; *c != 0 && at + 2 < size; c++) {
+		if (*c == ',' || *c == '\\')
+			option[at++] = '\\';
+		option[at++] = *c;
+	}
+	if (at + (size_t)snprintf(option + at, size - at, "/%s", source) >= size)
+		fail("%s: too long", directory);
+}
+
 static void __attribute__((noreturn)) become_virtiofsd(int program, int socket_fd, const char *name, const char *source, int null,
 							 int words)
 {
-	char option[PATH_BYTES + 8];
+	char option[2 * PATH_MAX];
 	char *argv[] = {(char *)name, "--fd=3", "-f", "-o", option, NULL}, *environment[] = {NULL};
 
 	vm_process_end_with_parent();
-	snprintf(option, sizeof option, "source=%s", source);
+	source_option(source, option, sizeof option);
 	program = fcntl(program, F_DUPFD_CLOEXEC, FD_SOCKET + 1);
 	socket_fd = fcntl(socket_fd, F_DUPFD_CLOEXEC, FD_SOCKET + 1);
 	if (program < 0 || socket_fd < 0 || dup2(null, 0) < 0 || dup2(words, 1) < 0 || dup2(words, 2) < 0 ||

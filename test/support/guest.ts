@@ -175,7 +175,7 @@ export class Guest {
 export class Guests {
   readonly work: string
   readonly tree: GuestTree
-  readonly #initramfs: Uint8Array
+  readonly initramfs: Uint8Array
   readonly #started: Guest[] = []
   #count = 0
 
@@ -188,7 +188,7 @@ export class Guests {
     const modules = path.join(KERNEL, 'lib/modules', release)
     const wanted = parseModuleList(fs.readFileSync(path.join(PROJECT_ROOT, 'config/guest-modules'), 'utf8'))
     const files = moduleLoadOrder(fs.readFileSync(path.join(modules, 'modules.dep'), 'utf8'), wanted)
-    this.#initramfs = initramfs({
+    this.initramfs = initramfs({
       program: fs.readFileSync(STAGE1_PROGRAM),
       modules: files.map((f) => [path.basename(f), new Uint8Array(fs.readFileSync(path.join(modules, f)))] as const),
     })
@@ -219,7 +219,7 @@ export class Guests {
     const tree = s.tree ?? this.tree
     const files = this.#plan(manifest, s, tree)
     const initrd = path.join(work, 'initrd')
-    fs.writeFileSync(initrd, Buffer.concat([this.#initramfs, podCpio(files)]))
+    fs.writeFileSync(initrd, Buffer.concat([this.initramfs, podCpio(files)]))
     const names = ['control', 'streams', ...Array.from({ length: ENTER_PORTS }, (_, i) => `enter.${i}`)]
     const ports = await Promise.all(names.map((name) => GuestPort.listen(path.join(work, name))))
     const [control, streams, ...enter] = ports

@@ -33,7 +33,7 @@ export interface KeeperSettings {
   /** What QEMU is: a script for the fake one (keeper-fake-qemu.ts), or a program and its arguments. */
   readonly qemu: string | { readonly program: string; readonly argv: readonly string[] }
   readonly virtiofsd?: string
-  /** Files that are handed over as disks. */
+  /** Files that are handed over as disks that are only read. */
   readonly disks?: readonly string[]
   readonly stdin?: 'pipe' | 'ignore'
   /** A program that is given the command line as one text, e.g. to give it a terminal. */
@@ -87,10 +87,7 @@ export class KeeperPods {
     for (const [name, content] of Object.entries(plan)) fs.writeFileSync(path.join(podPath, 'plan', name), content)
     const program = fake ? process.execPath : qemu.program
     const files = [podPath, program, this.#image, ...(virtiofsd === undefined ? [] : [virtiofsd])]
-    const fds = [
-      ...files.map((file) => fs.openSync(file, 'r')),
-      ...disks.map((file) => fs.openSync(file, fs.constants.O_RDWR)),
-    ]
+    const fds = [...files.map((file) => fs.openSync(file, 'r')), ...disks.map((file) => fs.openSync(file, 'r'))]
     const command = [
       ...prefix,
       STAGE1_PROGRAM,
@@ -118,7 +115,7 @@ export class KeeperPods {
       app?: string
       streams?: string
       stdin?: 'pipe' | 'ignore'
-      profile?: Readonly<Record<string, string>>
+      profile?: Readonly<Record<string, string | Uint8Array>>
       user?: number
     } = {},
   ): { readonly child: ChildProcess; readonly end: Promise<Ended> } {
