@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { open, writeFile } from 'node:fs/promises'
+import { release } from 'node:os'
 import { join } from 'node:path'
 import { nspawnStage1Image } from '../../stage1/flavours/nspawn/index.ts'
 import { Deployment } from '../support/deployment.ts'
@@ -70,6 +71,9 @@ export class Demo {
         seen: `exit ${permitted.status}: ${permitted.stdout.trim()}${permitted.stderr}`,
         ok: permitted.status === 7 && permitted.stdout === `${GREETING}\n` && permitted.stderr === '',
       },
+      await progress.step('Launch the same image as a virtual machine, with a kernel of its own', () =>
+        this.#launchVirtualMachine(),
+      ),
       refused(
         'refused by policy',
         'no-host-network',
@@ -140,8 +144,9 @@ To end it:
   async #fetch(): Promise<void> {
     const d = this.#deployment
     const fetch = ['fetch', '--dir', d.dataDirectory, OVER_HTTP, ...configOptions(d.configDirectory)]
-    await d.expect(...fetch, STAGE1, this.#image('demo'), this.#image('victim'))
-    await d.setPolicies({ '10-demo.cedar': policies(await this.#tree('stage1-nspawn')) })
+    await d.expect(...fetch, ...STAGE1S, this.#image('demo'), this.#image('victim'))
+    const stage1s = [await this.#tree('stage1-nspawn'), await this.#tree('stage1-kvm')]
+    await d.setPolicies({ '10-demo.cedar': policies(stage1s) })
   }
 
   /** Tree digest of the image in the store with this in its name. */
@@ -165,6 +170,22 @@ To end it:
       await file.close()
     }
     return d.launch(OVER_HTTP, this.#image('victim'), '--', 'echo', 'started all the same')
+  }
+
+  /** What is in the log beside what the guest says of itself: kernel and accelerator. */
+  async #launchVirtualMachine(): Promise<Outcome> {
+    const d = this.#deployment
+    const command = 'cat /etc/motd; cat /proc/sys/kernel/osrelease; exit 3'
+    const ran = await d.launch(OVER_HTTP, '--stage1=kvm', this.#image('demo'), '--', 'sh', '-c', command)
+    const log: unknown = JSON.parse(await d.expect('log', '--format=json', '--socket', d.agentSocket))
+    const machine = Array.isArray(log) ? log.map((r) => r.content.machine).findLast((m) => m !== undefined) : undefined
+    const [motd = '', kernel = ''] = ran.stdout.split('\n')
+    return {
+      name: 'virtual machine',
+      expected: 'the image runs under another kernel, exit 3; kernel and accelerator are in the log',
+      seen: `exit ${ran.status}: ${motd} Linux ${kernel}; measured: accelerator ${machine?.accelerator}, kernel ${machine?.kernel.slice(0, 12)}…`,
+      ok: ran.status === 3 && motd === 'This is busybox:demo.' && kernel !== release() && machine !== undefined,
+    }
   }
 
   /** One more byte behind the program: it works as well as the real one, and is another. */
@@ -233,16 +254,16 @@ To end it:
   }
 }
 
-const STAGE1 = join(PROJECT_ROOT, 'build/stage1-nspawn.aci')
+const STAGE1S = ['nspawn', 'kvm'].map((flavour) => join(PROJECT_ROOT, `build/stage1-${flavour}.aci`))
 
 /** The images come over plain HTTP from loopback, which is measured as `http` and must be permitted. */
-function policies(stage1Tree: string): string {
+function policies(stage1Trees: readonly string[]): string {
   return `@id("known-stage1")
-@description("nodes that have just proved what they run may start pods under the stage1 of this installation")
+@description("nodes that have just proved what they run may start pods under the stage1 images of this installation")
 permit (principal, action == Action::"launch", resource)
 when {
   principal.tier == "affirming" &&
-  resource.stage1Tree == "${stage1Tree}" &&
+  ${JSON.stringify(stage1Trees)}.contains(resource.stage1Tree) &&
   ["http"].containsAll(resource.relaxed)
 };
 
