@@ -6,7 +6,7 @@ export type AcName = Brand<string, 'AcName'>
 export type AcIdentifier = Brand<string, 'AcIdentifier'>
 
 /** Longest name taken: app names become directory names and host names. */
-const MAX_NAME = 63
+export const MAX_NAME = 63
 const MAX_IDENTIFIER = 512
 
 /**

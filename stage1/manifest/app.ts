@@ -14,6 +14,12 @@ export interface MountPoint {
   /** Absolute path in the app's root. */
   readonly path: string
   readonly readOnly: boolean
+  /**
+   * Nothing is mounted here unless a volume is given: the app finds what its image has there, and writes to its own
+   * layer. So it is with an OCI image's volumes; the App Container specification knows no such member and its readers
+   * leave it out.
+   */
+  readonly optional?: true
 }
 
 /** A program of the app's root that is run, as the app would be, before it starts or after it has ended. */
@@ -141,7 +147,8 @@ function readMountPoints(r: ShapeReader, value: unknown, path: string): MountPoi
     const target = r.string(o['path'], `${path}[${i}].path`)
     requireAbsolute(r, target, `${path}[${i}].path`)
     const readOnly = o['readOnly'] === undefined ? false : r.boolean(o['readOnly'], `${path}[${i}].readOnly`)
-    return name === undefined ? [] : [{ name, path: target, readOnly }]
+    const optional = o['optional'] !== undefined && r.boolean(o['optional'], `${path}[${i}].optional`)
+    return name === undefined ? [] : [{ name, path: target, readOnly, ...(optional && { optional }) }]
   })
 }
 

@@ -1,6 +1,7 @@
 import type { AcIdentifier } from './ac-name.ts'
-import type { App, EnvironmentVariable } from './app.ts'
+import type { App, EnvironmentVariable, MountPoint } from './app.ts'
 import { AC_VERSION, type ImageManifest, type NameValue } from './image-manifest.ts'
+import { mountPointsFromOci } from './oci-volumes.ts'
 import { type Port, portsFromOci } from './ports.ts'
 import { parseJson, ShapeReader } from './reader.ts'
 
@@ -20,6 +21,8 @@ export interface OciImageConfig {
   readonly user: string
   /** `EXPOSE`: what the image says it listens on. */
   readonly ports: readonly Port[]
+  /** `VOLUME`: where the image expects data that outlives it. */
+  readonly mountPoints: readonly MountPoint[]
   readonly labels: readonly NameValue[]
 }
 
@@ -55,6 +58,7 @@ export function parseOciImageConfig(bytes: Uint8Array): OciImageConfig {
     workingDirectory: r.optionalString(config['WorkingDir'], '$.config.WorkingDir') ?? '',
     user: r.optionalString(config['User'], '$.config.User') ?? '',
     ports: portsFromOci(Object.keys(r.optionalObject(config['ExposedPorts'], '$.config.ExposedPorts') ?? {})),
+    mountPoints: readVolumes(r, config['Volumes']),
     labels: labels.map(([name, v]) => ({ name, value: r.string(v, `$.config.Labels.${name}`) })),
   }
   if (result.user.split(':').length > 2) r.complain('$.config.User', "has more than one ':'")
@@ -77,7 +81,7 @@ export function appFromOciConfig(config: OciImageConfig): App {
     supplementaryGIDs: [],
     environment: hasPath ? config.environment : [{ name: 'PATH', value: DEFAULT_PATH }, ...config.environment],
     workingDirectory: config.workingDirectory.startsWith('/') ? config.workingDirectory : `/${config.workingDirectory}`,
-    mountPoints: [],
+    mountPoints: config.mountPoints,
     ...(config.ports.length === 0 ? {} : { ports: config.ports }),
     isolators: [],
     userAnnotations: {},
@@ -103,6 +107,12 @@ export function imageManifestFromOci(config: OciImageConfig, name: AcIdentifier)
     app: appFromOciConfig(config),
     annotations: [...config.labels].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)),
   }
+}
+
+function readVolumes(r: ShapeReader, value: unknown): MountPoint[] {
+  const path = '$.config.Volumes'
+  const volumes = Object.keys(r.optionalObject(value, path) ?? {})
+  return r.checked(() => mountPointsFromOci(volumes), path) ?? []
 }
 
 function readEnvironment(r: ShapeReader, value: unknown): EnvironmentVariable[] {

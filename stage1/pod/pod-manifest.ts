@@ -146,18 +146,20 @@ export function completePodManifest(manifest: PodManifest, hostname: string): Po
 
 /**
  * An image's mount point takes the pod's volume of its name, where nothing else is mounted there; where the pod has
- * none it gets an empty one of its own, so that an app finds what its image promised and shares it with nobody.
+ * none it gets an empty one of its own, so that an app finds what its image promised and shares it with nobody. An
+ * optional mount point then gets none.
  */
 function withVolumesForAll(apps: readonly PodApp[], volumes: readonly Volume[]): Pick<PodManifest, 'apps' | 'volumes'> {
   const all = [...volumes]
   const mounted = apps.map((a): PodApp => {
     const more = a.app.mountPoints
       .filter((point) => !a.mounts.some((mount) => mount.path === point.path))
-      .map((point): Mount => {
-        if (volumes.some((v) => v.name === point.name)) return { volume: point.name, path: point.path }
+      .flatMap((point): Mount[] => {
+        if (volumes.some((v) => v.name === point.name)) return [{ volume: point.name, path: point.path }]
+        if (point.optional) return []
         const volume = freeName(acNameFrom(`${a.name}-${point.name}`), new Set(all.map((v) => v.name)))
         all.push({ name: volume, kind: 'empty' })
-        return { volume, path: point.path }
+        return [{ volume, path: point.path }]
       })
     return { ...a, mounts: [...a.mounts, ...more] }
   })

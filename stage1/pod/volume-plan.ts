@@ -13,7 +13,8 @@ const DEFAULT_MODE = '0755'
 /**
  * The volumes of a pod: the manifest's, then an empty one for each mount point that nobody gave a volume for. The App
  * Container specification leaves that to the executor; an app finds its mount points mounted and writable, and what it
- * writes there goes with the pod. A mount point that is read-only needs a volume: an empty one would be of no use.
+ * writes there goes with the pod. A mount point that is read-only needs a volume: an empty one would be of no use; an
+ * optional one needs none.
  *
  * @returns the volumes, and the mounts of each app by its name
  * @throws PodError POD_VOLUME_MISSING, POD_VOLUME_BAD for a place where none can be
@@ -30,7 +31,7 @@ export function planVolumes(manifest: PodManifest): {
       return { volume, path, readOnly: point?.readOnly ?? false }
     })
     for (const point of app.app.mountPoints) {
-      if (planned.some((m) => samePath(m.path, point.path))) continue
+      if (point.optional || planned.some((m) => samePath(m.path, point.path))) continue
       if (!volumes.some((v) => v.name === point.name)) volumes.push(implicitVolume(app, point))
       planned.push({ volume: point.name, path: point.path, readOnly: point.readOnly })
     }

@@ -64,16 +64,18 @@ export interface ImageSettings {
   readonly env?: readonly string[]
   readonly user?: string
   readonly workingDir?: string
+  readonly volumes?: readonly string[]
 }
 
 /** Puts an OCI image around a finished tree into a store, as a fetch would have. */
 export function putOciImage(dir: string, tree: string, s: ImageSettings): StoredImage {
+  const Volumes = s.volumes && Object.fromEntries(s.volumes.map((volume) => [volume, {}]))
   const config = utf8(
     JSON.stringify({
       os: 'linux',
       architecture: 'amd64',
       rootfs: { type: 'layers', diff_ids: [] },
-      config: { Entrypoint: s.entrypoint, Cmd: s.cmd, Env: s.env, User: s.user, WorkingDir: s.workingDir },
+      config: { Entrypoint: s.entrypoint, Cmd: s.cmd, Env: s.env, User: s.user, WorkingDir: s.workingDir, Volumes },
     }),
   )
   return putImage(dir, tree, 'oci', `sha256-${toHex(digest('sha256', config))}`, config, s.name)

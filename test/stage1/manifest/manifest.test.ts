@@ -103,6 +103,43 @@ describe('OCI configurations', () => {
     assert.ok(!('group' in named))
   })
 
+  describe('with volumes', () => {
+    const points = (...paths: string[]) =>
+      app({ Volumes: Object.fromEntries(paths.map((p) => [p, {}])) }).mountPoints.map((p) => [p.name, p.path])
+
+    it('have a mount point for each, named after its path, that wants no volume', () => {
+      assert.deepEqual(app({ Volumes: { '/var/lib/My_data/': {} } }).mountPoints, [
+        { name: 'volume-var-lib-my-data', path: '/var/lib/My_data', readOnly: false, optional: true },
+      ])
+      assert.deepEqual([app({}).mountPoints, app({ Volumes: null }).mountPoints], [[], []])
+    })
+
+    it('have them in one order, each place once, no two of one name', () => {
+      const sorted = [
+        ['volume-a-b', '/a-b'],
+        ['volume-a-b-2', '/a/b'],
+        ['volume-a-b-3', '/a_b'],
+      ]
+      assert.deepEqual(points('/a/b', '/a_b', '/a//b/', '/a-b'), sorted)
+      assert.deepEqual(points('/a-b', '/./a/b', '/a_b'), sorted)
+      const [long, other] = [`/${'x'.repeat(70)}`, `/${'x'.repeat(71)}`]
+      assert.deepEqual(points(other, long), [
+        [`volume-${'x'.repeat(56)}`, long],
+        [`volume-${'x'.repeat(54)}-2`, other],
+      ])
+      assert.deepEqual(points('/ä', '/')[0], ['volume', '/'])
+    })
+
+    it('have none for what is no place of a root', () => {
+      assert.deepEqual(points('data', '', 'C:\\data', '/a/../..', '/a\0b', '/\ud800'), [])
+    })
+
+    it('are refused where there are more than an app can have', () => {
+      const Volumes = Object.fromEntries(Array.from({ length: 257 }, (_, i) => [`/v${i}`, {}]))
+      assert.throws(() => app({ Volumes }), /Volumes: names 257 volumes, at most 256/)
+    })
+  })
+
   it('give the same manifest whatever the order of labels', () => {
     const of = (Labels: object) =>
       imageManifestFromOci(parseOciImageConfig(config({ config: { Labels } })), acIdentifier('x')).annotations
@@ -180,6 +217,9 @@ describe('image manifests', () => {
     },
     'an app without a user': { app: { exec: ['/a'], group: '0' } },
     'a working directory that climbs': { app: { exec: ['/a'], user: '0', group: '0', workingDirectory: '/a/../..' } },
+    'a mount point that may or may not be optional': {
+      app: { exec: ['/a'], user: '0', group: '0', mountPoints: [{ name: 'a', path: '/b', optional: 'yes' }] },
+    },
     'a relative mount point': { app: { exec: ['/a'], user: '0', group: '0', mountPoints: [{ name: 'a', path: 'b' }] } },
   })) {
     it(`are refused with ${name}`, () =>
@@ -237,7 +277,10 @@ describe('pod manifests', () => {
             { name: 'B', value: 'secret' },
           ],
           workingDirectory: '/',
-          mountPoints: [{ name: acName('data'), path: '/data', readOnly: true }],
+          mountPoints: [
+            { name: acName('data'), path: '/data', readOnly: true },
+            { name: acName('more'), path: '/more', readOnly: false, optional: true },
+          ],
           isolators: [{ name: 'resource/memory', value: { limit: '64M' } }],
           userAnnotations: { note: 'mine' },
           userLabels: {},

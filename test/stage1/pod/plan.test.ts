@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { fromUtf8 } from '../../../attestation/base/index.ts'
+import { acName } from '../../../stage1/manifest/index.ts'
 import {
   buildPodManifest,
   cgroupMounts,
@@ -59,6 +60,21 @@ describe('stage1/pod manifest', () => {
       ),
       ['web', 'web-2', 'web-3'],
     )
+  })
+
+  it('mounts nothing at an optional mount point but a volume of its name or one that is given for the place', () => {
+    const data = acName('volume-data')
+    const point = { name: data, path: '/data', readOnly: false }
+    const built = (optional: boolean, ...volumes: string[]) => {
+      const app = { ...planApp, mountPoints: [optional ? { ...point, optional } : point] }
+      const given = volumes.map((name) => ({ name: acName(name), kind: 'empty' as const }))
+      const { apps, volumes: all } = buildPodManifest([{ ...planImage, app }], [{}], { hostname: 'h', volumes: given })
+      return [apps[0]?.mounts, all.map((v) => v.name)]
+    }
+    assert.deepEqual(built(true), [[], []])
+    assert.deepEqual(built(true, 'other'), [[], ['other']])
+    assert.deepEqual(built(true, data), [[{ volume: data, path: '/data' }], [data]])
+    assert.deepEqual(built(false), [[{ volume: 'web-volume-data', path: '/data' }], ['web-volume-data']])
   })
 
   it('refuses an image that names no program with POD_UNSUPPORTED', () => {

@@ -88,6 +88,16 @@ describe('volumes of a plan', () => {
     assert.deepEqual(items(files, 'apps/three/mounts'), ['1', '/c', 'rw'])
   })
 
+  it('are none at an optional mount point that nobody gave one for, whatever the pod has', () => {
+    const optional: Partial<AppSettings> = {
+      mountPoints: [{ name: data, path: '/a', readOnly: true, optional: true }],
+    }
+    assert.deepEqual(items(plan([shellApp('a', '', optional)]), 'volumes'), [])
+    const given = { ...optional, mounts: [{ volume: data, path: '/a' }] }
+    const files = plan([shellApp('a', '', given), shellApp('b', '', optional)], [{ name: data, kind: 'empty' }])
+    assert.deepEqual([items(files, 'apps/a/mounts'), items(files, 'apps/b/mounts')], [['0', '/a', 'ro'], []])
+  })
+
   it('has owner and mode of empty ones', () => {
     const files = plan(
       [shellApp('a', '', pointAt('/a'))],
