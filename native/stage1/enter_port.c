@@ -120,6 +120,7 @@ static enum enter_state take_from_client(const struct enter_port *p, const struc
 	}
 }
 
+/* Until no whole frame is left, or the client takes no more: what stays in the reader is told of by no poll(2). */
 static const char *carry_from_guest(struct enter_port *p)
 {
 	struct frame f;
@@ -130,6 +131,8 @@ static const char *carry_from_guest(struct enter_port *p)
 
 		if (wrong != NULL)
 			return wrong;
+		if (p->client >= 0 && frames_flush(&p->to_client, p->client) < 0)
+			leave(p);
 	}
 	return n < 0 ? "a frame is too long" : NULL;
 }
@@ -139,6 +142,13 @@ static int is_heard(const struct enter_port *p)
 	return p->client >= 0 && p->state != ENTER_FINISHED && is_ready(&p->to_guest);
 }
 
+static void flush_to_guest(struct enter_port *p)
+{
+	if (p->port >= 0 && frames_flush(&p->to_guest, p->port) < 0)
+		p->port = -1; /* QEMU has ended, which others notice */
+}
+
+/* As carry_from_guest(). */
 static void carry_from_client(struct enter_port *p, size_t app_count)
 {
 	struct frame f;
@@ -155,9 +165,11 @@ static void carry_from_client(struct enter_port *p, size_t app_count)
 		if (f.kind == FRAME_IN)
 			p->under_way += f.size;
 		frames_put(&p->to_guest, f.kind, 0, f.payload, f.size);
+		flush_to_guest(p);
 	}
 	if (n < 0)
 		leave(p);
+	flush_to_guest(p); /* the signal of leave(), too */
 }
 
 void enter_port_wait_for(const struct enter_port *p, struct pollfd *at)
@@ -180,20 +192,20 @@ const char *enter_port_take(struct enter_port *p, const struct pollfd *at, size_
 		if (n == 0 || (n < 0 && errno != EAGAIN))
 			p->port = -1; /* QEMU has ended, which others notice */
 	}
+	/* first what was left before, so that there is room */
+	if (p->client >= 0 && frames_flush(&p->to_client, p->client) < 0)
+		leave(p);
+	flush_to_guest(p);
 	wrong = carry_from_guest(p);
 	if (wrong != NULL)
 		return wrong;
-	if (p->client >= 0 && frames_flush(&p->to_client, p->client) < 0)
-		leave(p);
 	if (p->state == ENTER_FINISHED && p->to_client.start == p->to_client.end)
 		leave(p);
 	if (p->client >= 0 && at[1].fd == p->client && at[1].revents != 0 && at[1].events & POLLIN) {
 		n = frames_fill(&p->from_client, p->client);
-		if (n == 0 || (n < 0 && errno != EAGAIN))
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != ENOBUFS))
 			leave(p);
 	}
 	carry_from_client(p, app_count);
-	if (p->port >= 0 && frames_flush(&p->to_guest, p->port) < 0)
-		p->port = -1;
 	return NULL;
 }

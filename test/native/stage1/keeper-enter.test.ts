@@ -47,6 +47,22 @@ describe('holdfast-stage1 attach', () => {
     assert.equal((await pod.end).status, 0)
   })
 
+  it('carries what came in one piece to its last frame, though a full one was before it', async () => {
+    const pod = pods.start({
+      qemu: up(`while (next(ENTER).kind !== START); const full = frame(OUT, 0, Buffer.alloc(16384))
+        put(ENTER, Buffer.concat([full, frame(EXIT, 0, [0])])); finish(0)`),
+    })
+    await running(pod)
+    const client = connect(path.join(pod.path, 'enter.sock'))
+    const open = [96, 0, 6, 0, 0, 0, 0, 0, 0, 0]
+    const file = [97, 0, 0, 64, 97, 0, ...Buffer.alloc(16382)]
+    client.write(Buffer.from([...open, ...file, 98, 0, 0, 0]))
+    let size = 0
+    for await (const bytes of client) size += (bytes as Buffer).length
+    assert.equal(size, 4 + 16384 + 5)
+    assert.equal((await pod.end).status, 0)
+  })
+
   it('passes signals on', async () => {
     const pod = pods.start({
       qemu: up(`while (next(ENTER).kind !== START); put(ENTER, frame(OUT, 0, 'ready'))
