@@ -1,5 +1,5 @@
 import type { ImageProvenance, PodProvenance } from '../pod/pod-provenance.ts'
-import type { PodStatus } from '../pod/pod-status.ts'
+import type { PodStatus, VmEnd } from '../pod/pod-status.ts'
 
 /** A pod as `list` and `status` print it with `--format=json`: times are RFC 3339 in UTC, what is not known is null. */
 export interface PodJson {
@@ -11,6 +11,10 @@ export interface PodJson {
   readonly startedAt: string | null
   readonly readyAt: string | null
   readonly stage1: PodProvenance['stage1'] | null
+  /** Of a virtual machine, as it was measured. */
+  readonly accelerator: string | null
+  /** Of a virtual machine that has ended: `poweroff` for one that ended in order. */
+  readonly vmEnd: VmEnd | null
   /** Checks that were relaxed for the launch. */
   readonly relaxed: readonly string[] | null
   readonly refused: { readonly code: string; readonly message: string } | null
@@ -66,6 +70,8 @@ export function podJson(s: PodStatus): PodJson {
     startedAt: s.startedAt?.toISOString() ?? null,
     readyAt: s.readyAt?.toISOString() ?? null,
     stage1: s.provenance?.stage1 ?? null,
+    accelerator: s.provenance?.accelerator ?? null,
+    vmEnd: s.vmEnd ?? null,
     relaxed: s.provenance?.relaxed ?? null,
     refused: s.refused ?? null,
     apps: s.apps.map((app, i) => ({

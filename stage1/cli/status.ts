@@ -37,12 +37,15 @@ export function command(): Command {
 }
 
 const EXAMPLES = `
-Keys: state, mode, networks, created, started, ready, refused (code and reason of a launch that was refused), and for each app:
+Keys: state, mode, networks, created, started, ready, refused (code and reason of a launch that was refused), for each app:
   app-NAME=EXIT STATUS           where it has ended; 128 and the number for a signal
   app-NAME-state=PHASE           waiting, pre-start, running, post-stop, restarting, ended
   app-NAME-reason=WHY            exited, signal, oom-killed, handler-failed, killed-with-pod
   app-NAME-restarts=NUMBER       where it was started again
-and of a pod that was launched, as measured: stage1 (flavour, ID, verification, tree digest), relaxed (checks left out), and for each app:
+of a virtual machine that did not end in order:
+  vm-end=HOW                     failed, crashed, hung-at-boot, killed, nonsense, vmm-ended
+  vm-message=TEXT                one line for each of it, as the last ones of the guest's console
+and of a pod that was launched, as measured: stage1 (flavour, ID, verification, tree digest), accelerator (kvm, tcg), relaxed (checks left out), and for each app:
   app-NAME-tree=DIGEST           of its image's root
   app-NAME-verified=HOW          full-file, stat-cache
   app-NAME-signer=KIND KEY TIME  one line for each, with when that was checked; nobody
@@ -91,8 +94,10 @@ function lines(s: PodStatus): string {
     ['started', s.startedAt?.toISOString()],
     ['ready', s.readyAt?.toISOString()],
     ['stage1', stage1 && `${stage1.flavour} ${stage1.id} ${stage1.verification} ${stage1.tree}`],
+    ['accelerator', s.provenance?.accelerator],
     ['relaxed', s.provenance?.relaxed.join(',') || undefined],
     ['refused', s.refused === undefined ? undefined : `${s.refused.code}: ${s.refused.message}`],
+    ...vmEndPairs(s),
     ...s.apps.map((a) => [`app-${a.name}`, a.phase === 'restarting' ? undefined : a.exitStatus?.toString()] as const),
     ...s.apps.flatMap((a) => [
       [`app-${a.name}-state`, a.phase] as const,
@@ -102,6 +107,13 @@ function lines(s: PodStatus): string {
     ...s.apps.flatMap((a, i) => provenancePairs(a.name, s.provenance?.images[i])),
   ]
   return pairs.flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${printable(value, 8000)}\n`])).join('')
+}
+
+/** A line for each of the message, which may be the end of the guest's console. */
+function vmEndPairs({ vmEnd }: PodStatus): (readonly [string, string])[] {
+  if (vmEnd === undefined || vmEnd.end === 'poweroff') return []
+  const message = vmEnd.message.split(/[\r\n]+/).filter((line) => line !== '')
+  return [['vm-end', vmEnd.end], ...message.map((line) => ['vm-message', line] as const)]
 }
 
 /** Names of keys and scopes come from others' certificates and policies: they are made printable with all else. */

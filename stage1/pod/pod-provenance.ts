@@ -21,6 +21,8 @@ export interface PodProvenance {
     readonly tree: string
     readonly verification: string
   }
+  /** Of a virtual machine: `kvm` or `tcg`. */
+  readonly accelerator?: string
   /** One for each app, in the manifest's order. */
   readonly images: readonly ImageProvenance[]
   /** Checks that were relaxed for the launch. */
@@ -40,6 +42,7 @@ export function provenanceOf(record: Members | undefined): PodProvenance | undef
   const request = parsed(members(record?.['answer'])['request'])
   if (request === undefined) return undefined
   const stage1 = members(request['stage1'])
+  const { accelerator } = members(stage1['machine'])
   return {
     stage1: {
       flavour: text(stage1['flavour']),
@@ -48,6 +51,7 @@ export function provenanceOf(record: Members | undefined): PodProvenance | undef
       tree: text(stage1['tree']),
       verification: text(stage1['verification']),
     },
+    ...(accelerator !== undefined && { accelerator: text(accelerator) }),
     images: list(request['images']).map((image) => imageProvenance(members(image))),
     relaxed: list(request['relaxed']).map(text),
   }

@@ -28,6 +28,14 @@ export interface AppStatus extends AppState {
   readonly userLabels: Readonly<Record<string, string>>
 }
 
+/** How a virtual machine ended, as its keeper saw it (flavours/kvm/README.md). */
+export interface VmEnd {
+  /** `poweroff` for one that ended in order. */
+  readonly end: string
+  /** Lines that the guest may have written; empty where there is nothing to say. */
+  readonly message: string
+}
+
 /** Everything that the directory of a pod tells. */
 export interface PodStatus {
   readonly pod: Pod
@@ -44,6 +52,8 @@ export interface PodStatus {
   readonly networks?: readonly string[]
   /** Where its parts came from, as measured; absent for a pod that was not launched. */
   readonly provenance?: PodProvenance
+  /** Of a virtual machine that has ended. */
+  readonly vmEnd?: VmEnd
   /** Why it was not started. */
   readonly refused?: { readonly code: string; readonly message: string }
 }
@@ -60,6 +70,7 @@ export function readPodStatus(pod: Pod): PodStatus {
     const asked = object(launch?.['launch'])
     // nothing else was ever refused
     const refused = pod.directory.endsWith('garbage') ? readJson(pod, REFUSED_FILE) : undefined
+    const provenance = provenanceOf(launch)
     return {
       pod,
       apps: bytes === undefined || bytes.length === 0 ? [] : appsOf(pod, bytes, imageNames(asked?.['images'])),
@@ -68,7 +79,8 @@ export function readPodStatus(pod: Pod): PodStatus {
       ...optional('readyAt', readReadyAt(pod.path)),
       ...optional('mode', typeof mode === 'string' ? mode : undefined),
       ...optional('networks', networksOf(pod.path, asked?.['network'])),
-      ...optional('provenance', provenanceOf(launch)),
+      ...optional('provenance', provenance),
+      ...optional('vmEnd', provenance?.accelerator === undefined ? undefined : vmEndOf(pod)),
       ...(refused === undefined
         ? {}
         : { refused: { code: String(refused['code']), message: String(refused['message']) } }),
@@ -115,6 +127,13 @@ function appsOf(pod: Pod, bytes: Uint8Array, names: readonly string[]): AppStatu
       ? []
       : [{ name, ...app, imageName: names[i] ?? app.imageName, ...readAppState(pod.path, name, ended) }],
   )
+}
+
+/** Only for a virtual machine: where apps share the host's kernel, what lies there is the pod's own doing. */
+function vmEndOf(pod: Pod): VmEnd | undefined {
+  const told = readJson(pod, 'status/_vm.json')
+  const [end, message] = [told?.['end'], told?.['message']]
+  return typeof end === 'string' && typeof message === 'string' ? { end, message } : undefined
 }
 
 /** One of the pod's own records; nothing where there is none, or where a crash cut it short. */
