@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { codeOf } from '../../attestation/base/index.ts'
 import { type CgroupMounts, cgroupMounts } from './cgroup-layout.ts'
 
@@ -27,5 +28,31 @@ export function removeCgroup(directory: string): void {
     fs.rmdirSync(directory)
   } catch (err) {
     if (codeOf(err) !== 'ENOENT') throw err
+  }
+}
+
+const LOOK_MS = 10
+
+/**
+ * As removeCgroup, for all of them. One whose last process is being torn down by the kernel is busy for a moment, even
+ * when it lists no process any more: only trying again tells when it is not.
+ * @returns whether they are gone; false where one was busy for so long
+ */
+export async function removeCgroups(directories: readonly string[], withinMs: number): Promise<boolean> {
+  for (const until = performance.now() + withinMs; ; await wait(LOOK_MS)) {
+    const busy = directories.filter((directory) => isBusy(directory))
+    if (busy.length === 0) return true
+    if (performance.now() >= until) return false
+  }
+}
+
+/** Removes it unless it is busy. */
+function isBusy(directory: string): boolean {
+  try {
+    removeCgroup(directory)
+    return false
+  } catch (err) {
+    if (codeOf(err) === 'EBUSY') return true
+    throw err
   }
 }

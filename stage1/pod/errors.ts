@@ -8,7 +8,7 @@ import { CodedError } from '../../attestation/base/index.ts'
  * - POD_BUSY: the pod runs, or another command works on it.
  * - POD_NOT_RUNNING: the command is for pods that run.
  * - POD_NOT_STARTED: a detached pod ended before all its apps had been executed.
- * - POD_NOT_STOPPED: it was killed, and its processes are there still.
+ * - POD_NOT_STOPPED: it was killed, or has ended, and processes of it are there still.
  * - POD_EXPORT_FAILED: an app's root could not be written as an image.
  * - POD_TIMEOUT: what was waited for did not happen in time.
  * - POD_APP_UNKNOWN: the pod has no such app, or several and none was named.

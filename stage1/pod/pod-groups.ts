@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { codeOf, fromUtf8 } from '../../attestation/base/index.ts'
+import { codeOf, fromUtf8, printable } from '../../attestation/base/index.ts'
 import { readPodFile } from './pod-file.ts'
 
 /** f_type of cgroup v1 and v2 (statfs(2)). */
@@ -57,6 +57,15 @@ export function terminateSupervisor(groups: readonly string[]): boolean {
   return false
 }
 
+const MOST_NAMED = 10
+
+/** Who is in the groups, for people: `4711 (sleep)`, and how many more where they are many. */
+export function namedProcessesIn(groups: readonly string[]): string[] {
+  const pids = [...processesIn(groups)].sort((a, b) => a - b)
+  const named = pids.slice(0, MOST_NAMED).map((pid) => `${pid} (${commandName(pid) ?? 'ended meanwhile'})`)
+  return pids.length > MOST_NAMED ? [...named, `${pids.length - MOST_NAMED} more`] : named
+}
+
 /** By any of the groups: on v1 each controller has all of them. */
 function processesIn(groups: readonly string[]): Set<number> {
   const pids = new Set<number>()
@@ -90,9 +99,20 @@ function fileSystemOf(directory: string): number | undefined {
 }
 
 function parentOf(pid: number): number | undefined {
+  const stat = procFile(pid, 'stat')
+  return stat === undefined ? undefined : Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) // proc(5): state, then ppid
+}
+
+/** The process chooses it, so it may be anything. */
+function commandName(pid: number): string | undefined {
+  const name = procFile(pid, 'comm')?.replace(/\n$/, '')
+  return name === undefined ? undefined : printable(name)
+}
+
+/** @returns undefined where there is no such process any more */
+function procFile(pid: number, name: string): string | undefined {
   try {
-    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) // proc(5): state, then ppid
+    return fs.readFileSync(`/proc/${pid}/${name}`, 'utf8')
   } catch (err) {
     if (codeOf(err) === 'ENOENT' || codeOf(err) === 'ESRCH') return undefined
     throw err

@@ -1,8 +1,8 @@
 import fs from 'node:fs'
-import { removeCgroup } from './cgroups.ts'
+import { removeCgroups } from './cgroups.ts'
 import { PodError } from './errors.ts'
 import { inDirectory, type LockedPod, movePod } from './pod-directory.ts'
-import { podGroups } from './pod-groups.ts'
+import { namedProcessesIn, podGroups } from './pod-groups.ts'
 import type { Pod } from './pod-list.ts'
 import { lockPod, openPod } from './pod-lock.ts'
 import { removeTree } from './remove-tree.ts'
@@ -16,8 +16,8 @@ export type UndoNetworks = (podPath: string) => Promise<void>
  * short can be repeated.
  *
  * @param dir the data directory
- * @throws PodError POD_BUSY for a pod that runs or that another command works on, POD_DIRECTORY_FAILED; what
- * `undoNetworks` throws
+ * @throws PodError POD_BUSY for a pod that runs or that another command works on, POD_NOT_STOPPED where it left
+ * processes, POD_DIRECTORY_FAILED; what `undoNetworks` throws
  */
 export async function removePod(dir: string, pod: Pod, undoNetworks?: UndoNetworks): Promise<void> {
   const fd = inDirectory(dir, () => openPod(pod.path))
@@ -43,8 +43,21 @@ export async function removePod(dir: string, pod: Pod, undoNetworks?: UndoNetwor
 /** Removes all that there is of a locked pod. @throws as removePod */
 export async function clearPod(dir: string, pod: LockedPod, undoNetworks: UndoNetworks | undefined): Promise<void> {
   await undoNetworks?.(pod.path)
-  inDirectory(dir, () => {
-    for (const group of podGroups(pod.path, pod.uuid)) removeCgroup(group)
-    removeTree(pod.path)
-  })
+  const groups = inDirectory(dir, () => podGroups(pod.path, pod.uuid))
+  await removeGroups(pod.uuid, groups)
+  inDirectory(dir, () => removeTree(pod.path))
+}
+
+/** A process that was killed is gone when the kernel has torn it down. */
+const TEARDOWN_MS = 5_000
+
+/** @throws PodError POD_NOT_STOPPED with the processes that are left */
+export async function removeGroups(uuid: string, groups: readonly string[], withinMs = TEARDOWN_MS): Promise<void> {
+  if (await removeCgroups(groups, withinMs)) return
+  const left = namedProcessesIn(groups)
+  throw new PodError(
+    'POD_NOT_STOPPED',
+    `control groups of pod ${uuid} are still in use ${left.length === 0 ? 'by what the kernel does not list' : `by ${left.join(', ')}`}`,
+    { hint: 'What is left of the pod waits for these processes: when they have ended, remove it again.' },
+  )
 }
