@@ -6,6 +6,8 @@ const BENCHES: Readonly<Record<string, () => Promise<{ measure: () => Promise<re
   'pcr-extend': () => import('./pcr-extend.ts'),
   'launch-nspawn': () => import('./launch-nspawn.ts'),
   'launch-cni': () => import('./launch-cni.ts'),
+  'launch-kvm': () => import('./launch-kvm.ts'),
+  'kvm-memory': () => import('./kvm-memory.ts'),
   'quote-rsa': async () => ({ measure: (await import('./quote.ts')).measureRsa }),
   'quote-p256': async () => ({ measure: (await import('./quote.ts')).measureP256 }),
   'firmware-log': () => import('./firmware-log.ts'),
