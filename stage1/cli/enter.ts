@@ -26,7 +26,7 @@ export function command(): Command {
   return new Command('enter')
     .description('Run a program inside a running app, confined as the app is.')
     .argument('[words...]', 'UUID of the pod, or the beginning of one, then the program and its arguments')
-    .usage('[options] UUID [PROGRAM [ARGUMENTS]]')
+    .usage('[options] UUID [--] [PROGRAM [ARGUMENTS]]')
     .option('--app <name>', 'which app; not needed where the pod has one')
     .option('--uuid-file <file>', 'take the UUID from this file; all words are the program then')
     .option('--agent <socket>', 'the node agent', DEFAULT_AGENT_SOCKET)
@@ -47,9 +47,14 @@ Examples:
   holdfast enter --app web 5c1d cat /etc/resolv.conf
 `
 
+/** Without the `--` that may stand between UUID and program, as it does in front of an app's arguments in run. */
+function programAfter([, ...words]: readonly string[]): readonly string[] {
+  return words[0] === '--' ? words.slice(1) : words
+}
+
 async function enter(words: readonly string[], o: EnterOptions): Promise<void> {
   mustBeRoot()
-  const [uuid, rest] = o.uuidFile === undefined ? [words[0], words.slice(1)] : [undefined, words]
+  const [uuid, rest] = o.uuidFile === undefined ? [words[0], programAfter(words)] : [undefined, words]
   const pod = findPod(o.dir, uuidArgument(uuid, o.uuidFile))
   const command = rest.length === 0 ? ['/bin/sh'] : rest
   if (command[0] === '') throw new UsageError('the program is empty')

@@ -44,6 +44,15 @@ describe('holdfast enter', () => {
     assert.match(groups.stdout, /\/app-busybox$/m) // as seen from within its own cgroup namespace
   })
 
+  it('takes one -- before the program for no part of it', async () => {
+    assert.equal((await pods.enter(uuid, '--', 'echo', '--', 'a')).stdout, '-- a\n')
+    assert.equal(pods.agent.enters.at(-1)?.['program'], 'echo')
+    const file = path.join(pods.work, 'uuid')
+    fs.writeFileSync(file, uuid)
+    assert.equal((await pods.enter('--uuid-file', file, '--', 'echo', '--', 'a')).stdout, '-- a\n')
+    assert.equal((await pods.enter(uuid, '--', '--')).status, 127) // the program is '--', and there is none
+  })
+
   it('tells the agent of the program and not of its arguments, and of the launch that it belongs to', async () => {
     await pods.enter(uuid, 'echo', 'very-secret')
     const enter = pods.agent.enters.at(-1) ?? assert.fail()
