@@ -18,14 +18,14 @@ static void __attribute__((format(printf, 4, 5))) set(struct pod_end *end, const
 	va_end(args);
 }
 
-static void vmm_ended(const struct end_facts *f, const char *words, struct pod_end *end)
+static void vmm_ended(const struct end_facts *f, const char *words, const char *console, struct pod_end *end)
 {
 	const char *colon = words[0] == 0 ? "" : ": ";
 
 	if (f->lost_share >= 0)
 		set(end, "vmm-ended", EXIT_HOLDFAST, "virtiofsd of the share %d ended%s%s", f->lost_share, colon, words);
 	else if (f->seen->guest_shutdown)
-		set(end, "vmm-ended", EXIT_HOLDFAST, "the guest powered off without a result");
+		set(end, "vmm-ended", EXIT_HOLDFAST, "the guest powered off without a result; its console ends with:\n%s", console);
 	else if (WIFSIGNALED(f->wait_status))
 		set(end, "vmm-ended", EXIT_HOLDFAST, "QEMU was ended by signal %d%s%s", WTERMSIG(f->wait_status), colon, words);
 	else
@@ -51,5 +51,5 @@ void keeper_decide_end(const struct end_facts *f, struct pod_end *end)
 	else if (f->seen->crashed)
 		set(end, "crashed", EXIT_HOLDFAST, "the guest crashed; its console ends with:\n%s", console);
 	else
-		vmm_ended(f, words, end);
+		vmm_ended(f, words, console, end);
 }
