@@ -87,10 +87,11 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     ? withUserRange(o.dir, o.uuid, ({ first }) => prepare(first))
     : prepare()
   if (o.prepared === undefined) opened.push(assembled.pod.fd)
-  const measured = (image: StoredImage, i: number): { image: StoredImage; verification: Verification } => ({
-    image,
-    verification: verified[i]?.verification ?? 'full-file',
-  })
+  // apps of one image are measured as one: that its tree was verified a moment ago, for the app before, is no other fact
+  const measured = (image: StoredImage): { image: StoredImage; verification: Verification } => {
+    const first = [o.stage1, ...o.images].findIndex(({ treeDigest }) => treeDigest === image.treeDigest)
+    return { image, verification: verified[first]?.verification ?? 'full-file' }
+  }
   const { moved: pod, lasting } = movePodMeanwhile(o.dir, assembled.pod, 'run') // where the agent finds it
   const failure = new AbortController()
   const signal = o.signal === undefined ? failure.signal : AbortSignal.any([o.signal, failure.signal])
@@ -100,11 +101,11 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
       uuid: o.uuid,
       manifest: o.manifest,
       redactionKey: assembled.redactionKey,
-      stage1: measured(o.stage1, 0),
+      stage1: measured(o.stage1),
       stage1Interface: stage1,
       hostPrograms: [...programs, ...planned.programs],
       ...planned.measured,
-      images: o.images.map((image, i) => measured(image, i + 1)),
+      images: o.images.map(measured),
       network: network.measured,
       relaxed: o.relaxed,
     })

@@ -44,10 +44,17 @@ inBothWays('a launch, from holdfast run to the end of the pod', (options) => {
     await node?.d.stop()
   })
 
+  it('starts two apps of one image, whose tree is verified for the first time', async () => {
+    const other = ['---', node.image, '--name=b', '--', 'true']
+    const ran = await node.d.launch(node.image, '--name=a', '--', 'echo', 'a', ...other)
+    assert.deepEqual(ran, { status: 0, stdout: 'a\n', stderr: '' })
+  })
+
   it("delivers the pod's output, error output and exit status", async () => {
+    const before = handedOver(node.d.directory)
     const ran = await node.d.launch(node.image, '--', 'sh', '-c', 'echo out; echo err >&2; exit 41')
     assert.deepEqual(ran, { status: 41, stdout: 'out\n', stderr: 'err\n' })
-    assert.equal(handedOver(node.d.directory), options.stage0 ? 1 : 0)
+    assert.equal(handedOver(node.d.directory) - before, options.stage0 ? 1 : 0)
   })
 
   it('leaves agent, image, pod, launch and exit in the log, in this order, and in the register', async () => {
