@@ -4,6 +4,7 @@
 #include "fail.h"
 #include "inherited.h"
 #include "keeper.h"
+#include "lock_holder.h"
 #include "mounts.h"
 #include "network.h"
 #include "plan.h"
@@ -109,7 +110,7 @@ static void open_words(struct vm_process *qemu, struct vm *vm)
 /* The keeper holds on to the pod's lock alone: a disk or a tap that it kept open would outlast QEMU. */
 static void close_qemus(const struct vm_process *qemu)
 {
-	for (size_t i = 1; i < qemu->fd_count; i++)
+	for (size_t i = 0; i < qemu->fd_count; i++)
 		close(qemu->fds[i]);
 	close(qemu->program);
 	close(qemu->null);
@@ -120,7 +121,7 @@ int launch_vm_main(int argc, char **argv)
 {
 	static struct vm_process qemu;
 	static struct vm vm;
-	int plan, stage1, virtiofsd = -1, next = ARGUMENTS;
+	int plan, lock, stage1, virtiofsd = -1, next = ARGUMENTS;
 
 	fail_as("launch", EXIT_HOLDFAST);
 	if (argc < ARGUMENTS)
@@ -130,7 +131,7 @@ int launch_vm_main(int argc, char **argv)
 	plan = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (plan < 0)
 		fail_errno("%s", argv[1]);
-	qemu.fds[qemu.fd_count++] = inherited(argv[2], "pod lock");
+	lock = inherited(argv[2], "pod lock");
 	qemu.program = inherited(argv[3], "QEMU");
 	stage1 = inherited(argv[4], "stage1 tree");
 	if (fchdir(plan) < 0 || chdir("..") < 0)
@@ -167,6 +168,7 @@ int launch_vm_main(int argc, char **argv)
 	shares_start(plan, SCRATCH, ROOT, virtiofsd, &qemu.user, qemu.null, qemu.words, &vm);
 	vm_root_close(ROOT);
 	vm.qemu = vm_process_start(&qemu);
+	lock_holder_start(lock, vm.qemu);
 	close_qemus(&qemu);
 	if (virtiofsd >= 0)
 		close(virtiofsd);

@@ -65,7 +65,9 @@ static void place(const struct vm_process *p, int *program)
 	for (size_t i = 0; i < p->fd_count; i++)
 		if (copies[i] < 0 || dup2(copies[i], VM_FIRST_FD + (int)i) < 0)
 			fail_errno("descriptor %d of QEMU", VM_FIRST_FD + (int)i);
-	if (syscall(SYS_close_range, first_free, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+	/* what lies between is the keeper's own: the pod's lock may be among it */
+	if (syscall(SYS_close_range, STDERR_FILENO + 1, VM_FIRST_FD - 1, CLOSE_RANGE_CLOEXEC) < 0 ||
+	    syscall(SYS_close_range, first_free, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		fail_errno("close_range");
 }
 

@@ -10,7 +10,7 @@ struct vm_user {
 	gid_t gid;
 };
 
-enum { VM_FIRST_FD = 3, VM_MAX_FDS = 256 };
+enum { VM_FIRST_FD = 4, VM_MAX_FDS = 256 };
 
 struct vm_process {
 	int program;

@@ -5,7 +5,7 @@
  */
 export const FAKE_QEMU = `
 const fs = require('node:fs')
-const [LOCK, MONITOR, CONTROL, STREAMS, CONSOLE, ENTER] = [3, 4, 5, 6, 7, 8]
+const [MONITOR, CONTROL, STREAMS, CONSOLE, ENTER] = [4, 5, 6, 7, 8]
 const [HELLO, APP, APP_EXIT, POD, RESULT, FAILURE, STOP, OFF] = [1, 2, 3, 4, 5, 6, 32, 33]
 const [OUT, ERR, IN, RESIZE, TAKEN] = [64, 65, 66, 67, 68]
 const [OPEN, FILE, START, SIGNAL, EXIT] = [96, 97, 98, 99, 100]

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { tryFlock } from '../../native/process/index.ts'
 import { newPodUuid } from '../../stage1/pod/index.ts'
 import { FAKE_QEMU } from './keeper-fake-qemu.ts'
 import { buildStage1Program, type Ended, ended, erofsOf, STAGE1_PROGRAM } from './pods.ts'
@@ -88,6 +89,7 @@ export class KeeperPods {
     const program = fake ? process.execPath : qemu.program
     const files = [podPath, program, this.#image, ...(virtiofsd === undefined ? [] : [virtiofsd])]
     const fds = [...files.map((file) => fs.openSync(file, 'r')), ...disks.map((file) => fs.openSync(file, 'r'))]
+    if (!tryFlock(fds[0] ?? -1, 'exclusive')) throw new Error(`${podPath} is locked`)
     const command = [
       ...prefix,
       STAGE1_PROGRAM,
@@ -158,7 +160,7 @@ export function whenLogged(pod: StartedPod, name: string, text: string): Promise
   return whenFile(pod, `log/${name}.log`, (content) => content.includes(text))
 }
 
-/** PIDs of QEMU: the children of a keeper. */
+/** PIDs of the children of a keeper without shares: QEMU, and who holds the pod's lock until QEMU has ended. */
 export function childrenOf(pid: number | undefined): number[] {
   return fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number)
 }

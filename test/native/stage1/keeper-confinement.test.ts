@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
+import { tryFlock } from '../../../native/process/index.ts'
 import {
   childrenOf,
   KeeperPods,
@@ -82,13 +83,13 @@ describe('what confines QEMU', () => {
     assert.equal(said('interfaces'), '')
   })
 
-  it('leaves it no descriptor but lock, ports and disks', () => {
+  it('leaves it no descriptor but ports and disks: no lock that it could give up, no directory of the host', () => {
     const given = fs
       .readdirSync(`/proc/${qemu}/fd`)
       .map((fd) => [Number(fd), fs.readlinkSync(`/proc/${qemu}/fd/${fd}`)])
     const names = new Map(given.map(([fd, target]) => [Number(fd), String(target)]))
     assert.equal(names.get(0), '/dev/null')
-    assert.equal(names.get(3), pod.path)
+    assert.ok(![...names.values()].includes(pod.path))
     for (let fd = 4; fd <= 11; fd++) assert.match(names.get(fd) ?? '', /^socket:/)
     assert.equal(names.get(12), path.join(pods.work, 'disk'))
     // what is above is Node's own: it opens no files but those
@@ -105,22 +106,32 @@ describe('what confines QEMU', () => {
     )
   })
 
-  it('ends with the keeper, and leaves the lock, when the keeper is killed', async () => {
+  it('is locked by a process that has nothing but the lock, and takes no signal', () => {
+    const [, holder] = childrenOf(pod.child.pid)
+    const given = fs.readdirSync(`/proc/${holder}/fd`).map((fd) => fs.readlinkSync(`/proc/${holder}/fd/${fd}`))
+    assert.deepEqual(given, [pod.path, 'anon_inode:[pidfd]'])
+    // all but SIGKILL and SIGSTOP, and those that the C library keeps to itself
+    assert.match(field(holder, 'SigBlk') ?? '', /^fffffff.7ffbfeff$/)
+    assert.equal(
+      fs.readFileSync(`/proc/${holder}/stat`, 'latin1').split(' ')[5],
+      String(holder),
+      'a session of its own',
+    )
+  })
+
+  it('ends with the keeper when the keeper is killed, and the pod is locked until it has', async () => {
     const other = pods.start({ qemu: `put(CONSOLE, 'up\\n'); silence()` })
     await whenLogged(other, '_console', 'up')
     const [pid] = childrenOf(other.child.pid)
     const gone = fs.openSync(`/proc/${pid}`, 'r') // the process's own, whoever gets the number next
+    const lock = fs.openSync(other.path, 'r')
+    assert.ok(!tryFlock(lock, 'exclusive'))
     other.child.kill('SIGKILL')
-    await other.end // of all who have its standard streams: QEMU has none of them
-    for (;;) {
-      try {
-        fs.readdirSync(`/proc/self/fd/${gone}`)
-      } catch {
-        break
-      }
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-    fs.closeSync(gone)
+    await other.end // of all who have its standard streams: QEMU and the lock's holder have none of them
+    while (!tryFlock(lock, 'exclusive')) await new Promise((resolve) => setImmediate(resolve))
+    // a zombie shows no descriptors, and one that was waited for nothing
+    assert.throws(() => assert.notEqual(fs.readdirSync(`/proc/self/fd/${gone}/fd`).length, 0))
+    for (const fd of [gone, lock]) fs.closeSync(fd)
     assert.ok(!fs.existsSync(path.join(other.path, 'status/_vm.json')))
   })
 
