@@ -35,26 +35,44 @@ user holdfast holdfast-admin "Holdfast images"
 user holdfast-agent "holdfast tss" "Holdfast agent"
 
 # --- directories -----------------------------------------------------------------------------------------------------
+# Some of them lie in directories of the user holdfast, who reads what strangers made: what is a directory now may be a link
+# into the system a moment later. So each is entered, and what is changed is where this process then is.
+enter() { # DIRECTORY
+  cd -P -- "$1" && [ "$(readlink /proc/self/cwd)" = "$(realpath -- "$(dirname -- "$1")")/$(basename -- "$1")" ] ||
+    fail "$1 is not a directory of its own" "Somebody has put a link there. Find out who, and remove it."
+}
 own() { # OWNER:GROUP MODE DIRECTORY
-  [ -d "$3" ] || { mkdir -m 0700 "$3"; chown "$1" "$3"; chmod "$2" "$3"; note "made $3"; }
-  local now
-  now="$(stat -c '%U:%G %a' "$3")"
-  [ "$now" = "$1 $2" ] || { chown "$1" "$3"; chmod "$2" "$3"; note "$3: $now is $1 $2 now"; }
+  local now=none
+  [ -e "$3" ] && now="" || mkdir -m 0700 "$3"
+  enter "$3"
+  if [ "$now" = none ]; then note "made $3"; else
+    now="$(stat -c '%U:%G %a' .)"
+    [ "$now" = "$1 $2" ] || note "$3: $now is $1 $2 now"
+  fi
+  if [ "$now" != "$1 $2" ]; then
+    chown "$1" .
+    chmod "$2" .
+  fi
 }
 # What root made there before there were users. Only in a directory that is still root's: in one that others can write
 # to a file may be anything by another name.
 hand_over() { # OWNER:GROUP MODE DIRECTORY [MODE OF FILES]
-  if [ -d "$3" ] && [ "$(stat -c %u "$3")" = 0 ]; then
-    find "$3" -mindepth 1 -user root -exec chown -h "$1" {} +
-    [ -z "${4:-}" ] || find "$3" -maxdepth 1 -type f -exec chmod "$4" {} +
+  if [ -e "$3" ]; then
+    enter "$3"
+    if [ "$(stat -c %u .)" = 0 ]; then
+      find . -mindepth 1 -user root -exec chown -h "$1" {} +
+      [ -z "${4:-}" ] || find . -maxdepth 1 -type f -exec chmod "$4" {} +
+    fi
   fi
   own "$1" "$2" "$3"
 }
 [ $# -gt 0 ] || set -- /var/lib/holdfast
-for dir in "$@"; do
+directories=()
+for dir in "$@"; do directories+=("$(realpath -m -- "$dir")"); done
+for dir in "${directories[@]}"; do
   [ -d "$(dirname "$dir")" ] || fail "$(dirname "$dir") is not there" "Make it, with the rights that it should have."
   own root:holdfast 750 "$dir"
-  [ -d "$dir/cas" ] || mkdir -m 0755 "$dir/cas"
+  [ -e "$dir/cas" ] || mkdir -m 0755 "$dir/cas"
   hand_over holdfast:holdfast-admin 3771 "$dir/cas/sha256" 0444
   own holdfast:holdfast-admin 3771 "$dir/cas"
   hand_over holdfast:holdfast-admin 3771 "$dir/trees" 0444

@@ -79,6 +79,21 @@ describe('who may do what with images and pods', function () {
     assert.deepEqual(fs.readdirSync(join(store, 'tmp')), [])
   })
 
+  it('config/setup-users.sh follows no link of the user holdfast', async () => {
+    const [own, victim] = ['linked', 'of-root'].map((name) => join(machine.directory, name)) as [string, string]
+    const setUp = (): Promise<Ran> => machine.exec('root', join(PROJECT_ROOT, 'config/setup-users.sh'), own)
+    fs.mkdirSync(victim, { mode: 0o700 })
+    assert.equal((await setUp()).status, 0)
+    const taken = join(own, 'cas/sha256')
+    const linked = await sh('holdfast', `rmdir ${taken} && ln -s ${victim} ${taken}`)
+    assert.equal(linked.status, 0, linked.stderr)
+    const ran = await setUp()
+    assert.equal(ran.status, 1)
+    assert.match(ran.stderr, /cas\/sha256 is not a directory of its own/)
+    const { uid, mode } = fs.statSync(victim)
+    assert.deepEqual([uid, mode & 0o7777], [0, 0o700])
+  })
+
   describe('is told by group', () => {
     const rows: readonly {
       readonly what: string
