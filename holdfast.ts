@@ -144,6 +144,15 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'Say whose keys may sign App Container images',
     ...commander(() => import('./stage1/cli/trust.ts')),
   },
+  config: {
+    area: 'Node',
+    summary: 'Print what is configured on this machine, and from where',
+    ...commander(async () => {
+      const { configCommand } = await import('./stage1/cli/config.ts')
+      const { AGENT_CONFIG_FILE, agentSettings } = await import('./agent/cli/agent-settings.ts')
+      return { command: () => configCommand({ defaultFile: AGENT_CONFIG_FILE, read: agentSettings }) }
+    }),
+  },
   stage0: {
     area: 'Node',
     summary: 'Optional: keep the code of run loaded, so that launches are faster',

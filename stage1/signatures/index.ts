@@ -4,7 +4,7 @@ export { discoverImage, machineLabels, parseAppcName } from './discover-image.ts
 export { SignatureError, type SignatureErrorCode } from './errors.ts'
 export { requireProvenance } from './launch-check.ts'
 export { type OpenPgpKey, parsePublicKeys } from './openpgp.ts'
-export { BUILT_IN_POLICY, BUILT_IN_POLICY_SHA256, INSTALLATION_SCOPE } from './policy-file.ts'
+export { BUILT_IN_POLICY, BUILT_IN_POLICY_SHA256, INSTALLATION_SCOPE, loadImagePolicy } from './policy-file.ts'
 export type { ProvenanceOptions } from './provenance-options.ts'
 export { addTrustedKey, loadKeyFiles, removeTrustedKey } from './trust-keys.ts'
 export { allTrustedKeys, type ConfigDirectories, DEFAULT_CONFIG, readTrustedKey } from './trust-store.ts'
