@@ -41,7 +41,7 @@ describe('somebody else extends the register of the launch log', () => {
     const { d } = node
     proxy.rules = {}
     await d.agent.stop()
-    await d.tpm.powerCycle() // only this takes a foreign event out of the register
+    await d.tpm.reboot() // only this takes a foreign event out of the register
     await d.measureFirmware()
     await d.startAgent()
     await d.waitForUplink('connected')
