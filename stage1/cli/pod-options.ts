@@ -1,6 +1,7 @@
 import { UsageError } from '../../attestation/base/index.ts'
 import type { Mount, Volume } from '../manifest/index.ts'
 import { type PortWish, parsePortWishes } from '../network/index.ts'
+import { diskIsolator } from '../pod/index.ts'
 import type { ConfigDirectories } from '../signatures/index.ts'
 import { type AppOptions, readAppOptions } from './app-options.ts'
 import { CONFIG_OPTIONS, readConfigOptions } from './config-options.ts'
@@ -31,6 +32,8 @@ export interface PodOptions {
   /** Whether the pod is to be known by the metadata service. */
   readonly metadata: boolean
   readonly privateUsers: boolean
+  /** Size of the disk for what apps write, as typed. */
+  readonly disk?: string
 }
 
 export const DIR_OPTION: OptionSpec = {
@@ -66,6 +69,15 @@ export const POD_OPTIONS: readonly OptionSpec[] = [
       "Files of host volumes keep the host's owners; policies see it",
     ],
   },
+  {
+    name: 'disk',
+    value: 'SIZE',
+    of: 'pod',
+    help: [
+      'with --stage1 kvm: what apps write is on a disk of this size (16Mi to 8Ti) instead of the memory of the machine.',
+      'It is a file of the pod that takes the room that it needs, and is removed with the pod; policies see it',
+    ],
+  },
   { name: 'uuid-file-save', value: 'FILE', of: 'pod', help: ["write the pod's UUID there before anything else"] },
   {
     name: 'stage1',
@@ -91,6 +103,8 @@ export const POD_OPTIONS: readonly OptionSpec[] = [
 export function readPodOptions({ options: o, images }: PodWords): PodOptions {
   const relaxed = parseInsecureOptions(o.last('insecure-options') ?? '', RUN_CHECKS)
   const [hostname, uuidFile, podManifest] = [o.last('hostname'), o.last('uuid-file-save'), o.last('pod-manifest')]
+  const disk = o.last('disk')
+  if (disk !== undefined) diskIsolator(disk) // the size is checked before anything is fetched
   const options: PodOptions = {
     dir: o.last('dir') ?? DEFAULT_DIR,
     apps: images.map(readAppOptions),
@@ -103,6 +117,7 @@ export function readPodOptions({ options: o, images }: PodWords): PodOptions {
     config: readConfigOptions(o),
     metadata: o.flag('mds-register'),
     privateUsers: o.flag('private-users'),
+    ...(disk === undefined ? {} : { disk }),
     ...(hostname === undefined ? {} : { hostname: checkHostname(hostname) }),
     ...(uuidFile === undefined ? {} : { uuidFile }),
     ...(podManifest === undefined ? {} : { podManifest }),
@@ -112,9 +127,16 @@ export function readPodOptions({ options: o, images }: PodWords): PodOptions {
     if (images.length === 0) throw new UsageError('no image given')
     return options
   }
-  const contradicts = ['volume', 'mount', 'port', 'set-env', 'set-env-file', 'inherit-env', 'private-users'].find(
-    (name) => o.names().includes(name),
-  )
+  const contradicts = [
+    'volume',
+    'mount',
+    'port',
+    'set-env',
+    'set-env-file',
+    'inherit-env',
+    'private-users',
+    'disk',
+  ].find((name) => o.names().includes(name))
   if (images.length > 0 || contradicts !== undefined) {
     const what = images.length > 0 ? 'images' : `--${contradicts}`
     throw new UsageError(`--pod-manifest says all of the pod: give no ${what} beside it`)

@@ -72,6 +72,7 @@ async function fromImages(
       mounts: o.mounts,
       ports: o.ports,
       privateUsers: o.privateUsers,
+      ...(o.disk === undefined ? {} : { disk: o.disk }),
       environment: variablesOf(o.environment, context),
     },
   )

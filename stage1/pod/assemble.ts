@@ -4,6 +4,7 @@ import path from 'node:path'
 import { equalBytes } from '../../attestation/base/index.ts'
 import { type PodManifest, podManifestBytes } from '../manifest/index.ts'
 import { PodError } from './errors.ts'
+import { DISK_FILE } from './guest-disk.ts'
 import { createPod, inDirectory, type LockedPod } from './pod-directory.ts'
 import { readPodFile } from './pod-file.ts'
 import type { PodUuid } from './uuid.ts'
@@ -84,7 +85,10 @@ export function checkPodUntouched({ manifest }: AssembledPod, podPath: string): 
     const odd = fs.readdirSync(directory).find((entry) => !entries.includes(entry))
     if (odd !== undefined) throw launchChanged(path.join(directory, odd))
   }
-  if (fs.existsSync(path.join(podPath, 'volumes'))) throw launchChanged(path.join(podPath, 'volumes'))
+  for (const name of ['volumes', DISK_FILE]) {
+    const made = path.join(podPath, name) // by the launch, after this
+    if (fs.lstatSync(made, { throwIfNoEntry: false }) !== undefined) throw launchChanged(made)
+  }
 }
 
 /** What was measured is no longer what would be started. */

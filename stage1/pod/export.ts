@@ -8,6 +8,7 @@ import { tryFlock } from '../../native/process/index.ts'
 import { findImage, type ImageStore, openVerifiedTree, type StoredImage } from '../image/index.ts'
 import { parsePodManifest } from '../manifest/index.ts'
 import { PodError } from './errors.ts'
+import { DISK_FILE } from './guest-disk.ts'
 import { readPodFile } from './pod-file.ts'
 import type { Pod } from './pod-list.ts'
 import { openPod } from './pod-lock.ts'
@@ -43,6 +44,7 @@ export async function exportApp(
     throw new PodError('POD_BUSY', `pod ${pod.uuid} is ${pod.state}; only what has ended can be exported`)
   try {
     refusePrivateUsers(pod)
+    refuseVirtualMachine(pod)
     if (!tryFlock(lock, 'shared')) throw new PodError('POD_BUSY', `pod ${pod.uuid} is being removed`) // gc leaves it meanwhile
     const image = findImage(store, app.imageId, '/')
     const tree = openVerifiedTree(store, image.treeDigest)
@@ -67,6 +69,21 @@ function refusePrivateUsers(pod: Pod): void {
   if (manifest !== undefined && privateUsersWanted(parsePodManifest(manifest))) {
     throw new PodError('POD_UNSUPPORTED', `pod ${pod.uuid} has private users; its apps cannot be exported`)
   }
+}
+
+/** Its layer was never a directory of the host. */
+function refuseVirtualMachine(pod: Pod): void {
+  const isThere = (name: string): boolean => fs.existsSync(path.join(pod.path, name))
+  if (!isThere('plan/pod.cpio')) return // what its guest is told
+  const disk = path.join(pod.path, DISK_FILE)
+  const [where, hint] = isThere(DISK_FILE)
+    ? [
+        `is on its disk ${disk}`,
+        'debugfs(8) reads it; a guest wrote it, so do not have the kernel of the host mount it.',
+      ]
+    : ['was in its memory and is gone', 'Give such a pod a volume for what is to last, or a disk: --disk SIZE.']
+  const what = `pod ${pod.uuid} was a virtual machine, and what its apps wrote ${where}; they cannot be exported`
+  throw new PodError('POD_UNSUPPORTED', what, { hint })
 }
 
 /** What the image took from others is in the root itself now. */

@@ -15,6 +15,12 @@ export interface HostProgram {
 
 /** Root's own directories only: PATH is the caller's. */
 const SEARCH = ['/usr/local/bin', '/usr/bin', '/usr/local/sbin', '/usr/sbin', '/bin', '/sbin']
+/** Debian's, by program. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  'systemd-nspawn': 'systemd-container',
+  'qemu-system-x86_64': 'qemu-system-x86',
+  mke2fs: 'e2fsprogs',
+}
 const MAX_PROGRAM_BYTES = 256 << 20
 const PART_BYTES = 256 << 10
 
@@ -41,10 +47,9 @@ export function openHostProgram(name: string, file?: string): HostProgram {
     }
   }
   throw new PodError('POD_PROGRAM_MISSING', `${file ?? name} is not installed`, {
-    hint:
-      name === 'systemd-nspawn'
-        ? 'Install it: apt-get install systemd-container.'
-        : 'Install holdfast again, or build it: npm run build.',
+    hint: Object.hasOwn(PACKAGES, name)
+      ? `Install it: apt-get install ${PACKAGES[name]}.`
+      : 'Install holdfast again, or build it: npm run build.',
   })
 }
 

@@ -1,6 +1,7 @@
 import type { SystemCallSet } from '../flavours/confinement/index.ts'
 import type { Isolator } from '../manifest/index.ts'
 import { badIsolator, PodError } from './errors.ts'
+import { DISK_ISOLATOR } from './guest-disk.ts'
 import { PRIVATE_USERS_ISOLATOR } from './private-users.ts'
 import { type ResourceLimits, readResource } from './resources.ts'
 import { type RestartPolicy, readRestart } from './restart.ts'
@@ -75,6 +76,9 @@ export function readAppLimits(isolators: readonly Isolator[]): AppLimits {
   return limits
 }
 
+/** By privateUsersWanted() and diskBytesWanted(). */
+const READ_ELSEWHERE: readonly string[] = [PRIVATE_USERS_ISOLATOR, DISK_ISOLATOR]
+
 /**
  * Reads the isolators of a pod: limits for all its apps together.
  * @throws PodError POD_ISOLATOR_BAD, POD_UNSUPPORTED for an isolator that is an app's
@@ -82,7 +86,7 @@ export function readAppLimits(isolators: readonly Isolator[]): AppLimits {
 export function readPodLimits(isolators: readonly Isolator[]): ResourceLimits {
   refuseTwice(isolators)
   for (const { name, value } of isolators) {
-    if (name === PRIVATE_USERS_ISOLATOR) continue // privateUsersWanted() reads it
+    if (READ_ELSEWHERE.includes(name)) continue
     if (readResource(name, value) === undefined) throw unsupportedIsolator(name)
   }
   return readResourceIsolators(isolators)

@@ -29,6 +29,8 @@ import { NetworkError, type NetworksUp, type PodInterface, podInterface } from '
 import { podCgroups } from './cgroup-layout.ts'
 import { PodError } from './errors.ts'
 import type { Flavour, FlavourInput } from './flavour.ts'
+import { diskBytesWanted } from './guest-disk.ts'
+import { MKE2FS, makeDisk, type PlannedDisk, requireRoom } from './guest-disk-file.ts'
 import { type GuestPlan, planGuest } from './guest-plan.ts'
 import { type HostProgram, openHostProgram, programNamed } from './host-programs.ts'
 import { readAppLimits, readPodLimits } from './isolators.ts'
@@ -80,26 +82,28 @@ export async function kvmFlavour(input: FlavourInput): Promise<Flavour> {
   const firmware = files.files.map(open)
   const virtiofsd = guest.shares.length > 0 ? open(VIRTIOFSD) : undefined
   const size = sizeOf(o.manifest)
+  const disk = plannedDisk(input)
   const annotated = valueNamed(o.stage1.manifest.annotations, KVM_ANNOTATIONS.kernelArguments) ?? ''
   const commandLine = kernelCommandLine(annotated, accelerator.kind, stage1.run)
   const { disks, trees } = guestDisks(
     o.images.map((i) => ({ rootHash: rootHashOf(i.treeDigest), blocks: i.treeSizeBytes / BLOCK_BYTES })),
-    false,
+    disk !== undefined,
   )
   const hashTrees = new Map(
     disks.flatMap((disk) => (disk.content === 'hashes' ? [[disk, openHashes(input, disk)]] : [])),
   )
   const archive = podArchive({
     ...{ files: guest.files, hostname: guest.hostname, salt: new Uint8Array(randomBytes(32)), trees },
-    writable: 'memory',
+    writable: disk === undefined ? 'memory' : 'disk',
     memoryLayerBytes: Math.floor((size.memoryMiB * MIB) / 2),
   })
   const machine = { size, accelerator, commandLine, disks, firmwareDirectories: files.firmwareDirectories, environment }
+  const others = [virtiofsd, disk?.mke2fs].filter((program) => program !== undefined)
   return {
     wantsUsers: true,
-    prepare: (firstUser) => ({
+    prepare: (user = refuseRoot()) => ({
       plan: new Map([
-        ...hostPlan(input, guest, machine, firstUser ?? refuseRoot()),
+        ...hostPlan(input, guest, machine, user),
         ['virtiofsd', planList(virtiofsd === undefined ? [] : [virtiofsd.path])],
         ['pod.cpio', archive],
       ]),
@@ -110,14 +114,21 @@ export async function kvmFlavour(input: FlavourInput): Promise<Flavour> {
         },
         guest: { archive: sha256(archive), ...size },
       },
-      programs: virtiofsd === undefined ? [] : [virtiofsd],
+      programs: others,
       alsoUnchanged: firmware,
       mode: 'launch-vm',
       networkFiles: (up) => networkFiles(input, guest, machine, qemu, up),
-      handedOver: ([stage1Tree = -1, ...images]) => [
-        ...[qemu.fd, stage1Tree, ...(virtiofsd === undefined ? [] : [virtiofsd.fd])],
-        ...disks.map((disk) => hashTrees.get(disk) ?? images[disk.image ?? -1] ?? -1),
-      ],
+      handedOver: ([stage1Tree = -1, ...images]) => {
+        // made only now: nobody could put anything on it while the agent was asked
+        const writable = disk === undefined ? -1 : makeDisk(input.podPath, user, disk)
+        if (disk !== undefined) opened.push(writable)
+        return [
+          ...[qemu.fd, stage1Tree, ...(virtiofsd === undefined ? [] : [virtiofsd.fd])],
+          ...disks.map((d) =>
+            d.content === 'writable' ? writable : (hashTrees.get(d) ?? images[d.image ?? -1] ?? -1),
+          ),
+        ]
+      },
     }),
   }
 }
@@ -157,6 +168,16 @@ function hostPlan(
     ['boot-timeout-ms', planList([String(BOOT_TIMEOUT_MS[accelerator.kind])])],
     ['shares', planList(guest.shares.flatMap((s) => [s.tag, s.source, s.readOnly ? 'ro' : 'rw']))],
   ])
+}
+
+/** For what apps write; undefined where that stays in the guest's memory. */
+function plannedDisk({ options: o, opened }: FlavourInput): PlannedDisk | undefined {
+  const sizeBytes = diskBytesWanted(o.manifest)
+  if (sizeBytes === undefined) return undefined
+  requireRoom(o.dir, sizeBytes)
+  const mke2fs = openHostProgram(MKE2FS)
+  opened.push(mke2fs.fd)
+  return { sizeBytes, mke2fs }
 }
 
 /** The interfaces that plugins made are made anew in the guest, and each gets a tap beside it. */

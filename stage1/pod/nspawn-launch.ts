@@ -1,5 +1,6 @@
 import { SUPERVISOR } from '../flavours/nspawn/index.ts'
 import type { Flavour, FlavourInput } from './flavour.ts'
+import { refuseDisk } from './guest-disk.ts'
 import { programNamed } from './host-programs.ts'
 import { readMachineFacts } from './machine-facts.ts'
 import { planPod } from './plan.ts'
@@ -9,6 +10,7 @@ import { privateUsersWanted } from './private-users.ts'
 /** A pod in namespaces of the host's kernel, with systemd-nspawn as its supervisor. */
 export function nspawnFlavour(input: FlavourInput): Flavour {
   const { options: o, stage1, podPath, network, cgroups, programs } = input
+  refuseDisk(o.manifest)
   const supervisor = programNamed(programs, SUPERVISOR)
   return {
     wantsUsers: privateUsersWanted(o.manifest),

@@ -17,6 +17,7 @@ import {
 } from '../manifest/index.ts'
 import { mapPorts, type PortWish } from '../network/index.ts'
 import { PodError } from './errors.ts'
+import { diskIsolator } from './guest-disk.ts'
 import { PRIVATE_USERS_ISOLATOR } from './private-users.ts'
 
 /** An image as a pod uses it. */
@@ -65,6 +66,8 @@ export interface PodOverrides {
   readonly ports?: readonly PortWish[]
   /** Whether it is to have a user namespace of its own. */
   readonly privateUsers?: boolean
+  /** Size, as typed, of the disk for what the apps of a virtual machine write. */
+  readonly disk?: string
   /** In every app; its own come after them. */
   readonly environment?: readonly EnvironmentVariable[]
 }
@@ -106,7 +109,10 @@ export function buildPodManifest(
     acKind: 'PodManifest',
     acVersion: AC_VERSION,
     ...withVolumesForAll(apps, pod.volumes ?? []),
-    isolators: pod.privateUsers ? [{ name: PRIVATE_USERS_ISOLATOR, value: true }] : [],
+    isolators: [
+      ...(pod.privateUsers ? [{ name: PRIVATE_USERS_ISOLATOR, value: true }] : []),
+      ...(pod.disk === undefined ? [] : [diskIsolator(pod.disk)]),
+    ],
     ...exposedPorts(apps, pod.ports ?? []),
     annotations: [{ name: HOSTNAME_ANNOTATION, value: pod.hostname }],
     userAnnotations: {},

@@ -67,16 +67,25 @@ const LEAST_MEMORY = 1 << 20
  * @throws PodError POD_ISOLATOR_BAD
  */
 export function parseMemory(text: string): number {
-  return parseSize('resource/memory', text, LEAST_MEMORY)
+  const wanted = 'a size of at least 1Mi, such as 64Mi or 1G'
+  return parseSize('resource/memory', text, LEAST_MEMORY, Number.MAX_SAFE_INTEGER, wanted)
 }
 
-function parseSize(name: string, text: string, least: number): number {
+/**
+ * @param wanted what a right one is, in words
+ * @throws PodError POD_ISOLATOR_BAD
+ */
+export function parseSize(
+  name: string,
+  text: string,
+  least: number,
+  most = Number.MAX_SAFE_INTEGER,
+  wanted = 'a number such as 100, 64k or 2M',
+): number {
   const [, digits = '', unit = ''] = /^([0-9]{1,15})([kMGT]i?|Ki)?$/.exec(text) ?? []
   const factor = Object.hasOwn(UNITS, unit) ? UNITS[unit] : undefined
   const size = digits === '' || factor === undefined ? Number.NaN : Number(digits) * factor
-  if (Number.isSafeInteger(size) && size >= least) return size
-  const wanted =
-    least === LEAST_MEMORY ? 'a size of at least 1Mi, such as 64Mi or 1G' : 'a number such as 100, 64k or 2M'
+  if (Number.isSafeInteger(size) && size >= least && size <= most) return size
   throw badIsolator(name, `'${text.slice(0, 40)}' is not ${wanted}`)
 }
 
@@ -96,7 +105,8 @@ export function parseCpu(text: string): number {
   return millis
 }
 
-function limitOf(name: string, value: unknown): string {
+/** @throws PodError POD_ISOLATOR_BAD */
+export function limitOf(name: string, value: unknown): string {
   if (typeof value === 'object' && value !== null && 'limit' in value && typeof value.limit === 'string')
     return value.limit
   throw badIsolator(name, 'must be an object with a text `limit`')

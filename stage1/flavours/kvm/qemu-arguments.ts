@@ -17,6 +17,9 @@ const PORTS: readonly (readonly [fd: number, name: string])[] = [
 /** QEMU's own filter of system calls. */
 export const SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'
 
+/** QEMU would stop the machine, for good, where the host's file system is full. */
+const ERRORS = ',werror=report'
+
 /** Files in QEMU's own root. */
 const KERNEL = '/stage1/vmlinuz'
 const INITRD = '/stage1/initrd'
@@ -72,7 +75,9 @@ export function qemuArguments(s: QemuSettings): string[] {
       'pvpanic-pci',
       'virtio-rng-pci-non-transitional',
       'virtio-serial-pci-non-transitional,id=ports',
-      ...s.disks.map(({ serial }) => `virtio-blk-pci-non-transitional,drive=${serial},serial=${serial},num-queues=1`),
+      ...s.disks.map(
+        ({ serial }) => `virtio-blk-pci-non-transitional,drive=${serial},serial=${serial},num-queues=1${ERRORS}`,
+      ),
       ...s.interfaces.map((mac, i) => `virtio-net-pci-non-transitional,netdev=net${i},mac=${plain(mac)},romfile=`),
       ...s.shares.map((tag) => `vhost-user-fs-pci,chardev=${tag},tag=${tag}`),
     ]),

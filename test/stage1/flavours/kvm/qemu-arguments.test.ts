@@ -74,6 +74,13 @@ describe('arguments of QEMU', () => {
     assert.match(cards[1] ?? '', /,netdev=net1,mac=0a:58:0a:00:00:03,romfile=,/)
   })
 
+  it('have the guest told of what could not be written, as where the host’s disk is full: else the machine would stop', () => {
+    const [device] = valuesOf('device', { disks: [{ serial: 'w', readOnly: false }] }).filter((d) =>
+      d.includes('-blk-'),
+    )
+    assert.match(device ?? '', /,serial=w,.*,werror=report,/)
+  })
+
   it('share the guest’s memory where virtiofsd needs it, and nowhere else', () => {
     assert.deepEqual(valuesOf('object', { shares: ['v1'] }), ['memory-backend-memfd,id=memory,size=256M,share=on'])
     assert.match(valuesOf('machine', { shares: ['v1'] })[0] ?? '', /,memory-backend=memory$/)
