@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { codeOf } from '../../attestation/base/index.ts'
 import { rootHashOf, type TreeDigest } from '../manifest/index.ts'
+import { believes } from '../users/index.ts'
 import { BLOCK_BYTES } from './erofs-format.ts'
 import { ImageError } from './errors.ts'
 import { hashTreePath, type ImageStore, makeWorkDirectory, moveIntoPlace, storing, treePath } from './store.ts'
@@ -49,7 +51,7 @@ export function hashBlocksTo(store: ImageStore, fd: number, dataBlocks: number):
 }
 
 /**
- * The file with the hash tree of a rendered tree: what a kernel needs to check each block of the tree when it is read. It
+ * For a fetch: the file with the hash tree of a rendered tree: what a kernel needs to check each block of the tree when it is read. It
  * is made where it is missing, of another size, or another user's, who could keep a pod from reading. Nobody has to trust
  * it: a kernel that knows the root hash believes no block of it that does not lead there.
  *
@@ -75,6 +77,49 @@ export function ensureHashTree(store: ImageStore, digest: TreeDigest): string {
   } finally {
     fs.closeSync(tree)
   }
+}
+
+/**
+ * The hash tree of a rendered tree for root, who launches: it writes nothing by a name in directories that the user
+ * `holdfast` can change under it. One that neither root nor that user has written, or that is missing, is made anew, in a
+ * file without a name that lasts as long as who has it open: a fetch makes one that lasts.
+ *
+ * @returns open for reading alone; the caller closes it
+ * @throws ImageError as ensureHashTree
+ */
+export function openHashTree(store: ImageStore, digest: TreeDigest): number {
+  const tree = openTree(treePath(store, rootHashOf(digest)))
+  try {
+    const treeBytes = fs.fstatSync(tree).size
+    const { sizeBytes } = hashTreeLayout(treeBytes / BLOCK_BYTES)
+    const found = openIfGood(hashTreePath(store, rootHashOf(digest)), sizeBytes)
+    if (found !== undefined) return found
+    const file = path.join(store.dir, `hash-tree.${randomBytes(8).toString('hex')}`) // this directory is root's own
+    const fd = storing(store, () => fs.openSync(file, 'wx', 0o600))
+    try {
+      storing(store, () => fs.rmSync(file))
+      hashed({ tree, treeBytes, digest }, hashBlocksTo(store, fd, treeBytes / BLOCK_BYTES))
+      return fs.openSync(`/proc/self/fd/${fd}`, fs.constants.O_RDONLY)
+    } finally {
+      fs.closeSync(fd)
+    }
+  } finally {
+    fs.closeSync(tree)
+  }
+}
+
+/** Whoever else may write there could keep a pod from reading. */
+function openIfGood(file: string, sizeBytes: number): number | undefined {
+  let fd: number
+  try {
+    fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK)
+  } catch {
+    return undefined // missing, or no file at all
+  }
+  const found = fs.fstatSync(fd)
+  if (found.isFile() && believes(found.uid) && found.nlink === 1 && found.size === sizeBytes) return fd
+  fs.closeSync(fd)
+  return undefined
 }
 
 interface OpenTree {

@@ -55,7 +55,10 @@ export function openImageStore(dir: string): ImageStore {
   return store
 }
 
-/** Nothing of it is anybody's but root's before it is as it should be. */
+/**
+ * Nothing of it is anybody's but root's before it is as it should be. `cas` is that user's already, who may put a link in
+ * the place of what was made in it: so rights are given to what was opened, which no link led to.
+ */
 function makePart(directory: string, sharedMode: number, owners: StoreOwners | undefined): void {
   try {
     fs.mkdirSync(directory, { mode: DIRECTORY_MODE })
@@ -64,8 +67,14 @@ function makePart(directory: string, sharedMode: number, owners: StoreOwners | u
     throw err
   }
   if (owners === undefined) return
-  fs.chmodSync(directory, sharedMode)
-  fs.chownSync(directory, owners.user.uid, owners.adminGroup)
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants
+  const fd = fs.openSync(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+  try {
+    fs.fchmodSync(fd, sharedMode)
+    fs.fchownSync(fd, owners.user.uid, owners.adminGroup)
+  } finally {
+    fs.closeSync(fd)
+  }
 }
 
 /**

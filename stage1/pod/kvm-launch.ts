@@ -23,7 +23,7 @@ import {
   qemuFiles,
   selectAccelerator,
 } from '../flavours/kvm/index.ts'
-import { ensureHashTree, ImageError, readTreeFile } from '../image/index.ts'
+import { ImageError, openHashTree, readTreeFile } from '../image/index.ts'
 import { type PodManifest, rootHashOf, valueNamed } from '../manifest/index.ts'
 import { NetworkError, type NetworksUp, type PodInterface, podInterface } from '../network/index.ts'
 import { podCgroups } from './cgroup-layout.ts'
@@ -250,7 +250,7 @@ function bootFile({ options: o, trees }: FlavourInput, name: string): Buffer {
 function openHashes({ options: o, opened }: FlavourInput, { image = -1 }: GuestDisk): number {
   const digestOfTree = o.images[image]?.treeDigest
   if (digestOfTree === undefined) throw new ImageError('IMAGE_NOT_FOUND', `there is no image ${image}`)
-  const fd = fs.openSync(ensureHashTree(o.store, digestOfTree), fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
+  const fd = openHashTree(o.store, digestOfTree)
   opened.push(fd)
   return fd
 }

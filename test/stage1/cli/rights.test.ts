@@ -94,6 +94,40 @@ describe('who may do what with images and pods', function () {
     assert.deepEqual([uid, mode & 0o7777], [0, 0o700])
   })
 
+  it('what root makes anew in a directory of the user holdfast is given to nobody where a link has come in its place', async () => {
+    const [own, victim] = ['raced', 'of-root-too'].map((name) => join(machine.directory, name)) as [string, string]
+    fs.mkdirSync(victim, { mode: 0o700 })
+    assert.equal((await machine.exec('root', join(PROJECT_ROOT, 'config/setup-users.sh'), own)).status, 0)
+    fs.rmdirSync(join(own, 'cas/sha256'))
+    // what wins the race each time
+    const hook = join(machine.directory, 'hook.cjs')
+    fs.writeFileSync(
+      hook,
+      `const fs = require('node:fs'), { mkdirSync } = fs
+      fs.mkdirSync = (name, options) => {
+        const made = mkdirSync(name, options)
+        if (!name.endsWith('/cas/sha256')) return made
+        fs.rmdirSync(name)
+        fs.symlinkSync(${JSON.stringify(victim)}, name)
+      }
+      require('node:module').syncBuiltinESMExports()`,
+    )
+    const open = `import { openImageStore } from ${JSON.stringify(join(PROJECT_ROOT, 'stage1/image/store.ts'))}; openImageStore(${JSON.stringify(own)})`
+    const ran = await machine.exec(
+      'root',
+      process.execPath,
+      '--require',
+      hook,
+      '--import=tsx',
+      '--input-type=module',
+      '-e',
+      open,
+    )
+    assert.match(ran.stderr, /ENOTDIR|ELOOP/)
+    const { uid, mode } = fs.statSync(victim)
+    assert.deepEqual([uid, mode & 0o7777], [0, 0o700])
+  })
+
   describe('is told by group', () => {
     const rows: readonly {
       readonly what: string

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import { join } from 'node:path'
 import {
@@ -7,6 +7,7 @@ import {
   ensureHashTree,
   fetchImage,
   type ImageStore,
+  openHashTree,
   openImageStore,
   type StoredImage,
   treeDigestOf,
@@ -110,6 +111,50 @@ describe('the hash tree of a tree', () => {
       assert.notEqual(now.ino, ino)
       assert.deepEqual([now.isFile(), now.uid, now.nlink], [true, 0, 1])
     }
+  })
+
+  it('is opened for a launch, or made in a file without a name, and nothing is written where others could put links', async function () {
+    if (process.geteuid?.() !== 0) {
+      console.log('      skipped: not root')
+      this.skip()
+    }
+    const { treeDigest } = await image()
+    const file = fileOf(treeDigest, 'verity')
+    const right = fs.readFileSync(file)
+    const opened = (): { bytes: Buffer; ino: number; nlink: number } => {
+      const fd = openHashTree(store, treeDigest)
+      const { ino, nlink } = fs.fstatSync(fd)
+      const bytes = Buffer.alloc(right.length + 1)
+      const size = fs.readSync(fd, bytes, 0, bytes.length, 0)
+      assert.throws(() => fs.writeSync(fd, 'x'), { code: 'EBADF' })
+      fs.closeSync(fd)
+      return { bytes: bytes.subarray(0, size), ino, nlink }
+    }
+    assert.equal(opened().ino, fs.statSync(file).ino)
+    const moved = `${store.dir}-tmp-${round}`
+    fs.renameSync(join(store.dir, 'tmp'), moved) // who writes there now fails
+    const before = fs.readdirSync(store.dir)
+    for (const change of [
+      () => fs.chownSync(file, 65534, 65534),
+      () => {
+        fs.chownSync(file, 0, 0)
+        fs.linkSync(file, `${moved}-link`)
+      },
+      () => fs.rmSync(file),
+      () => fs.symlinkSync(`${moved}-link`, file),
+      () => {
+        fs.rmSync(file)
+        execFileSync('mkfifo', [file])
+      },
+    ]) {
+      change()
+      const { bytes, nlink } = opened()
+      assert.ok(bytes.equals(right))
+      assert.equal(nlink, 0)
+      assert.deepEqual(fs.readdirSync(store.dir), before)
+    }
+    fs.renameSync(moved, join(store.dir, 'tmp'))
+    fs.rmSync(file)
   })
 
   it('is not made of a tree that is gone or changed', () => {
