@@ -15,7 +15,7 @@ export const MKE2FS = 'mke2fs'
  * - metadata_csum: groups are told to be zero already, as a new file is, so no guest fills the file with empty tables.
  * - No reserve for root: apps that are root would get to it anyway.
  * - An inode for each 8 KiB: layers have many small files.
- * - After an error nothing more is written: a full disk of the host must not be taken for one that keeps what it is given.
+ * - After an error in its own structures it is read-only: more would only be lost, too.
  */
 const OPTIONS = [
   ...['-q', '-F', '-t', 'ext4', '-b', '4096', '-I', '256', '-i', '8192', '-m', '0', '-e', 'remount-ro'],
