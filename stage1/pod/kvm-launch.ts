@@ -163,7 +163,7 @@ function hostPlan(
     ['device-policy', devicePolicyProgram(MACHINE_DEVICES)],
     ['network', planList([network.planned])],
     ['qemu-env', planList(environment)],
-    ['qemu-user', planList([String(user), String(user)])],
+    ['qemu-user', planList([user, accelerator.kind === 'kvm' ? groupOfKvm() : user].map(String))],
     ['qemu-devices', planList(accelerator.kind === 'kvm' ? ['/dev/kvm'] : [])],
     ['boot-timeout-ms', planList([String(BOOT_TIMEOUT_MS[accelerator.kind])])],
     ['shares', planList(guest.shares.flatMap((s) => [s.tag, s.source, s.readOnly ? 'ro' : 'rw']))],
@@ -258,6 +258,11 @@ function openHashes({ options: o, opened }: FlavourInput, { image = -1 }: GuestD
 function requireDirectory(source: string): void {
   if (fs.statSync(source, { throwIfNoEntry: false })?.isDirectory() === true) return
   throw new PodError('POD_VOLUME_BAD', `${source} is no directory: a virtual machine is given directories alone`)
+}
+
+/** The device is its group's on most hosts; a user of the pod's own is in none. */
+function groupOfKvm(): number {
+  return fs.statSync('/dev/kvm').gid
 }
 
 function refuseRoot(): never {
