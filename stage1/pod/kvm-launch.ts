@@ -14,6 +14,7 @@ import {
   KERNEL_FILE,
   KVM_ANNOTATIONS,
   kernelCommandLine,
+  kvmGroup,
   type MachineSize,
   machineSize,
   podArchive,
@@ -44,6 +45,8 @@ const VIRTIOFSD = '/usr/lib/qemu/virtiofsd'
 const MAX_BOOT_FILE_BYTES = 64 << 20
 const BLOCK_BYTES = 4096
 const MIB = 1 << 20
+/** 16 TiB: most that a launch request can say. */
+const MAX_MEMORY_MIB = 1 << 24
 /** What QEMU, the keeper and virtiofsd may take besides the guest's memory; emulation keeps what it has translated. */
 const OVERHEAD_MIB = { kvm: 256, tcg: 768 } as const
 const BOOT_TIMEOUT_MS = { kvm: 30_000, tcg: 120_000 } as const
@@ -163,7 +166,7 @@ function hostPlan(
     ['device-policy', devicePolicyProgram(MACHINE_DEVICES)],
     ['network', planList([network.planned])],
     ['qemu-env', planList(environment)],
-    ['qemu-user', planList([user, accelerator.kind === 'kvm' ? groupOfKvm() : user].map(String))],
+    ['qemu-user', planList([user, (accelerator.kind === 'kvm' ? kvmGroup() : undefined) ?? user].map(String))],
     ['qemu-devices', planList(accelerator.kind === 'kvm' ? ['/dev/kvm'] : [])],
     ['boot-timeout-ms', planList([String(BOOT_TIMEOUT_MS[accelerator.kind])])],
     ['shares', planList(guest.shares.flatMap((s) => [s.tag, s.source, s.readOnly ? 'ro' : 'rw']))],
@@ -223,12 +226,13 @@ function interfacesOf(up: NetworksUp | undefined): PodInterface[] {
 }
 
 function sizeOf(manifest: PodManifest): MachineSize {
-  const limitsOf = ({ memoryBytes, cpuMillis }: ResourceLimits) => ({
-    ...(memoryBytes === undefined ? {} : { memoryBytes }),
-    ...(cpuMillis === undefined ? {} : { milliCpus: cpuMillis }),
-  })
-  const apps = manifest.apps.map(({ app }) => limitsOf(readAppLimits(app.isolators).resources))
-  return machineSize(apps, limitsOf(readPodLimits(manifest.isolators)), availableParallelism())
+  const apps = manifest.apps.map(({ app }) => readAppLimits(app.isolators).resources)
+  const size = machineSize(apps, readPodLimits(manifest.isolators), availableParallelism())
+  if (size.memoryMiB <= MAX_MEMORY_MIB) return size
+  throw new PodError(
+    'POD_UNSUPPORTED',
+    `a virtual machine has at most ${MAX_MEMORY_MIB} MiB of memory; this one needs ${size.memoryMiB} MiB`,
+  )
 }
 
 function warnOfEmulation({ options: o }: FlavourInput, { kind, reason }: Accelerator): void {
@@ -258,11 +262,6 @@ function openHashes({ options: o, opened }: FlavourInput, { image = -1 }: GuestD
 function requireDirectory(source: string): void {
   if (fs.statSync(source, { throwIfNoEntry: false })?.isDirectory() === true) return
   throw new PodError('POD_VOLUME_BAD', `${source} is no directory: a virtual machine is given directories alone`)
-}
-
-/** The device is its group's on most hosts; a user of the pod's own is in none. */
-function groupOfKvm(): number {
-  return fs.statSync('/dev/kvm').gid
 }
 
 function refuseRoot(): never {

@@ -15,6 +15,7 @@ import { qemuFiles } from '../../stage1/flavours/kvm/index.ts'
 import { AgentProxy } from '../support/agent-proxy.ts'
 import { flip } from '../support/flip.ts'
 import { HOLDFAST_PROGRAM, PROJECT_ROOT, type Ran, run } from '../support/holdfast.ts'
+import { HostNetwork, networksImpossible } from '../support/host-network.ts'
 import { busyboxTar, writeOciLayout } from '../support/images.ts'
 import { KvmPods, leftOf, machineOf, processesOf } from '../support/kvm-pods.ts'
 import { KVM } from '../support/measured-flavours.ts'
@@ -43,17 +44,25 @@ describe('a virtual machine that comes to harm', () => {
   let node: WholeNode
   let pods: KvmPods
   let proxy: AgentProxy
+  let host: HostNetwork
 
   before(async function () {
     needsWholePath(this)
     KVM.require(this)
+    const why = networksImpossible()
+    if (why !== undefined) {
+      console.log(`      skipped: ${why}`)
+      this.skip()
+    }
+    host = HostNetwork.make()
     node = await startNode({ policies: { '10.cedar': PERMIT } })
-    pods = new KvmPods(node)
+    pods = new KvmPods(node, host.command)
     proxy = await AgentProxy.start(join(node.d.directory, 'proxy.sock'), node.d.agentSocket)
   })
   after(async () => {
     await proxy?.stop()
     await node?.d.stop()
+    host?.remove()
   })
   afterEach(async () => {
     if (node === undefined) return
@@ -63,6 +72,7 @@ describe('a virtual machine that comes to harm', () => {
       await pods.done('rm', uuid)
       assert.deepEqual(leftOf(uuid), [])
     }
+    assert.deepEqual(host.traces(), [])
     await assertInStep(node.d)
   })
 
@@ -83,16 +93,26 @@ describe('a virtual machine that comes to harm', () => {
       assert.deepEqual(processesOf(uuid), [])
     })
 
-    it('its keeper is killed: QEMU and virtiofsd end with it', async () => {
+    it('its keeper is killed: QEMU and virtiofsd end with it, and its network is taken back', async () => {
       const source = join(node.d.directory, 'share')
       mkdirSync(source)
       const volume = ['--volume', `data,kind=host,source=${source}`]
       const mount = ['--mount', 'volume=data,target=/data']
-      const uuid = await pods.detach(...volume, node.image, '--name=app', ...mount, '--', 'sleep', '1000')
+      const uuid = await pods.detach(
+        '--net=default',
+        ...volume,
+        node.image,
+        '--name=app',
+        ...mount,
+        '--',
+        'sleep',
+        '1000',
+      )
       assert.ok(processesOf(uuid).some(({ name }) => name === 'virtiofsd'))
       process.kill(machineOf(uuid).parent, 'SIGKILL')
       const { status, exited } = await pods.ended(uuid)
       assert.deepEqual([status.vmEnd, status.apps[0]?.reason], [null, 'killed-with-pod'])
+      assert.deepEqual(processesOf(uuid), [])
       assert.deepEqual(exited, { reason: 'killed', statuses: {} })
     })
 
@@ -130,6 +150,30 @@ describe('a virtual machine that comes to harm', () => {
     } finally {
       restore()
     }
+  })
+
+  it('it is stopped while it boots: no app has run, and nobody waits for one', async () => {
+    const file = join(node.d.directory, 'uuid-booting')
+    const launched = pods.launch('--uuid-file-save', file, node.image, '--name=app', '--', 'echo', 'started')
+    const uuid = await node.d.agent.waitUntil('a QEMU that boots', async () => {
+      const known = existsSync(file) ? readFileSync(file, 'utf8').trim() : ''
+      return processesOf(known || 'none').some(({ name }) => name.startsWith('qemu-system')) ? known : undefined
+    })
+    await pods.done('stop', uuid)
+    const ran = await launched
+    assert.deepEqual([ran.status, ran.stdout], [137, ''], ran.stderr)
+    const { status, exited } = await pods.ended(uuid)
+    assert.deepEqual(status.vmEnd, { end: 'killed', message: 'stopped while it booted' })
+    assert.deepEqual(exited.reason, 'killed')
+  })
+
+  it('it is to have more memory than there is: QEMU says so', async () => {
+    const file = join(node.d.directory, 'uuid-large')
+    const large = ['--uuid-file-save', file, node.image, '--name=app', '--memory=15Ti']
+    assertRefused(await pods.launch(...large, '--', 'echo', 'started'), 'QEMU ended with status 1', 'memory')
+    const { status, exited } = await pods.ended(readFileSync(file, 'utf8').trim())
+    assert.equal(status.vmEnd?.end, 'vmm-ended')
+    assert.equal(exited.reason, 'killed')
   })
 
   it('an app does what it can to kernel and memory: it ends alone, and the pod in order', async () => {
@@ -178,6 +222,12 @@ describe('a virtual machine that comes to harm', () => {
       )
       await expectRefusal(node, ['virtiofsd'], () =>
         hidden('mount -t tmpfs none /usr/lib/qemu', ...launchWords(), ...volume, node.image, '--', 'true'),
+      )
+    })
+
+    it('with more memory than any machine has', async () => {
+      await expectRefusal(node, ['at most 16777216 MiB of memory', 'POD_UNSUPPORTED'], () =>
+        pods.launch(node.image, '--memory=16Ti', '--', 'true'),
       )
     })
 

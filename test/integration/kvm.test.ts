@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { HostNetwork, networksImpossible } from '../support/host-network.ts'
 import { KvmPods, leftOf, processesOf } from '../support/kvm-pods.ts'
@@ -68,7 +69,7 @@ describe('a pod that is a virtual machine, as its users meet it', () => {
         ...[image, '--name', 'web', '--memory=48Mi', '--user=1001', '--group=1002', '--caps-retain=CAP_CHOWN'],
         ...['rw', 'ro', 'between'].flatMap(mount),
         ...['--', 'sh', '-c', WEB, '---'],
-        ...[image, '--name', 'side', ...mount('between'), '--', 'sh', '-c'],
+        ...[image, '--name', 'side', '--cpu=1500m', ...mount('between'), '--', 'sh', '-c'],
         'echo shared >/between/note; echo x >/ro/new || echo "has no other volume"; exec sleep 1000',
       )
       await pods.hasSaid(uuid, 'web', 'serving\n')
@@ -99,6 +100,15 @@ describe('a pod that is a virtual machine, as its users meet it', () => {
       assert.equal(await pods.done('logs', '--app', 'side', uuid), 'has no other volume\n')
       const written = statSync(join(rw, 'index.html'))
       assert.deepEqual([written.uid, written.gid], [1001, 1002])
+    })
+
+    it('has the processors and the memory that its apps may use together, as they were measured', () => {
+      const launched = readFileSync(join(pods.node.d.dataDirectory, 'pods/run', uuid, 'launch.json'), 'utf8')
+      const { memoryMiB, processors } = JSON.parse(JSON.parse(launched).answer.request).guest
+      // 128 MiB of its own, and for an app without a limit
+      assert.deepEqual([memoryMiB, processors], [128 + 48 + 128, Math.min(2, availableParallelism())])
+      const seen = pods.enter(uuid, 'side', ['busybox', 'nproc'])
+      assert.deepEqual([seen.status, seen.stdout], [0, `${processors}\n`])
     })
 
     it('is reached by the port of the host, and reaches its gateway', () => {
