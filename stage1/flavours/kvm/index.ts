@@ -24,6 +24,7 @@ export {
 } from './image.ts'
 export { KERNEL_ARGUMENTS, kernelCommandLine } from './kernel-arguments.ts'
 export { moduleLoadOrder, parseModuleList } from './kernel-modules.ts'
+export { kvmGroup } from './kvm-device.ts'
 export { type MachineSize, machineSize, type SizeLimits } from './machine-size.ts'
 export { type ProbeSettings, readVirtualizationFacts, selectAccelerator } from './probe.ts'
 export { type QemuSettings, qemuArguments, qemuEnvironment } from './qemu-arguments.ts'

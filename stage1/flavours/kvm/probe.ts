@@ -14,10 +14,14 @@ import {
 import { qemuFiles } from './firmware.ts'
 import { INITRAMFS_FILE, KERNEL_FILE } from './image.ts'
 import { KERNEL_ARGUMENTS, kernelCommandLine } from './kernel-arguments.ts'
+import { kvmGroup } from './kvm-device.ts'
 import { readProbe, writeProbe } from './probe-cache.ts'
 import { qemuEnvironment, SANDBOX } from './qemu-arguments.ts'
 
-const PROBE_CACHE = '/run/holdfast/accelerator'
+/** A directory of root's own: what it lies in is the agent's, too. */
+const PROBE_CACHE = '/run/holdfast/probe/accelerator'
+/** A user by whose rights nothing can be had. */
+const NOBODY = 65_534
 const DEADLINE_MS = 10_000
 const MAX_SAID = 300
 
@@ -76,7 +80,8 @@ function openError(device: string): string | undefined {
 }
 
 /**
- * Boots a guest that powers off at once. Nothing tells QEMU to end at a reset: a guest that crashes starts again and
+ * Boots a guest that powers off at once. It does so before anybody was asked whether this kernel may run here, and so with
+ * the rights that QEMU has in a pod, and not with root's: that shows at the same time that those will do. Nothing tells QEMU to end at a reset: a guest that crashes starts again and
  * runs into the deadline, so that status 0 means a guest that came as far as its PID 1.
  */
 export async function probeGuest(
@@ -88,6 +93,7 @@ export async function probeGuest(
   try {
     fs.writeFileSync(path.join(directory, KERNEL_FILE), guest.kernel)
     fs.writeFileSync(path.join(directory, INITRAMFS_FILE), guest.initramfs)
+    fs.chmodSync(directory, 0o755)
     return await runProbe(accelerator, guest.qemu, directory, deadlineMs)
   } finally {
     fs.rmSync(directory, { recursive: true })
@@ -104,7 +110,12 @@ async function runProbe(
   return new Promise((resolve) => {
     const child = spawn(qemu, probeArguments(accelerator, directory), {
       env: Object.fromEntries(environment.map((v) => [v.slice(0, v.indexOf('=')), v.slice(v.indexOf('=') + 1)])),
+      cwd: '/',
       stdio: ['ignore', 'ignore', 'pipe'],
+      ...(process.geteuid?.() === 0 && {
+        uid: NOBODY,
+        gid: (accelerator === 'kvm' ? kvmGroup() : undefined) ?? NOBODY,
+      }),
       timeout: deadlineMs,
       killSignal: 'SIGKILL',
     })

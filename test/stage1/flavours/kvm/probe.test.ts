@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { utf8 } from '../../../../attestation/base/index.ts'
 import { whyNoKvm } from '../../../../stage1/flavours/kvm/accelerator.ts'
@@ -60,6 +60,20 @@ describe('probe guests', () => {
     assert.ok(!result.works)
     assert.match(result.why, /ended QEMU with 1\. .*kernel/)
   }).timeout(60_000)
+
+  it('are booted by nobody, and not by root: nobody was asked yet whether this kernel may run', async function () {
+    if (process.geteuid?.() !== 0) {
+      console.log('      skipped: not root')
+      return this.skip()
+    }
+    const qemu = `${dir}/qemu`
+    const script = `#!/bin/sh\nuntil [ "$1" = -kernel ]; do shift; done\nhead -c 6 "$2" >&2; id -u >&2; id -G >&2; exit 1\n`
+    writeFileSync(qemu, script, { mode: 0o755 })
+    chmodSync(dir, 0o755)
+    const result = await probeGuest('tcg', { ...guest('exit 1'), kernel: utf8('kernel'), qemu }, LONG_MS)
+    assert.ok(!result.works)
+    assert.match(result.why, /kernel65534\\x0a65534$/)
+  })
 
   it('without a QEMU are told of', async () => {
     const result = await probeGuest('tcg', { ...guest('exit 1'), qemu: '/nonexistent/qemu' }, LONG_MS)
