@@ -209,3 +209,8 @@ const char *enter_port_take(struct enter_port *p, const struct pollfd *at, size_
 	carry_from_client(p, app_count);
 	return NULL;
 }
+
+int enter_port_has_more(const struct enter_port *p)
+{
+	return p->client >= 0 && p->state != ENTER_CONNECTED && (p->port >= 0 || p->to_client.start < p->to_client.end);
+}

@@ -35,6 +35,9 @@ void enter_port_wait_for(const struct enter_port *p, struct pollfd *at);
  */
 const char *enter_port_take(struct enter_port *p, const struct pollfd *at, size_t app_count);
 
+/* Whether there is, or may be, something that the client has not been told. */
+int enter_port_has_more(const struct enter_port *p);
+
 /* Tells a client why it is not let in, and closes it. */
 void enter_port_refuse(int client, const char *why);
 

@@ -30,6 +30,7 @@ enum {
 	CHUNK_BYTES = 4096,
 	STOP_EXTRA_MS = 5000, /* what stage0 gives a pod, too, beyond twice its stop timeout */
 	QUIT_MS = 2000,	      /* for QEMU to end when told to */
+	LAST_WORDS_MS = 10000, /* for who entered to take what is left when QEMU has ended */
 	EXIT_MS = 10000,      /* for QEMU to end when its guest has */
 	POWER_OFF_MS = 60000, /* for the guest to write to its disk what it has, when it was told to power off */
 };
@@ -49,7 +50,7 @@ static struct keeper {
 	struct enter_port enter[FRAME_ENTER_PORTS];
 	int monitor, control, stream_port, console, words; /* -1: at its end */
 	int signals, listener;
-	int64_t hello_by, stop_by, kill_by; /* monotonic, 0: no deadline */
+	int64_t hello_by, stop_by, kill_by, told_by; /* monotonic, 0: no deadline */
 	int stops, off_said;
 	int qemu_ended;
 	struct end_facts facts;
@@ -150,6 +151,7 @@ static void reap(struct keeper *k)
 	while ((pid = waitpid(-1, &wait_status, WNOHANG)) > 0) {
 		if (pid == k->vm->qemu) {
 			k->qemu_ended = 1;
+			k->told_by = monotonic_ms() + LAST_WORDS_MS;
 			k->facts.wait_status = wait_status;
 		}
 		for (size_t i = 0; i < k->vm->share_count; i++)
@@ -337,7 +339,7 @@ static void take(struct keeper *k, const struct pollfd *at)
 static int earliest(const struct keeper *k, int64_t now)
 {
 	const int64_t deadlines[] = {k->hello_by, k->stop_by, k->kill_by};
-	int64_t next = -1;
+	int64_t next = k->qemu_ended && now < k->told_by ? k->told_by : -1;
 
 	for (size_t i = 0; i < sizeof deadlines / sizeof *deadlines && !k->qemu_ended; i++)
 		if (deadlines[i] != 0 && (next < 0 || deadlines[i] < next))
@@ -362,9 +364,18 @@ static void meet_deadlines(struct keeper *k, int64_t now)
 	}
 }
 
+/* Who entered and reads slowly has some time for the last of it; who started the pod has as long as he likes. */
+static int is_anybody_told_more(const struct keeper *k)
+{
+	for (size_t i = 0; i < FRAME_ENTER_PORTS; i++)
+		if (enter_port_has_more(&k->enter[i]))
+			return monotonic_ms() < k->told_by;
+	return 0;
+}
+
 static int is_over(const struct keeper *k)
 {
-	return k->qemu_ended && k->monitor < 0 && k->control < 0 && k->stream_port < 0 && k->console < 0 && k->streams.held.size == 0;
+	return k->qemu_ended && !is_anybody_told_more(k) && k->monitor < 0 && k->control < 0 && k->stream_port < 0 && k->console < 0 && k->streams.held.size == 0;
 }
 
 static void end_shares(const struct keeper *k)
