@@ -32,6 +32,19 @@ const Machine = Type.Object(
   closed,
 )
 
+/** A software TPM that lives as long as its pod, made before the pod's launch is asked for. */
+const PodTpm = Type.Object(
+  {
+    /** SHA-256 of the EK's public area (its TPM name without the algorithm): the node ID that the pod has at the verifier. */
+    node: Sha256,
+    /** SHA-256 of its EK certificate, DER. */
+    certificate: Sha256,
+    /** SHA-256 of the SubjectPublicKeyInfo, DER, of the node's own CA that issued it. */
+    authority: Sha256,
+  },
+  closed,
+)
+
 /** What the virtual machine of one pod is given. */
 const Guest = Type.Object(
   {
@@ -39,6 +52,8 @@ const Guest = Type.Object(
     archive: Sha256,
     memoryMiB: Type.Integer({ minimum: 1, maximum: 1 << 24 }),
     processors: Type.Integer({ minimum: 1, maximum: 1024 }),
+    /** The TPM of this pod alone, where it has one. */
+    tpm: Type.Optional(PodTpm),
   },
   closed,
 )
