@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { listImages, openImageStore } from '../../stage1/image/index.ts'
 import { listPods } from '../../stage1/pod/index.ts'
+import { tar, writeOciLayout } from '../support/images.ts'
 import { busyboxTree, ended, PodFixture, podsImpossible, putOciImage } from '../support/pods.ts'
 
 /** HOLDFAST_KILLS=200 for a long run. */
 const KILLS = Number(process.env['HOLDFAST_KILLS'] ?? 20)
 
-describe(`stage0, killed at ${KILLS} moments of prepare, run and gc`, () => {
+describe(`stage0, killed at ${KILLS} moments of fetch, prepare, run and gc`, () => {
   let pods: PodFixture
 
   before(async function () {
@@ -29,10 +32,13 @@ describe(`stage0, killed at ${KILLS} moments of prepare, run and gc`, () => {
     await pods?.stop()
   })
 
-  it('leaves nothing that the next gc does not clear', async function () {
+  it('leaves a store that verifies, and nothing that the next gc does not clear', async function () {
     this.timeout(60_000 + KILLS * 3000)
     const uuids = new Set<string>()
+    let fetched = 0
     const commands = [
+      // each time another image, so that each fetch has all of its work to do
+      () => pods.startCli(['fetch', '--insecure-options=image', ...pods.dirOption, layout(pods.work, fetched++)]),
       () => pods.startRun(['busybox', '--', 'true']),
       () => pods.startCli(['prepare', ...pods.dirOption, ...pods.configOptions, 'busybox', '--', 'true']),
       () => pods.startCli(['gc', '--grace-period=0', '--expire-prepared=0', ...pods.dirOption]),
@@ -56,10 +62,21 @@ describe(`stage0, killed at ${KILLS} moments of prepare, run and gc`, () => {
     for (const pod of listPods(pods.dir)) {
       if (pod.state === 'running') await pods.cli(['status', '--wait=20s', pod.uuid, ...pods.dirOption])
     }
-    for (let again = 0; again < 2; again++) {
+    for (let times = 0; times < 2; times++) {
       const gc = await pods.cli(['gc', '--grace-period=0', '--expire-prepared=0', ...pods.dirOption])
       assert.deepEqual([gc.status, gc.stderr], [0, ''])
     }
+    const sound = await pods.cli(['image', 'verify', ...pods.dirOption])
+    assert.deepEqual([sound.status, sound.stderr], [0, ''])
+    const again = await pods.cli(['fetch', '--insecure-options=image', ...pods.dirOption, layout(pods.work, fetched)])
+    assert.equal(again.status, 0, again.stderr)
+    for (const { id, origins } of listImages(openImageStore(pods.dir))) {
+      if (!origins.some(({ name }) => name.startsWith('oci:'))) continue
+      assert.equal((await pods.cli(['image', 'rm', id, ...pods.dirOption])).status, 0)
+    }
+    assert.equal((await pods.cli(['image', 'gc', '--grace-period=0', ...pods.dirOption])).status, 0)
+    const kept = ['tmp', 'images', 'refs'].map((part) => fs.readdirSync(path.join(pods.dir, part)).length)
+    assert.deepEqual(kept, [0, 2, 2]) // busybox and stage1
     const left = fs
       .readdirSync(path.join(pods.dir, 'pods'))
       .flatMap((state) => fs.readdirSync(path.join(pods.dir, 'pods', state)).map((name) => `${state}/${name}`))
@@ -90,3 +107,15 @@ describe(`stage0, killed at ${KILLS} moments of prepare, run and gc`, () => {
     assert.deepEqual(listPods(pods.dir), [])
   })
 })
+
+/** An OCI layout of two layers that no other number has. @returns the reference */
+function layout(directory: string, number: number): string {
+  const place = path.join(directory, `layout-${number}`)
+  writeOciLayout(place, {
+    layers: [
+      { tar: tar([{ name: 'number', data: String(number) }]) },
+      { tar: tar([{ name: 'random', data: randomBytes(2 << 20) }]) },
+    ],
+  })
+  return `oci:${place}`
+}
