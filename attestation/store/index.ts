@@ -1,9 +1,40 @@
+export {
+  type ApiToken,
+  findApiToken,
+  listApiTokens,
+  noteApiTokenUse,
+  revokeApiToken,
+  saveApiToken,
+} from './api-tokens.ts'
 export type { Endorsed, Enrolment } from './enrolment.ts'
 export { StoreError, type StoreErrorCode } from './errors.ts'
 export type { StoredDecision, StoredVerdict } from './history.ts'
 export { type NodeEndorsement, type NodePlatform, reliedOn } from './node-endorsement.ts'
 export type { NodeEvent, StandingReason } from './node-events.ts'
 export { findNode, type OperatorAct, operate, saveToken } from './operator.ts'
+export {
+  countLaunches,
+  countNodes,
+  type EventFilter,
+  eventsBetween,
+  evidenceInScope,
+  type HistoryFilter,
+  type LaunchFilter,
+  type LaunchView,
+  launchInScope,
+  type NodeFilter,
+  type NodeKey,
+  type NodeView,
+  newestEvent,
+  nodeInScope,
+  type Page,
+  pageOfEvents,
+  pageOfLaunches,
+  pageOfNodes,
+  pageOfVerdicts,
+  type Scope,
+  type VerdictView,
+} from './queries.ts'
 export type {
   Admission,
   AdmittedBy,

@@ -128,6 +128,45 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
       await db.schema.alterTable('nodes').addColumn('machine', 'text').execute()
     },
   },
+  '0005-api-tokens': {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema
+        .createTable('api_tokens')
+        .addColumn('name', 'text', (c) => c.primaryKey())
+        .addColumn('token_sha256', 'text', (c) => c.notNull().unique())
+        .addColumn('role', 'text', (c) => c.notNull())
+        .addColumn('labels', 'text', (c) => c.notNull())
+        .addColumn('created_at', 'text', (c) => c.notNull())
+        .addColumn('created_by', 'text', (c) => c.notNull())
+        .addColumn('expires_at', 'text', (c) => c.notNull())
+        .addColumn('revoked_at', 'text')
+        .addColumn('last_used_at', 'text')
+        .execute()
+    },
+  },
+  '0006-api-indexes': {
+    async up(db: Kysely<unknown>): Promise<void> {
+      // each for one question of the API that would read a whole table without it
+      const indexes: readonly (readonly [table: string, ...columns: string[]])[] = [
+        ['nodes', 'standing', 'admission', 'node_id'],
+        ['nodes', 'created_at', 'node_id'],
+        ['decisions', 'at', 'outcome'],
+        ['decisions', 'node_id', 'id'],
+        ['decisions', 'pod_uuid', 'id'],
+        ['decisions', 'evidence_sha256'],
+        ['verdicts', 'node_id', 'id'],
+        ['verdicts', 'evidence_sha256'],
+        ['node_events', 'node_id', 'id'],
+      ]
+      for (const [table, ...columns] of indexes) {
+        await db.schema
+          .createIndex([table, 'by', ...columns].join('_'))
+          .on(table)
+          .columns([...columns])
+          .execute()
+      }
+    },
+  },
 }
 
 /**

@@ -11,6 +11,7 @@ export interface Database {
   node_events: NodeEventsTable
   webhooks: WebhooksTable
   settings: SettingsTable
+  api_tokens: ApiTokensTable
 }
 
 /** One machine: EK, node ID and AK belong together until an operator says otherwise. */
@@ -105,6 +106,19 @@ export interface WebhooksTable {
   receiver: string
   event_id: number
   acknowledged_at: string | null
+}
+
+/** Who may use the verifier's API. A name is never used again: it stands in the records of what was done by it. */
+export interface ApiTokensTable {
+  name: string
+  token_sha256: string
+  role: string
+  labels: string
+  created_at: string
+  created_by: string
+  expires_at: string
+  revoked_at: string | null
+  last_used_at: string | null
 }
 
 export interface SettingsTable {

@@ -176,6 +176,11 @@ export class Store {
     return await this.#write(work)
   }
 
+  /** For the questions of the API in this folder; they only read. */
+  async query<T>(question: (db: Kysely<Database>) => Promise<T>): Promise<T> {
+    return await this.#read(question)
+  }
+
   async #read<T>(query: (db: Kysely<Database>) => Promise<T>): Promise<T> {
     try {
       return await query(this.#open.db)
