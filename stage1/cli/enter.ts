@@ -2,12 +2,13 @@ import { Command } from 'commander'
 import { UsageError } from '../../attestation/base/index.ts'
 import {
   chooseApp,
+  DEFAULT_AGENT_CONFIG,
   DEFAULT_AGENT_SOCKET,
   DEFAULT_TRUST_FILE,
   enterApp,
   findPod,
+  nodeTrust,
   readPodStatus,
-  readTicketKeys,
 } from '../pod/index.ts'
 import { DEFAULT_DIR, installation } from './installation.ts'
 import { mustBeRoot } from './pod-request.ts'
@@ -19,6 +20,7 @@ interface EnterOptions {
   readonly uuidFile?: string
   readonly agent: string
   readonly trust: string
+  readonly agentConfig: string
 }
 
 /** `holdfast enter` */
@@ -31,6 +33,7 @@ export function command(): Command {
     .option('--uuid-file <file>', 'take the UUID from this file; all words are the program then')
     .option('--agent <socket>', 'the node agent', DEFAULT_AGENT_SOCKET)
     .option('--trust <file>', "the verifier's trust.json, whose keys sign tickets", DEFAULT_TRUST_FILE)
+    .option('--agent-config <file>', "the agent's configuration, of which the mode is read", DEFAULT_AGENT_CONFIG)
     .option('--dir <directory>', 'images and pods', DEFAULT_DIR)
     .passThroughOptions()
     .addHelpText('after', EXAMPLES)
@@ -66,7 +69,7 @@ async function enter(words: readonly string[], o: EnterOptions): Promise<void> {
     ...(terminal === undefined ? {} : { terminal }),
     stage1Program: installation().stage1Program,
     agentSocket: o.agent,
-    ticketKeys: () => readTicketKeys(o.trust),
+    trust: nodeTrust(o.trust, o.agentConfig),
     onMode: (mode) => process.stderr.write(`holdfast enter: warning: the agent does not enforce (mode ${mode})\n`),
   })
 }

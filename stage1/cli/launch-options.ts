@@ -1,5 +1,11 @@
 import { UsageError } from '../../attestation/base/index.ts'
-import { type AcceleratorWish, DEFAULT_AGENT_SOCKET, DEFAULT_TRUST_FILE, type Streams } from '../pod/index.ts'
+import {
+  type AcceleratorWish,
+  DEFAULT_AGENT_CONFIG,
+  DEFAULT_AGENT_SOCKET,
+  DEFAULT_TRUST_FILE,
+  type Streams,
+} from '../pod/index.ts'
 import { NETWORK_OPTIONS, type NetworkOptions, readNetworkOptions } from './network-options.ts'
 import type { OptionSpec, OptionValues } from './option-table.ts'
 import { DEFAULT_STAGE0_SOCKET } from './stage0-protocol.ts'
@@ -11,6 +17,7 @@ export interface PodLaunchOptions {
   readonly streams: Streams
   readonly agent: string
   readonly trust: string
+  readonly agentConfig: string
   readonly accelerator: AcceleratorWish
 }
 
@@ -24,6 +31,15 @@ export const LAUNCH_OPTIONS: readonly OptionSpec[] = [
     value: 'FILE',
     of: 'command',
     help: [`the verifier's trust.json, whose keys sign tickets (default ${DEFAULT_TRUST_FILE})`],
+  },
+  {
+    name: 'agent-config',
+    value: 'FILE',
+    of: 'command',
+    help: [
+      "the agent's configuration; only where it says mode audit or off may the agent let a pod start without a ticket",
+      `(default ${DEFAULT_AGENT_CONFIG})`,
+    ],
   },
   {
     name: 'accel',
@@ -51,6 +67,7 @@ export function readLaunchOptions(o: OptionValues): PodLaunchOptions {
     streams: readStreams(o),
     agent: o.last('agent') ?? DEFAULT_AGENT_SOCKET,
     trust: o.last('trust') ?? DEFAULT_TRUST_FILE,
+    agentConfig: o.last('agent-config') ?? DEFAULT_AGENT_CONFIG,
     accelerator: readAccelerator(o.last('accel') ?? 'auto'),
   }
 }

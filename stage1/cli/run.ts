@@ -5,7 +5,7 @@ import {
   authoriseLaunch,
   becomePod,
   type LaunchOptions,
-  readTicketKeys,
+  nodeTrust,
   startDetached,
 } from '../pod/index.ts'
 import { configAt } from './config-options.ts'
@@ -82,14 +82,14 @@ export function launchSettings(
   { cwd, writeError, signal }: RunContext,
 ): Pick<
   LaunchOptions,
-  'network' | 'streams' | 'accelerator' | 'agentSocket' | 'ticketKeys' | 'onMode' | 'onWarning' | 'onLeft' | 'signal'
+  'network' | 'streams' | 'accelerator' | 'agentSocket' | 'trust' | 'onMode' | 'onWarning' | 'onLeft' | 'signal'
 > {
   return {
     network: networkRequest(o.network, cwd),
     streams: o.streams,
     accelerator: o.accelerator,
     agentSocket: path.resolve(cwd, o.agent),
-    ticketKeys: () => readTicketKeys(path.resolve(cwd, o.trust)),
+    trust: nodeTrust(path.resolve(cwd, o.trust), path.resolve(cwd, o.agentConfig)),
     onMode: (mode) =>
       writeError(`holdfast ${command}: warning: the agent does not enforce (mode ${mode}): started without a ticket\n`),
     onWarning: (message) => writeError(`holdfast ${command}: warning: ${message}\n`),

@@ -21,32 +21,37 @@ const CLOCK_TOLERANCE_S = 5
 /** How a launch was let through; anything but `enforce` must be told to the user. */
 export type LaunchMode = 'enforce' | 'audit' | 'off'
 
+/** What root of this node has said, in files: whom to believe, and whether a launch needs a ticket at all. */
+export interface NodeTrust {
+  /** Asked for only where a ticket came. */
+  readonly ticketKeys: () => TrustedTicketKeys
+  /** The agent may be stricter than this and not laxer. Asked for only where it does not enforce. */
+  readonly configuredMode: () => Promise<LaunchMode>
+}
+
+/** From the strictest on. */
+const MODES: readonly LaunchMode[] = ['enforce', 'audit', 'off']
+
 /**
  * Holds the agent's answer against what this stage0 asked for: the request that was measured must be ours, with nothing
  * added but node and mode, and the ticket must be signed by a trusted verifier for exactly these bytes, now.
  *
- * @param keys asked for only where there is a ticket
- * @throws PodError LAUNCH_DENIED with the reasons, AGENT_ANSWER_BAD, LAUNCH_TICKET_BAD
+ * @throws PodError LAUNCH_DENIED with the reasons, AGENT_ANSWER_BAD, LAUNCH_TICKET_BAD, LAUNCH_MODE_UNKNOWN
  */
-export function checkAnswer(
-  launch: PodLaunch,
-  answer: AgentAnswer,
-  keys: () => TrustedTicketKeys,
-  now: Date,
-): Promise<LaunchMode> {
+export function checkAnswer(launch: PodLaunch, answer: AgentAnswer, trust: NodeTrust, now: Date): Promise<LaunchMode> {
   const asked = { what: 'launch', podUuid: launch.pod.uuid, match: (b: Uint8Array) => matchLaunchRequest(b, launch) }
-  return check(asked, answer, keys, now)
+  return check(asked, answer, trust, now)
 }
 
 /** As checkAnswer, for a program that is to be run inside an app. @throws PodError as checkAnswer */
 export function checkEnterAnswer(
   enter: AppEnter,
   answer: AgentAnswer,
-  keys: () => TrustedTicketKeys,
+  trust: NodeTrust,
   now: Date,
 ): Promise<LaunchMode> {
   const asked = { what: 'enter', podUuid: enter.pod, match: (b: Uint8Array) => matchEnterRequest(b, enter) }
-  return check(asked, answer, keys, now)
+  return check(asked, answer, trust, now)
 }
 
 interface Asked {
@@ -56,7 +61,7 @@ interface Asked {
   readonly match: (bytes: Uint8Array) => Pick<LaunchRequest, 'node' | 'mode'>
 }
 
-async function check(asked: Asked, answer: AgentAnswer, keys: () => TrustedTicketKeys, now: Date): Promise<LaunchMode> {
+async function check(asked: Asked, answer: AgentAnswer, trust: NodeTrust, now: Date): Promise<LaunchMode> {
   if (answer.decision === 'denied') {
     throw new PodError('LAUNCH_DENIED', [`the ${asked.what} was refused`, ...answer.reasons].join('\n  '), {
       hint:
@@ -70,14 +75,20 @@ async function check(asked: Asked, answer: AgentAnswer, keys: () => TrustedTicke
   if (mode !== answer.mode) {
     throw new PodError('AGENT_ANSWER_BAD', `the agent says mode ${answer.mode}, the measured request says ${mode}`)
   }
-  if (mode !== 'enforce') return mode
+  if (mode !== 'enforce') {
+    const configured = await trust.configuredMode()
+    if (MODES.indexOf(mode) <= MODES.indexOf(configured)) return mode
+    throw new PodError('AGENT_ANSWER_BAD', `the agent says mode ${mode}; configured on this node is ${configured}`, {
+      hint: 'Restart the agent if its configuration was changed, or name that with --agent-config. If neither is it, do not trust this agent before its log was looked at.',
+    })
+  }
   if (answer.ticket === undefined) {
     throw new PodError('LAUNCH_TICKET_BAD', 'the agent enforces, but its answer has no ticket', {
       hint: 'Do not trust this agent before its log and configuration were looked at.',
     })
   }
   try {
-    const claims = await verifyTicket(answer.ticket, keys(), now, CLOCK_TOLERANCE_S)
+    const claims = await verifyTicket(answer.ticket, trust.ticketKeys(), now, CLOCK_TOLERANCE_S)
     checkTicketForPod(claims, {
       nodeId: node,
       podUuid: asked.podUuid,

@@ -5,10 +5,10 @@ import { constants, tmpdir } from 'node:os'
 import path from 'node:path'
 import { codeOf, fromUtf8, toHex, utf8 } from '../../attestation/base/index.ts'
 import { digest, hmac } from '../../attestation/crypto/index.ts'
-import type { AppEnter, TrustedTicketKeys } from '../../attestation/protocol/index.ts'
+import type { AppEnter } from '../../attestation/protocol/index.ts'
 import { type PodManifest, parsePodManifest, podManifestBytes, redactManifest } from '../manifest/index.ts'
 import { requestEnter } from './agent-client.ts'
-import { checkEnterAnswer, type LaunchMode } from './answer-check.ts'
+import { checkEnterAnswer, type LaunchMode, type NodeTrust } from './answer-check.ts'
 import { readAppState } from './app-status.ts'
 import { launchChanged } from './assemble.ts'
 import { readCgroupMounts } from './cgroups.ts'
@@ -31,8 +31,7 @@ export interface EnterOptions {
   /** Path of the static `holdfast-stage1`. */
   readonly stage1Program: string
   readonly agentSocket: string
-  /** Asked for only where a ticket came. */
-  readonly ticketKeys: () => TrustedTicketKeys
+  readonly trust: NodeTrust
   /** Told when the agent does not enforce. */
   readonly onMode: (mode: LaunchMode) => void
 }
@@ -60,7 +59,7 @@ export async function enterApp(o: EnterOptions): Promise<number> {
       helper: helper.sha256,
     }
     const answer = await requestEnter(o.agentSocket, enter)
-    const mode = await checkEnterAnswer(enter, answer, o.ticketKeys, new Date())
+    const mode = await checkEnterAnswer(enter, answer, o.trust, new Date())
     if (mode !== 'enforce') o.onMode(mode)
     if (hashProgram(helper.fd, helper.path) !== helper.sha256) throw launchChanged(`holdfast-stage1 (${helper.path})`)
     return await runInside(o, launched, helper.fd)

@@ -33,6 +33,7 @@ import { CodedError } from '../../attestation/base/index.ts'
  * - AGENT_FAILED: it answered with an error of its own.
  * - LAUNCH_DENIED: the verifier, or the agent, refused this launch.
  * - LAUNCH_TICKET_BAD: the ticket does not authorise exactly this launch, now.
+ * - LAUNCH_MODE_UNKNOWN: the agent does not enforce, and the file that has to say so cannot be believed.
  * - LAUNCH_CHANGED: what was measured is no longer what would be started.
  */
 export type PodErrorCode =
@@ -63,6 +64,7 @@ export type PodErrorCode =
   | 'AGENT_FAILED'
   | 'LAUNCH_DENIED'
   | 'LAUNCH_TICKET_BAD'
+  | 'LAUNCH_MODE_UNKNOWN'
   | 'LAUNCH_CHANGED'
 
 /** A pod that cannot be found, planned, launched or removed. `hint` says what to do about it. */

@@ -1,8 +1,7 @@
-import type { TrustedTicketKeys } from '../../attestation/protocol/index.ts'
 import type { ImageStore, StoredImage } from '../image/index.ts'
 import type { PodManifest } from '../manifest/index.ts'
 import type { ConfigDirectories } from '../signatures/index.ts'
-import type { LaunchMode } from './answer-check.ts'
+import type { LaunchMode, NodeTrust } from './answer-check.ts'
 import type { AssembledPod } from './assemble.ts'
 import type { Streams } from './plan-settings.ts'
 import type { NetworkRequest } from './pod-network.ts'
@@ -30,8 +29,7 @@ export interface LaunchOptions {
   /** Path of the static `holdfast-stage1`. */
   readonly stage1Program: string
   readonly agentSocket: string
-  /** Asked for only where a ticket came. */
-  readonly ticketKeys: () => TrustedTicketKeys
+  readonly trust: NodeTrust
   /** Where the image policy and the trusted keys are. */
   readonly config: ConfigDirectories
   /** Names of the checks relaxed for this launch; `seccomp` takes the filter away. */

@@ -113,7 +113,7 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     // while the agent works, the network is set up, the rest of the code is loaded and the disk does its part
     const meanwhile = [answered, connecting, import('./answer-check.ts'), lasting] as const
     const [answer, up, { checkAnswer }] = await Promise.all(meanwhile)
-    const mode = await checkAnswer(launch, answer, o.ticketKeys, new Date())
+    const mode = await checkAnswer(launch, answer, o.trust, new Date())
     if (mode !== 'enforce') o.onMode(mode)
     // the descriptors that are mounted are ones whose content was checked after the agent's answer
     const treeFds = [o.stage1, ...o.images].map((image) => openTree(o, image, opened).fd)

@@ -1,25 +1,33 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import fs from 'node:fs'
-import { messageOf, toHex } from '../../attestation/base/index.ts'
+import { messageOf, toHex, utf8 } from '../../attestation/base/index.ts'
 import { digest } from '../../attestation/crypto/index.ts'
 import type { TrustedTicketKeys } from '../../attestation/protocol/index.ts'
 import { parseJson, ShapeReader } from '../manifest/index.ts'
+import type { NodeTrust } from './answer-check.ts'
 import { PodError } from './errors.ts'
+import { readRootsFile } from './roots-file.ts'
 
 /** The file that `holdfast verifier` writes for its nodes; stage0 uses its ticket keys. */
 export const DEFAULT_TRUST_FILE = '/etc/holdfast/trust.json'
-const MAX_TRUST_BYTES = 1 << 20
+/** The agent's configuration, of which stage0 reads the mode alone. */
+export const DEFAULT_AGENT_CONFIG = '/etc/holdfast/agent.yaml'
 const MAX_KEYS = 8
+
+/** @param agentConfig the agent's configuration, which need not be there */
+export function nodeTrust(trustFile: string, agentConfig: string): NodeTrust {
+  // few nodes need it, and then only once a launch
+  const configuredMode = async () => (await import('./agent-mode.ts')).readConfiguredMode(agentConfig)
+  return { ticketKeys: () => readTicketKeys(trustFile), configuredMode }
+}
 
 /**
  * The keys whose tickets this stage0 believes, by verifier id. It reads them itself: the agent's word is not enough.
  * @throws PodError LAUNCH_TICKET_BAD when the file cannot be read or holds no P-256 key
  */
-export function readTicketKeys(file: string): TrustedTicketKeys {
+function readTicketKeys(file: string): TrustedTicketKeys {
   let bytes: Uint8Array
   try {
-    if (fs.statSync(file).size > MAX_TRUST_BYTES) throw new RangeError(`more than ${MAX_TRUST_BYTES} bytes`)
-    bytes = new Uint8Array(fs.readFileSync(file))
+    bytes = utf8(readRootsFile(file))
   } catch (cause) {
     throw unusable(file, messageOf(cause), cause)
   }

@@ -165,7 +165,16 @@ export class Deployment {
   /** Options of stage0's commands that name this node. */
   get nodeOptions(): readonly string[] {
     const stage0 = this.#options.stage0 === true ? this.stage0Socket : 'none'
-    const own = ['--dir', this.dataDirectory, '--agent', this.agentSocket, '--trust', this.trustFile]
+    const own = [
+      '--dir',
+      this.dataDirectory,
+      '--agent',
+      this.agentSocket,
+      '--trust',
+      this.trustFile,
+      '--agent-config',
+      this.agentConfig,
+    ]
     return [...own, ...configOptions(this.configDirectory), '--stage0', stage0]
   }
 

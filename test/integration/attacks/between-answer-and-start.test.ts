@@ -12,7 +12,7 @@ import {
 } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
-import { toHex } from '../../../attestation/base/index.ts'
+import { canonicalJson, toHex } from '../../../attestation/base/index.ts'
 import { digest } from '../../../attestation/crypto/index.ts'
 import { signTicket, type TicketClaims } from '../../../attestation/protocol/index.ts'
 import { loadIdentity } from '../../../attestation/verifier/identity.ts'
@@ -167,6 +167,17 @@ inBothWays("between the agent's answer and the start of the pod", (options) => {
     await expectRefusal(node, ['LAUNCH_TICKET_BAD'], () => launch())
     proxy.hook = (_, answer) => changed(answer, (a) => ({ ...a, ticket: undefined, mode: 'off' }))
     await expectRefusal(node, ['AGENT_ANSWER_BAD'], () => launch())
+  })
+
+  it('the agent was taken over, and says all through that it does not enforce: it is not started', async () => {
+    proxy.hook = (_, answer) =>
+      changed(answer, (a) => ({
+        ...a,
+        ticket: undefined,
+        mode: 'off',
+        request: canonicalJson({ ...JSON.parse(String(a.request)), mode: 'off' }),
+      }))
+    await expectRefusal(node, ['AGENT_ANSWER_BAD', 'configured on this node is enforce'], () => launch())
   })
 
   it('the ticket is signed by another key, or by none: it is not started', async () => {

@@ -468,6 +468,15 @@ inBothWays('holdfast run under real systemd-nspawn (agent and verifier stand in)
       assert.match(run.stderr, /AGENT_MISSING[\s\S]*holdfast-agent/)
     })
 
+    it('a trust file that others than root may write', async () => {
+      const file = path.join(pods.work, 'loose-trust.json')
+      fs.copyFileSync(pods.agent.trust, file)
+      fs.chmodSync(file, 0o664)
+      const run = await sh('echo STARTED', '--trust', file)
+      assert.deepEqual([run.status, run.stdout], [254, ''])
+      assert.match(run.stderr, /others than root may write it.*LAUNCH_TICKET_BAD/)
+    })
+
     it('a trust file without the key that signed', async () => {
       const file = path.join(pods.work, 'other-trust.json')
       fs.writeFileSync(file, '{"v":1,"ticketKeys":[]}')
@@ -477,11 +486,66 @@ inBothWays('holdfast run under real systemd-nspawn (agent and verifier stand in)
     })
   })
 
-  it('starts in audit mode without a ticket, and says so', async () => {
-    pods.agent.changes = { mode: 'audit' }
-    const run = await sh('echo up')
-    assert.deepEqual([run.status, run.stdout], [0, 'up\n'])
-    assert.match(run.stderr, /does not enforce/)
+  describe('starts without a ticket only where root has configured the agent so', () => {
+    const configured = (text: string): string => {
+      const file = path.join(pods.work, 'agent.yaml')
+      fs.rmSync(file, { force: true })
+      fs.writeFileSync(file, text)
+      return file
+    }
+    const starts: readonly [configured: string, mode: 'audit' | 'off'][] = [
+      ['mode: audit', 'audit'],
+      ['mode: off', 'off'],
+      ['mode: off', 'audit'],
+    ]
+    for (const [text, mode] of starts) {
+      it(`an agent of ${text} that says ${mode}: it starts, and the user is told`, async () => {
+        pods.agent.changes = { mode }
+        const run = await sh('echo up', '--agent-config', configured(text))
+        assert.deepEqual([run.status, run.stdout], [0, 'up\n'])
+        assert.match(run.stderr, new RegExp(`does not enforce \\(mode ${mode}\\)`))
+      })
+    }
+    const refused: readonly [what: string, file: () => string, code: RegExp][] = [
+      [
+        'no configuration',
+        () => path.join(pods.work, 'absent.yaml'),
+        /configured on this node is enforce.*AGENT_ANSWER_BAD/,
+      ],
+      ['one that enforces', () => configured('mode: enforce\n'), /configured on this node is enforce/],
+      ['one that says nothing', () => configured('tcti: device\n'), /configured on this node is enforce/],
+      ['one that is empty', () => configured(''), /configured on this node is enforce/],
+      ['one that only audits', () => configured('mode: audit\n'), /says mode off; configured on this node is audit/],
+      ['a mode that is none', () => configured('mode: [off]\n'), /LAUNCH_MODE_UNKNOWN/],
+      ['one that is no YAML', () => configured('mode: {off\n'), /LAUNCH_MODE_UNKNOWN/],
+      [
+        "the agent's own file",
+        () => {
+          const file = configured('mode: off\n')
+          fs.chownSync(file, 65534, 65534)
+          return file
+        },
+        /belongs to user 65534/,
+      ],
+      [
+        'a file that others may write',
+        () => {
+          const file = configured('mode: off\n')
+          fs.chmodSync(file, 0o666)
+          return file
+        },
+        /others than root may write it/,
+      ],
+      ['a directory', () => pods.work, /LAUNCH_MODE_UNKNOWN/],
+    ]
+    for (const [what, file, says] of refused) {
+      it(`refuses an agent that says off beside ${what}`, async () => {
+        pods.agent.changes = { mode: 'off' }
+        const run = await sh('echo STARTED', '--agent-config', file())
+        assert.deepEqual([run.status, run.stdout], [254, ''])
+        assert.match(run.stderr, says)
+      })
+    }
   })
 
   it('becomes the pod: the process that was started is systemd-nspawn, no Node stays behind', async () => {

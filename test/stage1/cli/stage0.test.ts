@@ -28,7 +28,9 @@ describe('the stage0 server (agent and verifier stand in)', () => {
     })
     const { socket, trust } = pods.agent
     const own = ['--dir', pods.dir, '--agent', socket, '--trust', trust, '--stage0', stage0SocketIn(pods.work)]
-    nodeOptions = [...own, ...pods.configOptions]
+    const audits = path.join(pods.work, 'agent.yaml')
+    fs.writeFileSync(audits, 'mode: audit\n')
+    nodeOptions = [...own, '--agent-config', audits, ...pods.configOptions]
   })
   after(async () => {
     await pods?.stop()
