@@ -194,7 +194,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   },
   tokens: {
     area: 'Verifier',
-    summary: 'Create one-time enrolment tokens',
+    summary: 'Make tokens: one-time ones for nodes, those of the API; list and revoke these',
     ...commander(() => import('./attestation/cli/tokens.ts')),
   },
   policy: {

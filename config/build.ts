@@ -20,7 +20,7 @@ const version =
 /** Packages with native code or data files of their own stay outside the bundles. */
 const OUTSIDE = [
   ...['ffi-napi', 'koffi', 'better-sqlite3', '@cedar-policy/cedar-wasm', 'bufferutil', 'utf-8-validate'],
-  ...['pino', 'ws', 'node-forge'],
+  ...['pino', 'ws', 'node-forge', 'fastify', '@fastify/swagger'],
 ]
 /** What is one CommonJS file each. */
 const COMMON_JS: ReadonlySet<string> = new Set(['./stage1/cli/run.ts', './stage1/cli/list.ts'])

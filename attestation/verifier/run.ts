@@ -1,14 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import pino, { type Logger } from 'pino'
+import type { RunningApi } from '../api/index.ts'
 import type { AppraisalPolicy, AppraisalPolicySet } from '../appraisal-policy/index.ts'
 import { codeOf, messageOf } from '../base/index.ts'
 import { loadLaunchPolicies } from '../launch-policy/index.ts'
 import { openStore } from '../store/index.ts'
 import { loadAppraisalPolicies } from './appraisal-policies.ts'
 import { type VerifierConfig, VerifierError } from './config/index.ts'
-import { loadIdentity, type TrustFile } from './identity.ts'
+import { loadIdentity, type TrustFile, type VerifierIdentity } from './identity.ts'
 import { Listener } from './listener.ts'
 import { DEFAULT_JITTER_PERCENT } from './quote-exchange.ts'
+import { KeyedRateLimit } from './rate-limit.ts'
 import { readRootStore } from './roots/index.ts'
 import { VerifierService } from './service.ts'
 import { Session } from './session.ts'
@@ -16,6 +18,8 @@ import { readReceivers, WebhookDeliverer } from './webhooks/index.ts'
 
 /** Agents are told to come back; those that do not read that are cut off. */
 const SHUTDOWN_GRACE_MS = 3000
+/** For a request of the API to arrive, headers and body. */
+const API_REQUEST_MS = 10_000
 /** Version of what appraises, in attestation results. */
 const BUILD = { developer: 'Holdfast', build: 'holdfast-verifier/1' } as const
 
@@ -24,6 +28,8 @@ export interface RunningVerifier {
   readonly host: string
   readonly port: number
   readonly trust: TrustFile
+  /** Where the API answers, if it does. */
+  readonly api?: { readonly host: string; readonly port: number }
   /** Reads policies and roots again; with a mistake in them, the old ones stay. */
   reload(): Promise<void>
   /** Ends connections in order, then the listener, then the store. */
@@ -90,6 +96,13 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
       log,
     )
     const address = await listener.listen()
+    let api: RunningApi | undefined
+    try {
+      api = await listenForApi(config, identity, service, log)
+    } catch (err) {
+      await listener.close(0)
+      throw err
+    }
     service.start()
     const webhooks = new WebhookDeliverer(receivers, { store, verifierId: identity.verifierIdHex, log, now })
     log.info(
@@ -110,6 +123,7 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
       host: address.address,
       port: address.port,
       trust: identity.trust,
+      ...(api !== undefined && { api: { host: api.host, port: api.port } }),
       async reload() {
         try {
           const fresh = loadLaunchPolicies(config.policies)
@@ -136,6 +150,7 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
         const ended = listener.close(SHUTDOWN_GRACE_MS)
         await service.stop()
         await webhooks.stop()
+        await api?.close()
         await ended
         await store.close()
         log.info('verifier stopped')
@@ -144,6 +159,38 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
   } catch (err) {
     await store.close()
     throw err
+  }
+}
+
+/** What an address or a token may use up at once, in seconds of its share. */
+const API_BURST_S = 5
+
+/** @throws VerifierError VERIFIER_LISTEN_FAILED */
+async function listenForApi(
+  config: VerifierConfig,
+  { tls }: VerifierIdentity,
+  service: VerifierService,
+  log: Logger,
+): Promise<RunningApi | undefined> {
+  if (config.api === undefined) return undefined
+  const { listen, plainHttp, requestsPerSecond, requestsPerAddressPerSecond, connections, streams } = config.api
+  const { startApi, TokenAuthenticator } = await import('../api/index.ts') // its libraries are for those who use it
+  const { store, now, policies, appraisalPolicies, operatorActed } = service
+  const sources = { store, now, launchPolicies: policies, appraisalPolicies, operatorActed }
+  const options = {
+    ...(!plainHttp && { tls }),
+    ...{ connections, streams, requestMs: API_REQUEST_MS },
+    perAddress: new KeyedRateLimit(requestsPerAddressPerSecond, API_BURST_S * requestsPerAddressPerSecond),
+    perPrincipal: new KeyedRateLimit(requestsPerSecond, API_BURST_S * requestsPerSecond),
+    authenticator: new TokenAuthenticator(store, now, log),
+  }
+  try {
+    const api = await startApi(listen, sources, options, log)
+    log.info({ host: api.host, port: api.port, plainHttp }, 'the API listens')
+    return api
+  } catch (cause) {
+    const message = `cannot listen on api.listen, ${listen.host} port ${listen.port}: ${messageOf(cause)}`
+    throw new VerifierError('VERIFIER_LISTEN_FAILED', message, { cause })
   }
 }
 

@@ -68,6 +68,7 @@ export class VerifierService {
   #storeFailed = false
   #absentChecked = false
   #endorsementsDue = false
+  #operatorActed = false
 
   constructor(parts: ServiceParts) {
     this.config = parts.config
@@ -85,6 +86,11 @@ export class VerifierService {
   }
 
   policies = (): LaunchPolicySet => this.#policies
+  appraisalPolicies = (): AppraisalPolicySet | undefined => this.#appraisalPolicies
+  /** An operator has acted through this process itself, of which dataVersion() says nothing. */
+  operatorActed = (): void => {
+    this.#operatorActed = true
+  }
   roots = (): RootStore => this.#roots
   healthy = (): boolean => !this.#storeFailed
 
@@ -194,8 +200,9 @@ export class VerifierService {
 
   async #tick(): Promise<void> {
     const version = this.store.dataVersion()
-    if (version !== this.#dataVersion) {
+    if (version !== this.#dataVersion || this.#operatorActed) {
       this.#dataVersion = version
+      this.#operatorActed = false
       for (const session of [...this.#sessions]) await session.recheck()
     }
     if (this.#endorsementsDue) {

@@ -26,12 +26,12 @@ const StartValue = Type.Object(
   { ...closed, minProperties: 1, description: 'the register in each bank, as {sha256: <hex>}' },
 )
 
+const LISTEN_PATTERN = '^(\\[[0-9a-fA-F:.]+\\]|[^:\\s]+):[0-9]{1,5}$'
+
 /** The file as an operator writes it; config/verifier.yaml explains each setting. */
 const ConfigSchema = Type.Object(
   {
-    listen: Type.Optional(
-      text('host:port, such as 0.0.0.0:7443 or [::]:7443', '^(\\[[0-9a-fA-F:.]+\\]|[^:\\s]+):[0-9]{1,5}$'),
-    ),
+    listen: Type.Optional(text('host:port, such as 0.0.0.0:7443 or [::]:7443', LISTEN_PATTERN)),
     dataDirectory: Type.Optional(path('of keys and store')),
     policies: path('of the directory that holds the *.cedar files'),
     appraisalPolicies: Type.Optional(path('of the directory that holds appraisal policies, *.yaml')),
@@ -134,6 +134,19 @@ const ConfigSchema = Type.Object(
         block('connections, messagesPerSecond, launchesPerSecond and others'),
       ),
     ),
+    api: Type.Optional(
+      Type.Object(
+        {
+          listen: text('host:port, such as 0.0.0.0:7444', LISTEN_PATTERN),
+          plainHttp: Type.Optional(Type.Boolean({ description: 'true or false' })),
+          connections: Type.Optional(whole('connections', 1, 100_000)),
+          streams: Type.Optional(whole('streams of events', 1, 10_000)),
+          requestsPerSecond: Type.Optional(whole('requests with one token', 1, 100_000)),
+          requestsPerAddressPerSecond: Type.Optional(whole('requests from one address', 1, 100_000)),
+        },
+        block('listen, plainHttp, connections, streams and others'),
+      ),
+    ),
     logLevel: Type.Optional(choice('trace', 'debug', 'info', 'warn', 'error', 'fatal')),
   },
   { ...closed, description: 'a map of settings' },
@@ -184,6 +197,16 @@ export interface VerifierConfig {
     readonly logMegabytesAtOnce: number
     readonly keptKilobytesPerSecond: number
     readonly keptMegabytesAtOnce: number
+  }
+  /** Absent: there is no API. */
+  readonly api?: {
+    readonly listen: { readonly host: string; readonly port: number }
+    /** HTTP in clear text, which is for an address of loopback only. */
+    readonly plainHttp: boolean
+    readonly connections: number
+    readonly streams: number
+    readonly requestsPerSecond: number
+    readonly requestsPerAddressPerSecond: number
   }
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 }
@@ -258,6 +281,16 @@ function withDefaults(c: Static<typeof ConfigSchema>): VerifierConfig {
       keptKilobytesPerSecond: c.limits?.keptKilobytesPerSecond ?? 16,
       keptMegabytesAtOnce: c.limits?.keptMegabytesAtOnce ?? 64,
     },
+    ...(c.api !== undefined && {
+      api: {
+        listen: listenAddress(c.api.listen),
+        plainHttp: c.api.plainHttp ?? false,
+        connections: c.api.connections ?? 1000,
+        streams: c.api.streams ?? 64,
+        requestsPerSecond: c.api.requestsPerSecond ?? 20,
+        requestsPerAddressPerSecond: c.api.requestsPerAddressPerSecond ?? 50,
+      },
+    }),
     logLevel: c.logLevel ?? 'info',
   }
 }
@@ -266,6 +299,19 @@ function contradictions(c: Static<typeof ConfigSchema>, complain: Complain): voi
   const config = withDefaults(c)
   const { port } = config.listen
   if (port > 65_535) complain(['listen'], `'listen' names port ${port}; the last one is 65535`)
+  if (config.api !== undefined) {
+    const { listen, plainHttp } = config.api
+    if (listen.port > 65_535)
+      complain(['api', 'listen'], `'api.listen' names port ${listen.port}; the last one is 65535`)
+    if (listen.host === 'localhost') {
+      complain(['api', 'listen'], "'api.listen' names localhost, which may be two addresses; write 127.0.0.1 or [::1]")
+    }
+    if (plainHttp && !isLoopback(listen.host === '::1' ? '[::1]' : listen.host)) {
+      const why =
+        'would send tokens over the network in clear text; it is for an address of loopback (127.0.0.1, [::1])'
+      complain(['api', 'plainHttp'], `'api.plainHttp' ${why}`)
+    }
+  }
   if ((c.tls?.certificate === undefined) !== (c.tls?.key === undefined)) {
     complain(['tls'], "'tls.certificate' and 'tls.key' go together: set both or neither")
   }
