@@ -60,8 +60,9 @@ export class EventStreams {
 
   /** @param after the last event that the reader has; undefined for what comes from now on */
   async add(client: StreamClient, after: number | undefined): Promise<void> {
-    const stream: OpenStream = { ...client, cursor: 0, quietTicks: 0, stalledTicks: 0 }
-    this.#open.add(stream) // before anything is awaited: it was counted
+    // It is counted before anything is awaited; a look that is under way meanwhile has nothing to tell it yet.
+    const stream: OpenStream = { ...client, cursor: Number.POSITIVE_INFINITY, quietTicks: 0, stalledTicks: 0 }
+    this.#open.add(stream)
     try {
       const newest = await this.#store.query(newestEvent)
       stream.cursor = Math.min(after ?? newest, newest) // one of the future would never be told anything

@@ -46,14 +46,15 @@ export interface ApiOptions extends HttpOptions {
   readonly authenticator: Authenticator
 }
 
-/** The API, not yet listening. */
-export interface Api {
-  readonly app: FastifyInstance
-  readonly streams: EventStreams
+/** From now on a route that does not say who may use it is no route: its registration throws a TypeError. */
+export function demandAccess(app: FastifyInstance): void {
+  app.addHook('onRoute', ({ config, method, url }) => {
+    if (config?.access === undefined) throw new TypeError(`${String(method)} ${url} does not say who may use it`)
+  })
 }
 
-/** @throws TypeError when a route does not say who may use it */
-export async function makeApi(sources: ApiSources, options: ApiOptions, log: Logger): Promise<Api> {
+/** @returns the API, not yet listening; close() ends all of it */
+export async function makeApi(sources: ApiSources, options: ApiOptions, log: Logger): Promise<FastifyInstance> {
   const streams = new EventStreams(sources.store, log, options.streams)
   const gate = makeGate(options, log)
   const app: FastifyInstance = fastify({
@@ -74,10 +75,9 @@ export async function makeApi(sources: ApiSources, options: ApiOptions, log: Log
   app.setValidatorCompiler(() => () => true) // validated() has the same schemas, and names what does not fit
   app.setSerializerCompiler(() => (value) => JSON.stringify(value))
   app.decorateRequest('principal', undefined)
-  app.addHook('onRoute', ({ config, method, url }) => {
-    if (config?.access === undefined) throw new TypeError(`${String(method)} ${url} does not say who may use it`)
-  })
+  demandAccess(app)
   app.addHook('onRequest', gate)
+  app.addHook('preClose', async () => await streams.stop())
   app.setErrorHandler((err, request, reply) => refuse(err, request, reply, log))
   app.setNotFoundHandler((request, reply) => {
     const methods = methodsOf([...ROUTES, STREAM_ROUTE, DESCRIPTION_ROUTE], request.url.split('?')[0] ?? '')
@@ -95,7 +95,7 @@ export async function makeApi(sources: ApiSources, options: ApiOptions, log: Log
     handler: async (request, reply) => answer(app.swagger(), request, reply),
   })
   await app.ready()
-  return { app, streams }
+  return app
 }
 
 function libraryRoute(route: RouteDescription) {
@@ -277,7 +277,7 @@ export async function startApi(
   options: ApiOptions,
   log: Logger,
 ): Promise<RunningApi> {
-  const { app, streams } = await makeApi(sources, options, log)
+  const app = await makeApi(sources, options, log)
   try {
     await app.listen({ host: address.host, port: address.port })
   } catch (err) {
@@ -289,9 +289,6 @@ export async function startApi(
   return {
     host: bound.address,
     port: bound.port,
-    close: async () => {
-      await streams.stop()
-      await app.close()
-    },
+    close: async () => await app.close(),
   }
 }

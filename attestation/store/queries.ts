@@ -316,14 +316,15 @@ export async function countLaunches(
 }
 
 /**
- * Conditions on rows of `nodes`. Labels are JSON of our own writing, so that `"key":"value"` stands in it just where
- * the node has that label: in a key or value a quotation mark is escaped. `replace` compares by case in both
- * databases, as LIKE does not.
+ * Conditions on rows of `nodes`. Labels are JSON of our own writing, so that with a comma for the first brace
+ * `,"key":"value"` stands in it just where the node has that label: within a key or value a quotation mark is escaped.
+ * `replace` compares by case in both databases, as LIKE does not.
  */
 function labelled(labels: Labels): RawBuilder<SqlBool>[] {
   return Object.entries(labels).map(([key, value]) => {
-    const member = `${JSON.stringify(key)}:${JSON.stringify(value)}`
-    return sql<SqlBool>`replace(nodes.labels, ${member}, '') <> nodes.labels`
+    const member = `,${JSON.stringify(key)}:${JSON.stringify(value)}`
+    const members = sql`',' || substr(nodes.labels, 2)`
+    return sql<SqlBool>`replace(${members}, ${member}, '') <> ${members}`
   })
 }
 
