@@ -6,6 +6,7 @@
 #include "guest_apps.h"
 #include "guest_devices.h"
 #include "guest_root.h"
+#include "guest_tpm.h"
 #include "interfaces.h"
 #include "outlet_frames.h"
 #include "plan.h"
@@ -89,6 +90,7 @@ static struct plan_list set_up(void)
 	if (plan < 0)
 		fail_errno("/s1/plan");
 	apps = plan_read_apps(plan, "apps.list");
+	guest_tpm_begin(plan, GUEST_DEVICES);
 	set_hostname(plan);
 	interfaces_set_up(plan);
 	guest_apps_mount(plan, apps, GUEST_DEVICES);

@@ -40,6 +40,7 @@ enum { SIGNALS, MONITOR, CONTROL, STREAMS, CONSOLE, WORDS, LISTENER, INPUT, OUTP
 static struct keeper {
 	const struct vm *vm;
 	pid_t shares[PLAN_MAX_VOLUMES]; /* 0: it has ended */
+	pid_t tpm;			/* 0: it has ended, or there is none */
 	struct guest_state guest;
 	struct qmp qmp;
 	struct user_streams streams;
@@ -143,6 +144,16 @@ static void lose_share(struct keeper *k, size_t position)
 	end_within(k, QUIT_MS);
 }
 
+/* The guest would go on with a TPM that answers nothing but errors. */
+static void lose_tpm(struct keeper *k)
+{
+	k->tpm = 0;
+	if (k->qemu_ended || k->qmp.seen.shutdown || k->kill_by != 0)
+		return;
+	k->facts.lost_tpm = 1;
+	end_within(k, QUIT_MS);
+}
+
 static void reap(struct keeper *k)
 {
 	int wait_status;
@@ -157,6 +168,8 @@ static void reap(struct keeper *k)
 		for (size_t i = 0; i < k->vm->share_count; i++)
 			if (k->shares[i] == pid)
 				lose_share(k, i);
+		if (k->tpm == pid)
+			lose_tpm(k);
 	}
 }
 
@@ -378,11 +391,13 @@ static int is_over(const struct keeper *k)
 	return k->qemu_ended && !is_anybody_told_more(k) && k->monitor < 0 && k->control < 0 && k->stream_port < 0 && k->console < 0 && k->streams.held.size == 0;
 }
 
-static void end_shares(const struct keeper *k)
+static void end_helpers(const struct keeper *k)
 {
 	for (size_t i = 0; i < k->vm->share_count; i++)
 		if (k->shares[i] > 0)
 			kill(k->shares[i], SIGKILL);
+	if (k->tpm > 0)
+		kill(k->tpm, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
 }
@@ -395,7 +410,7 @@ static int conclude(struct keeper *k)
 	user_terminal_restore();
 	unlink(ENTER_SOCKET);
 	close(k->listener);
-	end_shares(k);
+	end_helpers(k);
 	while (k->words >= 0 && take_words(k->words, &k->words_tail, bytes) > 0)
 		;
 	log_end(k->console_log, 0);
@@ -422,6 +437,7 @@ static void begin(struct keeper *k, const struct vm *vm)
 
 	k->vm = vm;
 	memcpy(k->shares, vm->shares, sizeof k->shares);
+	k->tpm = vm->tpm;
 	k->monitor = vm->monitor;
 	k->control = vm->control;
 	k->stream_port = vm->stream_port;

@@ -16,8 +16,9 @@ struct vm {
 	pid_t qemu;
 	size_t share_count;
 	pid_t shares[PLAN_MAX_VOLUMES]; /* the virtiofsds */
+	pid_t tpm; /* the swtpm, 0: none */
 	int monitor, control, stream_port, console, enter[FRAME_ENTER_PORTS];
-	int words; /* what QEMU and the virtiofsds say on their standard output and error */
+	int words; /* what QEMU, the virtiofsds and the swtpm say on their standard output and error */
 };
 
 /*

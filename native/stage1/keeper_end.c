@@ -24,6 +24,8 @@ static void vmm_ended(const struct end_facts *f, const char *words, const char *
 
 	if (f->lost_share >= 0)
 		set(end, "vmm-ended", EXIT_HOLDFAST, "virtiofsd of the share %d ended%s%s", f->lost_share, colon, words);
+	else if (f->lost_tpm)
+		set(end, "vmm-ended", EXIT_HOLDFAST, "the TPM (swtpm) ended%s%s", colon, words);
 	else if (f->seen->guest_shutdown)
 		set(end, "vmm-ended", EXIT_HOLDFAST, "the guest powered off without a result; its console ends with:\n%s", console);
 	else if (WIFSIGNALED(f->wait_status))

@@ -15,6 +15,7 @@ struct end_facts {
 	const char *nonsense;  /* NULL: none */
 	int hung_at_boot, is_forced;
 	int lost_share; /* the position of a volume whose virtiofsd ended before, -1: none */
+	int lost_tpm;	/* its swtpm ended before */
 	int wait_status; /* QEMU's */
 };
 

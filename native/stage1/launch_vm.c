@@ -14,6 +14,7 @@
 #include "tap.h"
 #include "vm_process.h"
 #include "vm_root.h"
+#include "vm_tpm.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -29,21 +30,12 @@
 enum { ARGUMENTS = 5, MAX_DISKS = 2 * PLAN_MAX_APPS + 1, MAX_TAPS = 64 };
 enum { INTERFACE, MAC, TAP_FIELDS };
 
-static const unsigned long MAX_ID = 0xfffffffe, MAX_TIMEOUT_MS = 24 * 3600 * 1000;
+static const unsigned long MAX_TIMEOUT_MS = 24 * 3600 * 1000;
 
 static void directory(const char *path)
 {
 	if (mkdir(path, 0755) < 0)
 		fail_errno("mkdir %s", path);
-}
-
-static struct vm_user read_user(int plan)
-{
-	struct plan_list user = plan_read_list(plan, "qemu-user");
-
-	if (user.count != 2)
-		fail("qemu-user: %zu items, wanted user and group", user.count);
-	return (struct vm_user){(uid_t)plan_number(user.item[0], MAX_ID, "user"), (gid_t)plan_number(user.item[1], MAX_ID, "group")};
 }
 
 /* QEMU gets one end as its next descriptor. Returns the other, nonblocking. */
@@ -121,11 +113,11 @@ int launch_vm_main(int argc, char **argv)
 {
 	static struct vm_process qemu;
 	static struct vm vm;
-	int plan, lock, stage1, virtiofsd = -1, next = ARGUMENTS;
+	int plan, lock, stage1, virtiofsd = -1, swtpm = -1, tpm_state = -1, next = ARGUMENTS;
 
 	fail_as("launch", EXIT_HOLDFAST);
 	if (argc < ARGUMENTS)
-		fail("wanted PLAN LOCK QEMU STAGE1 [VIRTIOFSD] DISK..., got %d arguments", argc - 1);
+		fail("wanted PLAN LOCK QEMU STAGE1 [VIRTIOFSD] [SWTPM STATE] DISK..., got %d arguments", argc - 1);
 	reset_signals(); /* Node leaves SIGPIPE and SIGXFSZ ignored, and ignored signals survive execve */
 	umask(022);
 	plan = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -146,13 +138,19 @@ int launch_vm_main(int argc, char **argv)
 			fail("a virtiofsd is planned, and none was handed over");
 		virtiofsd = inherited(argv[next++], "virtiofsd");
 	}
+	if (plan_read_list(plan, "tpm").count > 0) {
+		if (argc < next + 2)
+			fail("a TPM is planned, and none was handed over");
+		swtpm = inherited(argv[next++], "swtpm");
+		tpm_state = inherited(argv[next++], "TPM");
+	}
 	vm.apps = plan_read_apps(plan, "apps.list");
 	stream_plan_read(PLAN "/streams", vm.apps.count, &vm.streams);
 	vm.stop_timeout_ms = (int64_t)plan_read_number(plan, "stop-timeout-ms", MAX_TIMEOUT_MS);
 	vm.boot_timeout_ms = (int64_t)plan_read_number(plan, "boot-timeout-ms", MAX_TIMEOUT_MS);
 	qemu.argv = plan_read_list(plan, "qemu");
 	qemu.env = plan_read_list(plan, "qemu-env");
-	qemu.user = read_user(plan);
+	qemu.user = vm_user_read(plan, "qemu-user");
 	qemu.root = ROOT;
 
 	directory(STAGE1);
@@ -166,6 +164,8 @@ int launch_vm_main(int argc, char **argv)
 	enter_cgroups(plan);
 	open_words(&qemu, &vm);
 	shares_start(plan, SCRATCH, ROOT, virtiofsd, &qemu.user, qemu.null, qemu.words, &vm);
+	if (swtpm >= 0)
+		vm_tpm_start(plan, SCRATCH, swtpm, tpm_state, qemu.null, qemu.words, &qemu, &vm);
 	vm_root_close(ROOT);
 	vm.qemu = vm_process_start(&qemu);
 	lock_holder_start(lock, vm.qemu);

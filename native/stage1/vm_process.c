@@ -16,7 +16,22 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+static const unsigned long MAX_ID = 0xfffffffe;
+
 static int parent = -1; /* a descriptor of it: in a PID namespace of its own a child sees no parent */
+
+struct vm_user vm_user_read(int plan, const char *name)
+{
+	struct plan_list user = plan_read_list(plan, name);
+	struct vm_user read;
+
+	if (user.count != 2)
+		fail("%s: %zu items, wanted user and group", name, user.count);
+	read = (struct vm_user){(uid_t)plan_number(user.item[0], MAX_ID, "user"), (gid_t)plan_number(user.item[1], MAX_ID, "group")};
+	if (read.uid == 0 || read.gid == 0)
+		fail("%s: nothing of a virtual machine runs as root", name);
+	return read;
+}
 
 pid_t vm_process_fork(unsigned long namespaces)
 {
@@ -45,10 +60,10 @@ void vm_process_end_with_parent(void)
 static void enter_root(const char *root)
 {
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || chdir(root) < 0)
-		fail_errno("QEMU's root");
+		fail_errno("%s", root);
 	/* onto itself: the old root is then on top and goes */
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-		fail_errno("entering QEMU's root");
+		fail_errno("entering %s", root);
 }
 
 /* All out of the way first, so that moving one does not overwrite another. */
@@ -61,10 +76,10 @@ static void place(const struct vm_process *p, int *program)
 	*program = fcntl(p->program, F_DUPFD_CLOEXEC, first_free);
 	parent = fcntl(parent, F_DUPFD_CLOEXEC, first_free);
 	if (dup2(p->null, 0) < 0 || dup2(p->words, 1) < 0 || dup2(p->words, 2) < 0 || *program < 0 || parent < 0)
-		fail_errno("descriptors of QEMU");
+		fail_errno("descriptors of %s", p->argv.item[0]);
 	for (size_t i = 0; i < p->fd_count; i++)
 		if (copies[i] < 0 || dup2(copies[i], VM_FIRST_FD + (int)i) < 0)
-			fail_errno("descriptor %d of QEMU", VM_FIRST_FD + (int)i);
+			fail_errno("descriptor %d of %s", VM_FIRST_FD + (int)i, p->argv.item[0]);
 	/* what lies between is the keeper's own: the pod's lock may be among it */
 	if (syscall(SYS_close_range, STDERR_FILENO + 1, VM_FIRST_FD - 1, CLOSE_RANGE_CLOEXEC) < 0 ||
 	    syscall(SYS_close_range, first_free, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
@@ -84,7 +99,7 @@ static void give_up_privileges(const struct vm_user *user)
 		fail_errno("no new privileges");
 }
 
-static void __attribute__((noreturn)) become_qemu(const struct vm_process *p)
+static void __attribute__((noreturn)) become(const struct vm_process *p)
 {
 	int program;
 
@@ -104,11 +119,9 @@ pid_t vm_process_start(const struct vm_process *p)
 	pid_t pid;
 
 	if (p->argv.count == 0)
-		fail("plan file qemu is empty");
-	if (p->user.uid == 0 || p->user.gid == 0)
-		fail("QEMU does not run as root");
+		fail("a program is planned without arguments");
 	pid = vm_process_fork(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET);
 	if (pid == 0)
-		become_qemu(p);
+		become(p);
 	return pid;
 }

@@ -22,6 +22,9 @@ struct vm_process {
 	int fds[VM_MAX_FDS]; /* the first becomes VM_FIRST_FD, and so on */
 };
 
+/* A plan file of two numbers, user and group, neither of them root's. */
+struct vm_user vm_user_read(int plan, const char *name);
+
 /* fork(2) into new namespaces (CLONE_NEW...). */
 pid_t vm_process_fork(unsigned long namespaces);
 
@@ -29,7 +32,7 @@ pid_t vm_process_fork(unsigned long namespaces);
 void vm_process_end_with_parent(void);
 
 /*
- * Starts QEMU: own namespaces of mounts, processes, IPC, names and network, its own root, a user without privileges and with no
+ * Starts QEMU or its TPM: own namespaces of mounts, processes, IPC, names and network, its own root, a user without privileges and with no
  * way to get any, nothing open but what is listed. Returns its PID.
  */
 pid_t vm_process_start(const struct vm_process *p);

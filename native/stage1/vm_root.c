@@ -126,10 +126,8 @@ static void make_initrd(const char *root, const char *stage1, int plan)
 	close(fd);
 }
 
-void vm_root_make(const char *root, const char *stage1, int plan, struct plan_list devices)
+void vm_root_make_programs(const char *root)
 {
-	char kernel[PATH_MAX];
-
 	mount_bind(root, root, MS_NOSUID | MS_NODEV);
 	bind_directory(root, "/usr");
 	for (size_t i = 0; i < sizeof LOADER_PATHS / sizeof *LOADER_PATHS; i++)
@@ -140,6 +138,13 @@ void vm_root_make(const char *root, const char *stage1, int plan, struct plan_li
 	make_directory(root, "/dev");
 	for (size_t i = 0; i < sizeof DEVICES / sizeof *DEVICES; i++)
 		add_device(root, DEVICES[i]);
+}
+
+void vm_root_make(const char *root, const char *stage1, int plan, struct plan_list devices)
+{
+	char kernel[PATH_MAX];
+
+	vm_root_make_programs(root);
 	for (size_t i = 0; i < devices.count; i++)
 		add_device(root, devices.item[i]);
 	make_directory(root, "/run");
@@ -153,5 +158,5 @@ void vm_root_make(const char *root, const char *stage1, int plan, struct plan_li
 void vm_root_close(const char *root)
 {
 	if (mount(NULL, root, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
-		fail_errno("making QEMU's root read-only");
+		fail_errno("making %s read-only", root);
 }

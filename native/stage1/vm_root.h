@@ -10,6 +10,9 @@
  */
 void vm_root_make(const char *root, const char *stage1, int plan, struct plan_list devices);
 
+/* The same with what any program of the host needs, and nothing else. `root` exists. */
+void vm_root_make_programs(const char *root);
+
 /* Nothing in it changes from now on; sockets can still be connected to. */
 void vm_root_close(const char *root);
 

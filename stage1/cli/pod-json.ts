@@ -13,6 +13,8 @@ export interface PodJson {
   readonly stage1: PodProvenance['stage1'] | null
   /** Of a virtual machine, as it was measured. */
   readonly accelerator: string | null
+  /** Node ID of the TPM that the pod has for itself. */
+  readonly tpmNode: string | null
   /** Of a virtual machine that has ended: `poweroff` for one that ended in order. */
   readonly vmEnd: VmEnd | null
   /** Checks that were relaxed for the launch. */
@@ -71,6 +73,7 @@ export function podJson(s: PodStatus): PodJson {
     readyAt: s.readyAt?.toISOString() ?? null,
     stage1: s.provenance?.stage1 ?? null,
     accelerator: s.provenance?.accelerator ?? null,
+    tpmNode: s.provenance?.tpmNode ?? null,
     vmEnd: s.vmEnd ?? null,
     relaxed: s.provenance?.relaxed ?? null,
     refused: s.refused ?? null,

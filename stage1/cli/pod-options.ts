@@ -34,6 +34,7 @@ export interface PodOptions {
   readonly privateUsers: boolean
   /** Size of the disk for what apps write, as typed. */
   readonly disk?: string
+  readonly tpm: boolean
 }
 
 export const DIR_OPTION: OptionSpec = {
@@ -78,6 +79,14 @@ export const POD_OPTIONS: readonly OptionSpec[] = [
       'It is a file of the pod that takes the room that it needs, and is removed with the pod; policies see it',
     ],
   },
+  {
+    name: 'tpm',
+    of: 'pod',
+    help: [
+      'with --stage1 kvm: a software TPM 2.0 of its own, /dev/tpmrm0 in its apps, removed with the pod. It is measured before',
+      'the pod starts, so what runs in the pod can be attested as a child of this machine; policies see it',
+    ],
+  },
   { name: 'uuid-file-save', value: 'FILE', of: 'pod', help: ["write the pod's UUID there before anything else"] },
   {
     name: 'stage1',
@@ -117,6 +126,7 @@ export function readPodOptions({ options: o, images }: PodWords): PodOptions {
     config: readConfigOptions(o),
     metadata: o.flag('mds-register'),
     privateUsers: o.flag('private-users'),
+    tpm: o.flag('tpm'),
     ...(disk === undefined ? {} : { disk }),
     ...(hostname === undefined ? {} : { hostname: checkHostname(hostname) }),
     ...(uuidFile === undefined ? {} : { uuidFile }),
@@ -136,6 +146,7 @@ export function readPodOptions({ options: o, images }: PodWords): PodOptions {
     'inherit-env',
     'private-users',
     'disk',
+    'tpm',
   ].find((name) => o.names().includes(name))
   if (images.length > 0 || contradicts !== undefined) {
     const what = images.length > 0 ? 'images' : `--${contradicts}`

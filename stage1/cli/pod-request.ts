@@ -73,6 +73,7 @@ async function fromImages(
       ports: o.ports,
       privateUsers: o.privateUsers,
       ...(o.disk === undefined ? {} : { disk: o.disk }),
+      tpm: o.tpm,
       environment: variablesOf(o.environment, context),
     },
   )

@@ -45,7 +45,8 @@ Keys: state, mode, networks, created, started, ready, refused (code and reason o
 of a virtual machine that did not end in order:
   vm-end=HOW                     failed, crashed, hung-at-boot, killed, nonsense, vmm-ended
   vm-message=TEXT                one line for each of it, as the last ones of the guest's console
-and of a pod that was launched, as measured: stage1 (flavour, ID, verification, tree digest), accelerator (kvm, tcg), relaxed (checks left out), and for each app:
+and of a pod that was launched, as measured: stage1 (flavour, ID, verification, tree digest), accelerator (kvm, tcg), tpm-node (node ID of
+the TPM that the pod has for itself), relaxed (checks left out), and for each app:
   app-NAME-tree=DIGEST           of its image's root
   app-NAME-verified=HOW          full-file, stat-cache
   app-NAME-signer=KIND KEY TIME  one line for each, with when that was checked; nobody
@@ -95,6 +96,7 @@ function lines(s: PodStatus): string {
     ['ready', s.readyAt?.toISOString()],
     ['stage1', stage1 && `${stage1.flavour} ${stage1.id} ${stage1.verification} ${stage1.tree}`],
     ['accelerator', s.provenance?.accelerator],
+    ['tpm-node', s.provenance?.tpmNode],
     ['relaxed', s.provenance?.relaxed.join(',') || undefined],
     ['refused', s.refused === undefined ? undefined : `${s.refused.code}: ${s.refused.message}`],
     ...vmEndPairs(s),

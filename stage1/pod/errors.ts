@@ -24,6 +24,7 @@ import { CodedError } from '../../attestation/base/index.ts'
  * - POD_STAGE1_UNSUPPORTED: the stage1 image is none, or of another interface version or flavour.
  * - POD_USERS_EXHAUSTED: no range of users is free for a pod that is to have its own.
  * - POD_PROGRAM_MISSING: a program of the host that the stage1 needs is not installed.
+ * - POD_TPM_FAILED: the TPM of a pod could not be made; the message has the last words of the program that makes it.
  *
  * Launches:
  * - AGENT_MISSING: nobody listens on the agent's socket.
@@ -57,6 +58,7 @@ export type PodErrorCode =
   | 'POD_STAGE1_UNSUPPORTED'
   | 'POD_USERS_EXHAUSTED'
   | 'POD_PROGRAM_MISSING'
+  | 'POD_TPM_FAILED'
   | 'AGENT_MISSING'
   | 'AGENT_NOT_TRUSTED'
   | 'AGENT_TIMEOUT'

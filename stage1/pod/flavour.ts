@@ -34,6 +34,11 @@ export interface FlavourLaunch {
   readonly programs: readonly HostProgram[]
   /** Other files that must be what was measured when the pod is handed over. */
   readonly alsoUnchanged?: readonly HostProgram[]
+  /**
+   * Makes the pod's TPM, where it is to have one, in the directory that the pod has now; what it says is measured with the guest.
+   * @throws PodError POD_TPM_FAILED, POD_DIRECTORY_FAILED, LAUNCH_CHANGED
+   */
+  readonly makeTpm?: (podPath: string) => Promise<NonNullable<PodLaunch['guest']>['tpm']>
   /** Mode of holdfast-stage1. */
   readonly mode: 'launch' | 'launch-vm'
   readonly networkFiles: (up: NetworksUp | undefined) => Iterable<readonly [name: string, content: Uint8Array]>

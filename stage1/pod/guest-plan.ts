@@ -1,6 +1,8 @@
+import { devicePolicyProgram, TPM_DEVICES } from '../flavours/confinement/index.ts'
 import type { PodManifest } from '../manifest/index.ts'
 import type { CgroupMounts } from './cgroup-layout.ts'
 import { PodError } from './errors.ts'
+import { tpmWanted } from './guest-tpm.ts'
 import type { MachineFacts } from './machine-facts.ts'
 import { type InsidePlan, planInside } from './plan-inside.ts'
 import { planList } from './plan-list.ts'
@@ -57,7 +59,12 @@ export function planGuest(manifest: PodManifest, s: Omit<InsideSettings, 'cgroup
     return ['tag', tag, readOnly ? 'ro' : 'rw', 'single']
   })
   return {
-    files: new Map([...files, ['network', planList(['none'])], ['volumes', planList(records)]]),
+    files: new Map([
+      ...files,
+      ['network', planList(['none'])],
+      ['volumes', planList(records)],
+      ...(tpmWanted(manifest) ? [['device-policy', devicePolicyProgram(TPM_DEVICES)] as const] : []),
+    ]),
     hostname,
     shares,
   }

@@ -20,6 +20,12 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'systemd-nspawn': 'systemd-container',
   'qemu-system-x86_64': 'qemu-system-x86',
   mke2fs: 'e2fsprogs',
+  swtpm: 'swtpm',
+  swtpm_setup: 'swtpm-tools',
+  swtpm_localca: 'swtpm-tools',
+  swtpm_cert: 'swtpm-tools',
+  'libtpms.so.0': 'libtpms0',
+  'libswtpm_libtpms.so.0': 'swtpm-libs',
 }
 const MAX_PROGRAM_BYTES = 256 << 20
 const PART_BYTES = 256 << 10

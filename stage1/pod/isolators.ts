@@ -2,6 +2,7 @@ import type { SystemCallSet } from '../flavours/confinement/index.ts'
 import type { Isolator } from '../manifest/index.ts'
 import { badIsolator, PodError } from './errors.ts'
 import { DISK_ISOLATOR } from './guest-disk.ts'
+import { TPM_ISOLATOR } from './guest-tpm.ts'
 import { PRIVATE_USERS_ISOLATOR } from './private-users.ts'
 import { type ResourceLimits, readResource } from './resources.ts'
 import { type RestartPolicy, readRestart } from './restart.ts'
@@ -76,8 +77,8 @@ export function readAppLimits(isolators: readonly Isolator[]): AppLimits {
   return limits
 }
 
-/** By privateUsersWanted() and diskBytesWanted(). */
-const READ_ELSEWHERE: readonly string[] = [PRIVATE_USERS_ISOLATOR, DISK_ISOLATOR]
+/** By privateUsersWanted(), diskBytesWanted() and tpmWanted(). */
+const READ_ELSEWHERE: readonly string[] = [PRIVATE_USERS_ISOLATOR, DISK_ISOLATOR, TPM_ISOLATOR]
 
 /**
  * Reads the isolators of a pod: limits for all its apps together.

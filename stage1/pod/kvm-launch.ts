@@ -23,6 +23,7 @@ import {
   qemuEnvironment,
   qemuFiles,
   selectAccelerator,
+  tpmArguments,
 } from '../flavours/kvm/index.ts'
 import { ImageError, openHashTree, readTreeFile } from '../image/index.ts'
 import { type PodManifest, rootHashOf, valueNamed } from '../manifest/index.ts'
@@ -33,6 +34,8 @@ import type { Flavour, FlavourInput } from './flavour.ts'
 import { diskBytesWanted } from './guest-disk.ts'
 import { MKE2FS, makeDisk, type PlannedDisk, requireRoom } from './guest-disk-file.ts'
 import { type GuestPlan, planGuest } from './guest-plan.ts'
+import { tpmWanted } from './guest-tpm.ts'
+import type { MadeTpm } from './guest-tpm-state.ts'
 import { type HostProgram, openHostProgram, programNamed } from './host-programs.ts'
 import { readAppLimits, readPodLimits } from './isolators.ts'
 import { cgroupFiles } from './plan-inside.ts'
@@ -86,6 +89,7 @@ export async function kvmFlavour(input: FlavourInput): Promise<Flavour> {
   const virtiofsd = guest.shares.length > 0 ? open(VIRTIOFSD) : undefined
   const size = sizeOf(o.manifest)
   const disk = plannedDisk(input)
+  const tpm = await plannedTpm(input)
   const annotated = valueNamed(o.stage1.manifest.annotations, KVM_ANNOTATIONS.kernelArguments) ?? ''
   const commandLine = kernelCommandLine(annotated, accelerator.kind, stage1.run)
   const { disks, trees } = guestDisks(
@@ -99,9 +103,21 @@ export async function kvmFlavour(input: FlavourInput): Promise<Flavour> {
     ...{ files: guest.files, hostname: guest.hostname, salt: new Uint8Array(randomBytes(32)), trees },
     writable: disk === undefined ? 'memory' : 'disk',
     memoryLayerBytes: Math.floor((size.memoryMiB * MIB) / 2),
+    tpm: tpm !== undefined,
   })
-  const machine = { size, accelerator, commandLine, disks, firmwareDirectories: files.firmwareDirectories, environment }
-  const others = [virtiofsd, disk?.mke2fs].filter((program) => program !== undefined)
+  const archiveDigest = sha256(archive)
+  const firmwareDirectories = files.firmwareDirectories
+  const machine = {
+    size,
+    accelerator,
+    commandLine,
+    disks,
+    firmwareDirectories,
+    environment,
+    archiveDigest,
+    hasTpm: tpm !== undefined,
+  }
+  const others = [virtiofsd, disk?.mke2fs, ...(tpm?.programs ?? [])].filter((program) => program !== undefined)
   return {
     wantsUsers: true,
     prepare: (user = refuseRoot()) => ({
@@ -109,16 +125,19 @@ export async function kvmFlavour(input: FlavourInput): Promise<Flavour> {
         ...hostPlan(input, guest, machine, user),
         ['virtiofsd', planList(virtiofsd === undefined ? [] : [virtiofsd.path])],
         ['pod.cpio', archive],
+        ['tpm', planList(tpm === undefined ? [] : tpmArguments(tpm.swtpm.path))],
+        ['tpm-user', planList(tpm === undefined ? [] : [String(tpmUser(user)), String(tpmUser(user))])],
       ]),
       measured: {
         machine: {
           ...{ accelerator: accelerator.kind, ...measured, commandLine },
           firmware: firmware.map((f) => ({ path: f.path, sha256: f.sha256 })),
         },
-        guest: { archive: sha256(archive), ...size },
+        guest: { archive: archiveDigest, ...size },
       },
       programs: others,
       alsoUnchanged: firmware,
+      ...(tpm === undefined ? {} : { makeTpm: (podPath) => tpm.make(podPath, tpmUser(user)) }),
       mode: 'launch-vm',
       networkFiles: (up) => networkFiles(input, guest, machine, qemu, up),
       handedOver: ([stage1Tree = -1, ...images]) => {
@@ -127,6 +146,7 @@ export async function kvmFlavour(input: FlavourInput): Promise<Flavour> {
         if (disk !== undefined) opened.push(writable)
         return [
           ...[qemu.fd, stage1Tree, ...(virtiofsd === undefined ? [] : [virtiofsd.fd])],
+          ...(tpm === undefined ? [] : [tpm.swtpm.fd, tpm.unchanged()]),
           ...disks.map((d) =>
             d.content === 'writable' ? writable : (hashTrees.get(d) ?? images[d.image ?? -1] ?? -1),
           ),
@@ -143,6 +163,8 @@ interface Machine {
   readonly disks: readonly GuestDisk[]
   readonly firmwareDirectories: readonly string[]
   readonly environment: readonly string[]
+  readonly archiveDigest: string
+  readonly hasTpm: boolean
 }
 
 /** Of the host's side: what the keeper does by itself, and who QEMU is. */
@@ -183,11 +205,45 @@ function plannedDisk({ options: o, opened }: FlavourInput): PlannedDisk | undefi
   return { sizeBytes, mke2fs }
 }
 
+interface PlannedTpm {
+  readonly programs: readonly HostProgram[]
+  readonly swtpm: HostProgram
+  readonly make: (podPath: string, user: number) => Promise<MadeTpm['measured']>
+  /** The directory of one that was made. @throws PodError LAUNCH_CHANGED */
+  readonly unchanged: () => number
+}
+
+/** undefined for a pod that has none. */
+async function plannedTpm({ options: o, podPath, opened }: FlavourInput): Promise<PlannedTpm | undefined> {
+  if (!tpmWanted(o.manifest)) return undefined
+  const { makeTpm, openTpmPrograms, SWTPM } = await import('./guest-tpm-state.ts')
+  const programs = openTpmPrograms(opened)
+  let made: MadeTpm | undefined
+  return {
+    programs,
+    swtpm: programNamed(programs, SWTPM),
+    make: async (where, user) => {
+      made = await makeTpm({ dir: o.dir, uuid: o.uuid, path: where }, user, programs, opened)
+      return made.measured
+    },
+    unchanged: () => {
+      if (made === undefined) throw new TypeError('a TPM is handed over that was not made')
+      made.check(podPath)
+      return made.directory
+    },
+  }
+}
+
+/** Of the pod's range, and not QEMU's: who takes that over reaches no secret of the TPM. */
+function tpmUser(user: number): number {
+  return user + 1
+}
+
 /** The interfaces that plugins made are made anew in the guest, and each gets a tap beside it. */
 function networkFiles(
   { options: o, network }: FlavourInput,
   guest: GuestPlan,
-  { size, accelerator, commandLine, disks, firmwareDirectories }: Machine,
+  { size, accelerator, commandLine, disks, firmwareDirectories, archiveDigest, hasTpm }: Machine,
   qemu: HostProgram,
   up: NetworksUp | undefined,
 ): [string, Uint8Array][] {
@@ -202,11 +258,13 @@ function networkFiles(
       commandLine,
     },
     ...{ disks, interfaces: interfaces.map(({ mac }) => mac), shares: guest.shares.map(({ tag }) => tag) },
+    tpm: hasTpm,
   })
+  const names = new Map(nameFilesOfPod(network, o.manifest, up))
   return [
     ['qemu', planList(argv)],
     ['taps', planList(interfaces.flatMap(({ name, mac }) => [name, mac]))],
-    ['addresses.cpio', addressesArchive(new Map(nameFilesOfPod(network, o.manifest, up)), interfaces)],
+    ['addresses.cpio', addressesArchive(names, interfaces, hasTpm ? archiveDigest : undefined)],
   ]
 }
 

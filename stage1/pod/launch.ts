@@ -11,6 +11,7 @@ import { type AssembledPod, assemblePod, checkPodFiles, checkPodUntouched, launc
 import { readCgroupMounts } from './cgroups.ts'
 import { PodError } from './errors.ts'
 import type { Flavour, FlavourInput, FlavourLaunch } from './flavour.ts'
+import { removeTpm } from './guest-tpm.ts'
 import { type HostProgram, hashProgram, openHostProgram, programNamed } from './host-programs.ts'
 import type { LaunchOptions } from './launch-options.ts'
 import { buildPodLaunch, type Verification } from './launch-request.ts'
@@ -87,6 +88,7 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     ? withUserRange(o.dir, o.uuid, ({ first }) => prepare(first))
     : prepare()
   if (o.prepared === undefined) opened.push(assembled.pod.fd)
+  const guest = await measuredGuest(o, planned, assembled)
   // apps of one image are measured as one: that its tree was verified a moment ago, for the app before, is no other fact
   const measured = (image: StoredImage): { image: StoredImage; verification: Verification } => {
     const first = [o.stage1, ...o.images].findIndex(({ treeDigest }) => treeDigest === image.treeDigest)
@@ -105,6 +107,7 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
       stage1Interface: stage1,
       hostPrograms: [...programs, ...planned.programs],
       ...planned.measured,
+      ...(guest === undefined ? {} : { guest }),
       images: o.images.map(measured),
       network: network.measured,
       relaxed: o.relaxed,
@@ -139,8 +142,10 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     failure.abort() // who is still asked or at work need not finish
     await disconnectPod(connecting, pod, o)
     // nothing was measured: a prepared pod can be launched when there is an agent
-    if (o.prepared !== undefined && codeOf(err) === 'AGENT_MISSING') movePod(o.dir, pod, 'prepared')
-    else abandonPod(o.dir, pod, err)
+    if (o.prepared !== undefined && codeOf(err) === 'AGENT_MISSING') {
+      removeTpm(pod.path) // the next launch makes another one
+      movePod(o.dir, pod, 'prepared')
+    } else abandonPod(o.dir, pod, err)
     throw err
   }
 }
@@ -162,6 +167,23 @@ export async function loadLaunchCode(): Promise<void> {
 }
 
 const STAGE1_PROGRAM = 'holdfast-stage1'
+
+/** What is said of the guest, with the TPM that is made for this launch. @throws as FlavourLaunch.makeTpm */
+async function measuredGuest(
+  o: LaunchOptions,
+  { measured: { guest }, makeTpm }: FlavourLaunch,
+  { pod }: AssembledPod,
+): Promise<PodLaunch['guest']> {
+  if (guest === undefined || makeTpm === undefined) return guest
+  try {
+    const tpm = await makeTpm(pod.path)
+    return tpm === undefined ? guest : { ...guest, tpm }
+  } catch (err) {
+    // a prepared pod can be launched when what was missing is there
+    if (o.prepared === undefined) abandonPod(o.dir, pod, err)
+    throw err
+  }
+}
 
 function openTree(o: LaunchOptions, image: StoredImage, opened: number[]): VerifiedTree {
   const tree = openVerifiedTree(o.store, image.treeDigest, {

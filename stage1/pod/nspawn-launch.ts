@@ -1,6 +1,7 @@
 import { SUPERVISOR } from '../flavours/nspawn/index.ts'
 import type { Flavour, FlavourInput } from './flavour.ts'
 import { refuseDisk } from './guest-disk.ts'
+import { refuseTpm } from './guest-tpm.ts'
 import { programNamed } from './host-programs.ts'
 import { readMachineFacts } from './machine-facts.ts'
 import { planPod } from './plan.ts'
@@ -11,6 +12,7 @@ import { privateUsersWanted } from './private-users.ts'
 export function nspawnFlavour(input: FlavourInput): Flavour {
   const { options: o, stage1, podPath, network, cgroups, programs } = input
   refuseDisk(o.manifest)
+  refuseTpm(o.manifest)
   const supervisor = programNamed(programs, SUPERVISOR)
   return {
     wantsUsers: privateUsersWanted(o.manifest),

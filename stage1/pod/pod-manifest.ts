@@ -18,6 +18,7 @@ import {
 import { mapPorts, type PortWish } from '../network/index.ts'
 import { PodError } from './errors.ts'
 import { diskIsolator } from './guest-disk.ts'
+import { tpmIsolator } from './guest-tpm.ts'
 import { PRIVATE_USERS_ISOLATOR } from './private-users.ts'
 
 /** An image as a pod uses it. */
@@ -68,6 +69,8 @@ export interface PodOverrides {
   readonly privateUsers?: boolean
   /** Size, as typed, of the disk for what the apps of a virtual machine write. */
   readonly disk?: string
+  /** Whether it is to be a virtual machine with a TPM of its own. */
+  readonly tpm?: boolean
   /** In every app; its own come after them. */
   readonly environment?: readonly EnvironmentVariable[]
 }
@@ -112,6 +115,7 @@ export function buildPodManifest(
     isolators: [
       ...(pod.privateUsers ? [{ name: PRIVATE_USERS_ISOLATOR, value: true }] : []),
       ...(pod.disk === undefined ? [] : [diskIsolator(pod.disk)]),
+      ...(pod.tpm ? [tpmIsolator] : []),
     ],
     ...exposedPorts(apps, pod.ports ?? []),
     annotations: [{ name: HOSTNAME_ANNOTATION, value: pod.hostname }],

@@ -23,6 +23,8 @@ export interface PodProvenance {
   }
   /** Of a virtual machine: `kvm` or `tcg`. */
   readonly accelerator?: string
+  /** Node ID of the TPM that the pod has for itself. */
+  readonly tpmNode?: string
   /** One for each app, in the manifest's order. */
   readonly images: readonly ImageProvenance[]
   /** Checks that were relaxed for the launch. */
@@ -43,6 +45,7 @@ export function provenanceOf(record: Members | undefined): PodProvenance | undef
   if (request === undefined) return undefined
   const stage1 = members(request['stage1'])
   const { accelerator } = members(stage1['machine'])
+  const { node } = members(members(request['guest'])['tpm'])
   return {
     stage1: {
       flavour: text(stage1['flavour']),
@@ -52,6 +55,7 @@ export function provenanceOf(record: Members | undefined): PodProvenance | undef
       verification: text(stage1['verification']),
     },
     ...(accelerator !== undefined && { accelerator: text(accelerator) }),
+    ...(node !== undefined && { tpmNode: text(node) }),
     images: list(request['images']).map((image) => imageProvenance(members(image))),
     relaxed: list(request['relaxed']).map(text),
   }

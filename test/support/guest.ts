@@ -299,6 +299,7 @@ export class Guests {
     plan.set('trees', list(...manifest.apps.flatMap(() => ['d0', 'h0', String(tree.blocks), tree.rootHash])))
     plan.set('writable', list('memory'))
     plan.set('memory-layer-bytes', list(String(16 << 20)))
+    plan.set('tpm', list('none'))
     for (const name of ['resolv.conf', 'hosts', 'interfaces']) plan.set(name, new Uint8Array(0))
     s.change?.(plan)
     return plan

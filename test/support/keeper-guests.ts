@@ -89,6 +89,7 @@ export class KeeperGuests {
           trees,
           writable: 'memory',
           memoryLayerBytes: 16 << 20,
+          tpm: false,
         }),
         'addresses.cpio': addressesArchive(
           new Map([

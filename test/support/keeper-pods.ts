@@ -81,7 +81,7 @@ export class KeeperPods {
     }
     for (const name of [
       ...['cgroups', 'cgroup-settings', 'cgroups.join', 'device-policy-cgroup', 'device-policy'],
-      ...['taps', 'shares', 'qemu-devices'],
+      ...['taps', 'shares', 'qemu-devices', 'tpm', 'tpm-user'],
     ]) {
       plan[name] ??= ''
     }

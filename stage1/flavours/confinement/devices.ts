@@ -3,7 +3,8 @@
  * because the supervisor makes them inside the pod's cgroup; apps hold no CAP_MKNOD.
  */
 interface Device {
-  readonly major: number
+  /** Absent for one whose number the kernel chooses anew at each boot. */
+  readonly major?: number
   readonly minor?: number
   readonly what: string
 }
@@ -25,6 +26,9 @@ export const MACHINE_DEVICES: readonly Device[] = [
   { major: 10, minor: 232, what: 'kvm' },
 ]
 
+/** What apps of a guest with a TPM may use besides: its minor number is that of no other device. */
+export const TPM_DEVICES: readonly Device[] = [{ minor: 65536, what: 'tpmrm0' }]
+
 /**
  * Pairs of file and text for a v1 devices cgroup (Linux, Documentation/admin-guide/cgroup-v1/devices.rst).
  * @param more devices besides those of apps
@@ -33,7 +37,7 @@ export function deviceRulesV1(more: readonly Device[] = []): (readonly ['devices
   return [
     ['devices.deny', 'a'],
     ...[...ALLOWED_DEVICES, ...more].map(
-      ({ major, minor }) => ['devices.allow', `c ${major}:${minor ?? '*'} rwm`] as const,
+      ({ major, minor }) => ['devices.allow', `c ${major ?? '*'}:${minor ?? '*'} rwm`] as const,
     ),
   ]
 }
@@ -61,7 +65,9 @@ export function devicePolicyProgram(more: readonly Device[] = []): Uint8Array {
   for (const { major, minor } of [...ALLOWED_DEVICES, ...more]) {
     const accept = [[ALU64_MOV_K, 0, 0, 0, 1] as const, [EXIT, 0, 0, 0, 0] as const]
     const matchMinor = minor === undefined ? [] : [[JMP_JNE_K, 4, 0, accept.length, minor] as const]
-    program.push([JMP_JNE_K, 3, 0, matchMinor.length + accept.length, major], ...matchMinor, ...accept)
+    const rest = [...matchMinor, ...accept]
+    if (major !== undefined) program.push([JMP_JNE_K, 3, 0, rest.length, major])
+    program.push(...rest)
   }
   const refusal = program.length
   program.push([ALU64_MOV_K, 0, 0, 0, 0], [EXIT, 0, 0, 0, 0])

@@ -1,5 +1,5 @@
 export { capabilityNumber, DEFAULT_CAPABILITIES } from './capabilities.ts'
-export { devicePolicyProgram, deviceRulesV1, MACHINE_DEVICES } from './devices.ts'
+export { devicePolicyProgram, deviceRulesV1, MACHINE_DEVICES, TPM_DEVICES } from './devices.ts'
 export { MASKED_PATHS, READ_ONLY_PATHS } from './kernel-files.ts'
 export {
   type Action,

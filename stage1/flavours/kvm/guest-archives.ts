@@ -19,6 +19,8 @@ export interface PodArchiveSettings {
   readonly writable: 'memory' | 'disk'
   /** Most that layers on memory may hold together. */
   readonly memoryLayerBytes: number
+  /** Whether there is a TPM that apps get, and that is told of this archive first. */
+  readonly tpm: boolean
 }
 
 /**
@@ -35,24 +37,29 @@ export function podArchive(s: PodArchiveSettings): Uint8Array {
     ['trees', list(trees)],
     ['writable', list([s.writable === 'memory' ? 'memory' : WRITABLE_SERIAL])],
     ['memory-layer-bytes', list([String(s.memoryLayerBytes)])],
+    ['tpm', list([s.tpm ? 'own' : 'none'])],
   ])
 }
 
 /**
  * `addresses.cpio`: what is known only when the networks are up, and so is not measured.
  * @param files `resolv.conf` and `hosts`, as the plan of another flavour has them
+ * @param podArchiveDigest SHA-256, hex, of the other archive, for a guest that tells its TPM: the kernel keeps nothing of the
+ * archive that the guest could take it of
  * @throws RangeError for a text with a NUL
  */
 export function addressesArchive(
   files: ReadonlyMap<string, Uint8Array>,
   interfaces: readonly PodInterface[],
+  podArchiveDigest?: string,
 ): Uint8Array {
   const records = interfaces.flatMap(({ mac, name, mtu, addresses, routes }) => [
     ...[mac, name, mtu === undefined ? '' : String(mtu), addresses.join(' ')],
     routes.map((r) => (r.gateway === undefined ? r.destination : `${r.destination},${r.gateway}`)).join(' '),
     '',
   ])
-  return planArchive([...files, ['interfaces', list(records)]])
+  const told = podArchiveDigest === undefined ? [] : [['pod-archive', list([podArchiveDigest])] as const]
+  return planArchive([...files, ['interfaces', list(records)], ...told])
 }
 
 /** Only PID 1 of the guest reads it: values of the environment are in it. */

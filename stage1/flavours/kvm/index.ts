@@ -26,5 +26,15 @@ export { KERNEL_ARGUMENTS, kernelCommandLine } from './kernel-arguments.ts'
 export { moduleLoadOrder, parseModuleList } from './kernel-modules.ts'
 export { kvmGroup } from './kvm-device.ts'
 export { type MachineSize, machineSize, type SizeLimits } from './machine-size.ts'
+export {
+  EK_CERTIFICATE,
+  type PodTpm,
+  podTpm,
+  serialNumber,
+  setupArguments,
+  setupFiles,
+  TPM_STATE,
+  tpmArguments,
+} from './pod-tpm.ts'
 export { type ProbeSettings, readVirtualizationFacts, selectAccelerator } from './probe.ts'
 export { type QemuSettings, qemuArguments, qemuEnvironment } from './qemu-arguments.ts'

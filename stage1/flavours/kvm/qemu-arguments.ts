@@ -46,6 +46,8 @@ export interface QemuSettings {
   readonly interfaces: readonly string[]
   /** Tags of the host's directories. */
   readonly shares: readonly string[]
+  /** Whether there is a TPM, behind a socketpair whose descriptor comes after all others. */
+  readonly tpm?: boolean
 }
 
 /**
@@ -81,6 +83,7 @@ export function qemuArguments(s: QemuSettings): string[] {
       ...s.interfaces.map((mac, i) => `virtio-net-pci-non-transitional,netdev=net${i},mac=${plain(mac)},romfile=`),
       ...s.shares.map((tag) => `vhost-user-fs-pci,chardev=${tag},tag=${tag}`),
     ]),
+    ...(s.tpm ? ['-tpmdev', 'emulator,id=tpm,chardev=tpm', '-device', 'tpm-crb,tpmdev=tpm'] : []),
     ...PORTS.flatMap(([, name], i) => ['-device', `virtserialport,bus=ports.0,chardev=port${i},name=${name}`]),
   ]
 }
@@ -107,6 +110,7 @@ function backends(s: QemuSettings): string[] {
       ],
     ]),
     ...s.interfaces.flatMap((_, i) => ['-netdev', `tap,id=net${i},fd=${firstTap + i},vhost=off`]),
+    ...(s.tpm ? ['-chardev', `socket,id=tpm,fd=${firstTap + s.interfaces.length}`] : []),
     ...s.shares.flatMap((tag) => ['-chardev', `socket,id=${plain(tag)},path=${SHARE_SOCKETS}/${tag}.sock`]),
   ]
 }

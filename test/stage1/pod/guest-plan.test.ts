@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { fromUtf8 } from '../../../attestation/base/index.ts'
-import type { Volume } from '../../../stage1/manifest/index.ts'
+import { devicePolicyProgram, TPM_DEVICES } from '../../../stage1/flavours/confinement/index.ts'
+import type { Isolator, Volume } from '../../../stage1/manifest/index.ts'
 import { type GuestPlan, planGuest } from '../../../stage1/pod/guest-plan.ts'
+import { tpmIsolator } from '../../../stage1/pod/guest-tpm.ts'
 import { planPod } from '../../../stage1/pod/index.ts'
 import { manifestWith, planSettings, planUuid } from '../../support/plan.ts'
 
@@ -49,6 +51,13 @@ describe('the plan of a guest', () => {
       ...['data', 'tag', 'v1', 'ro', 'single', '0', '0', '0'],
       ...['out', 'tag', 'v2', 'rw', 'single', '0', '0', '0'],
     ])
+  })
+
+  it('lets apps use the TPM of a pod that has one', () => {
+    const policy = (isolators: Isolator[]) =>
+      planGuest({ ...manifestWith([]), isolators }, settings).files.get('device-policy')
+    assert.deepEqual(policy([tpmIsolator]), devicePolicyProgram(TPM_DEVICES))
+    assert.deepEqual(policy([]), devicePolicyProgram())
   })
 
   const refused: [string, () => unknown][] = [

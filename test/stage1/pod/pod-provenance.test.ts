@@ -20,6 +20,13 @@ describe('the provenance of a pod', () => {
     assert.equal(provenanceOf({ launch: request }), undefined)
   })
 
+  it('names the TPM of a pod that has its own', () => {
+    const tpm = { node: 'ab'.repeat(32), certificate: 'cd'.repeat(32), authority: 'ef'.repeat(32) }
+    const guest = { archive: '01'.repeat(32), memoryMiB: 256, processors: 1 }
+    assert.equal(of({ ...request, guest: { ...guest, tpm } })?.tpmNode, tpm.node)
+    assert.equal(of({ ...request, guest })?.tpmNode, undefined)
+  })
+
   it('says nothing of a policy where none was asked', () => {
     assert.equal(of(request)?.images[0]?.policy, undefined)
   })

@@ -3,7 +3,12 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { defaultSeccompFilter, devicePolicyProgram } from '../../../../stage1/flavours/confinement/index.ts'
+import {
+  defaultSeccompFilter,
+  devicePolicyProgram,
+  deviceRulesV1,
+  TPM_DEVICES,
+} from '../../../../stage1/flavours/confinement/index.ts'
 import { nspawnStage1Image } from '../../../../stage1/flavours/nspawn/index.ts'
 import { runFilter } from '../../../support/bpf.ts'
 
@@ -57,8 +62,7 @@ describe('the default seccomp filter', () => {
 })
 
 /** Runs the eBPF device program with the few instructions it uses. */
-function mayUse(type: number, major: number, minor: number): boolean {
-  const program = devicePolicyProgram()
+function mayUse(type: number, major: number, minor: number, program = devicePolicyProgram()): boolean {
   const code = new DataView(program.buffer)
   const registers = [0, 0, 0, 0, 0]
   const context = [(7 << 16) | type, major, minor]
@@ -96,6 +100,13 @@ describe('the device policy', () => {
     assert.ok(mayUse(CHAR, 5, 0) && mayUse(CHAR, 5, 2) && mayUse(CHAR, 136, 0) && mayUse(CHAR, 136, 77))
     assert.ok(!mayUse(CHAR, 1, 1) && !mayUse(CHAR, 1, 11) && !mayUse(CHAR, 10, 200) && !mayUse(CHAR, 5, 1))
     assert.ok(!mayUse(BLOCK, 7, 0) && !mayUse(BLOCK, 1, 3) && !mayUse(BLOCK, 136, 0))
+  })
+
+  it('allows the resource manager of a TPM by its minor number, whatever its major one is, and not the TPM', () => {
+    const program = devicePolicyProgram(TPM_DEVICES)
+    for (const major of [10, 253]) assert.ok(mayUse(2, major, 65536, program))
+    assert.ok(!mayUse(2, 10, 224, program) && !mayUse(1, 253, 65536, program) && !mayUse(2, 253, 65536))
+    assert.ok(deviceRulesV1(TPM_DEVICES).some(([, rule]) => rule === 'c *:65536 rwm'))
   })
 })
 

@@ -19,6 +19,7 @@ const SETTINGS: PodArchiveSettings = {
   trees: [{ dataSerial: 'd0', hashSerial: 'h0', blocks: 7, rootHash: 'ab'.repeat(32) }],
   writable: 'memory',
   memoryLayerBytes: 1048576,
+  tpm: false,
 }
 const INTERFACE = { name: 'eth0', mac: '0a:58:0a:00:00:02', addresses: ['10.1.0.2/16', 'fd00::2/64'], routes: [] }
 
@@ -47,7 +48,7 @@ describe('archives of a guest', () => {
     assert.equal(read('memory-layer-bytes'), '1048576\0')
     assert.deepEqual(new Uint8Array(readFileSync(`${dir}/s1/plan/salt`)), SETTINGS.salt)
     assert.deepEqual(readdirSync(`${dir}/s1/plan`), [
-      ...['apps', 'apps.list', 'hostname', 'memory-layer-bytes', 'salt', 'trees', 'writable'],
+      ...['apps', 'apps.list', 'hostname', 'memory-layer-bytes', 'salt', 'tpm', 'trees', 'writable'],
     ])
   })
 
@@ -60,6 +61,13 @@ describe('archives of a guest', () => {
 
   it('name the disk of writable layers', () => {
     assert.equal(unpack(podArchive({ ...SETTINGS, writable: 'disk' }))('writable'), 'w\0')
+  })
+
+  it('say that there is a TPM, and what it is to be told', () => {
+    const digest = 'cd'.repeat(32)
+    const read = unpack(podArchive({ ...SETTINGS, tpm: true }), addressesArchive(new Map(), [], digest))
+    assert.deepEqual([read('tpm'), read('pod-archive')], ['own\0', `${digest}\0`])
+    assert.equal(unpack(podArchive(SETTINGS))('tpm'), 'none\0')
   })
 
   it('hide the environment: with another salt the same pod has another digest', () => {

@@ -88,6 +88,14 @@ describe('arguments of QEMU', () => {
     assert.doesNotMatch(valuesOf('machine')[0] ?? '', /memory/)
   })
 
+  it('give the control channel of a TPM the descriptor behind all others, and have none unasked', () => {
+    const given = { tpm: true, disks: disks(2), interfaces: ['0a:58:0a:00:00:02'] }
+    assert.ok(valuesOf('chardev', given).includes('socket,id=tpm,fd=15'))
+    assert.deepEqual(valuesOf('tpmdev', given), ['emulator,id=tpm,chardev=tpm'])
+    assert.ok(valuesOf('device', given).includes('tpm-crb,tpmdev=tpm'))
+    assert.doesNotMatch(qemuArguments(SETTINGS).join(' '), /tpm/)
+  })
+
   it('have room for more devices than slots: each has a place of its own, and a first in its slot', () => {
     const devices = valuesOf('device', { disks: disks(237) }).filter((device) => device.includes('addr='))
     const places = devices.map((device) => /addr=0x([0-9a-f]+)\.([0-7])/.exec(device)?.slice(1) ?? [])
