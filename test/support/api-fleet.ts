@@ -56,13 +56,15 @@ export async function seedEvent(store: Store, n: number, to = 'trusted', message
   })
 }
 
+let launches = 0
+
 /** A decision and a verdict of a node, with evidence of their own. @returns the digest of the evidence */
 export async function seedLaunch(
   store: Store,
   n: number,
   over: { readonly outcome?: 'allowed' | 'denied'; readonly at?: string } = {},
 ): Promise<string> {
-  const bytes = Buffer.from(`evidence of ${n} ${JSON.stringify(over)}`)
+  const bytes = Buffer.from(`evidence of ${n}, ${launches++}`)
   const evidence_sha256 = createHash('sha256').update(bytes).digest('hex')
   const node_id = fleetNodeId(n)
   await store.transact(async (tx, now) => {

@@ -30,7 +30,33 @@ describe("the verifier's configuration", () => {
     assert.deepEqual(parseVerifierConfig(`${good}listen: '[::1]:443'\n`, file).listen, { host: '::1', port: 443 })
   })
 
+  it('has no API unless it says where; then over TLS, or on loopback in clear text', () => {
+    const api = (text: string) => parseVerifierConfig(`${good}${text}`, file).api
+    assert.equal(api(''), undefined)
+    assert.deepEqual(api('api: {listen: 0.0.0.0:7444}\n'), {
+      ...{ listen: { host: '0.0.0.0', port: 7444 }, plainHttp: false, connections: 1000, streams: 64 },
+      ...{ requestsPerSecond: 20, requestsPerAddressPerSecond: 50 },
+    })
+    for (const address of ['127.0.0.1', '"[::1]']) {
+      const quote = address.startsWith('"') ? '"' : ''
+      assert.equal(api(`api: {listen: ${address}:7444${quote}, plainHttp: true}\n`)?.plainHttp, true)
+    }
+  })
+
   const wrong: readonly [string, string, RegExp][] = [
+    ['an API that does not say where', `${good}api: {streams: 3}\n`, /'api\.listen' is missing/],
+    [
+      'an API in clear text on the network',
+      `${good}api: {listen: 0.0.0.0:7444, plainHttp: true}\n`,
+      /^verifier\.yaml:2:\d+: 'api\.plainHttp' would send tokens over the network in clear text/,
+    ],
+    [
+      'an API in clear text on an address that only looks like loopback',
+      `${good}api: {listen: "127.0.0.1.example:7444", plainHttp: true}\n`,
+      /'api\.plainHttp' would send tokens/,
+    ],
+    ['an API on localhost', `${good}api: {listen: localhost:7444}\n`, /write 127\.0\.0\.1 or/],
+    ['an API on a port that there is not', `${good}api: {listen: 127.0.0.1:70000}\n`, /last one is 65535/],
     ['a missing setting', 'listen: 0.0.0.0:1\n', /^verifier\.yaml:1:1: the setting 'policies' is missing/],
     [
       'a setting that does not exist',
