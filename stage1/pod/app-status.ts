@@ -1,5 +1,5 @@
 import { fromUtf8 } from '../../attestation/base/index.ts'
-import { readPodFile } from './pod-file.ts'
+import { readPodFile, readPodText } from './pod-file.ts'
 
 /** Why an app does not run any more, or never did. */
 export type EndReason =
@@ -77,10 +77,9 @@ function reasonOf(s: AppState, during: unknown, podEnded: boolean): EndReason | 
 
 /** init replaces its files as a whole; what is none of its JSON tells nothing. */
 function readJson(podPath: string, name: string): Readonly<Record<string, unknown>> {
-  const bytes = readPodFile(podPath, name)
-  if (bytes === undefined) return {}
   try {
-    const value: unknown = JSON.parse(fromUtf8(bytes))
+    const text = readPodText(podPath, name)
+    const value: unknown = text === undefined ? undefined : JSON.parse(text)
     return typeof value === 'object' && value !== null ? { ...value } : {}
   } catch (err) {
     if (err instanceof SyntaxError || err instanceof TypeError) return {}

@@ -1,9 +1,11 @@
 import fs from 'node:fs'
-import path from 'node:path'
-import { codeOf, messageOf } from '../../attestation/base/index.ts'
+import { codeOf, fromUtf8, messageOf } from '../../attestation/base/index.ts'
 import { PodError } from './errors.ts'
 
 const LARGEST_FILE = 16 << 20
+
+/** A list reads thousands of small files: into one place, without a buffer and a question for the size of each. */
+const PLACE = Buffer.alloc(1 << 14)
 
 /**
  * A small file of a pod's directory.
@@ -11,15 +13,25 @@ const LARGEST_FILE = 16 << 20
  * @throws PodError POD_FILE_BAD for anything but a regular file of at most 16 MiB, POD_DIRECTORY_FAILED
  */
 export function readPodFile(podPath: string, name: string): Uint8Array | undefined {
-  const file = path.join(podPath, name)
+  return reading(podPath, name, (bytes) => new Uint8Array(bytes))
+}
+
+/**
+ * As readPodFile, the text.
+ * @throws TypeError where it is no UTF-8
+ */
+export function readPodText(podPath: string, name: string): string | undefined {
+  return reading(podPath, name, fromUtf8)
+}
+
+/** @param take is done with the bytes when it returns */
+function reading<T>(podPath: string, name: string, take: (bytes: Uint8Array) => T): T | undefined {
+  const file = `${podPath}/${name}`
+  let bytes: Uint8Array
   let fd: number | undefined
   try {
     fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK)
-    const stat = fs.fstatSync(fd)
-    if (!stat.isFile() || stat.size > LARGEST_FILE) {
-      throw new PodError('POD_FILE_BAD', `${file} is not a regular file of at most ${LARGEST_FILE} bytes`)
-    }
-    return readWhole(fd, stat.size)
+    bytes = readWhole(fd, file)
   } catch (err) {
     if (err instanceof PodError) throw err
     if (codeOf(err) === 'ENOENT') return undefined
@@ -27,12 +39,27 @@ export function readPodFile(podPath: string, name: string): Uint8Array | undefin
   } finally {
     if (fd !== undefined) fs.closeSync(fd)
   }
+  return take(bytes)
 }
 
-/** As many bytes as there were a moment ago: one call where readFileSync needs four, and a list reads thousands of files. */
-function readWhole(fd: number, size: number): Uint8Array {
-  const bytes = Buffer.alloc(size)
+/**
+ * What can be read at a position, ends within our place and is not empty is a regular file, or as good as one: a pipe, a
+ * socket, a terminal and a directory cannot, and devices have no end, or nothing.
+ */
+function readWhole(fd: number, file: string): Uint8Array {
+  let n = 0
+  try {
+    n = fs.readSync(fd, PLACE, 0, PLACE.length, 0)
+  } catch (err) {
+    if (codeOf(err) !== 'ESPIPE' && codeOf(err) !== 'EISDIR') throw err
+  }
+  if (n > 0 && n < PLACE.length) return PLACE.subarray(0, n)
+  const stat = fs.fstatSync(fd)
+  if (!stat.isFile() || stat.size > LARGEST_FILE) {
+    throw new PodError('POD_FILE_BAD', `${file} is not a regular file of at most ${LARGEST_FILE} bytes`)
+  }
+  const bytes = Buffer.alloc(stat.size)
   let at = 0
-  for (let n = -1; at < size && n !== 0; at += n) n = fs.readSync(fd, bytes, at, size - at, at)
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, at)
+  for (let more = -1; at < stat.size && more !== 0; at += more) more = fs.readSync(fd, bytes, at, stat.size - at, at)
+  return bytes.subarray(0, at)
 }

@@ -1,11 +1,11 @@
 import fs from 'node:fs'
-import { codeOf, fromUtf8 } from '../../attestation/base/index.ts'
+import { codeOf } from '../../attestation/base/index.ts'
 import { acName, parseJson, readTextMap, ShapeReader } from '../manifest/index.ts'
 import { PodNetworkDir } from '../network/index.ts'
 import { type AppState, readAppState, readReadyAt } from './app-status.ts'
 import { PodError } from './errors.ts'
 import { inDirectory } from './pod-directory.ts'
-import { readPodFile } from './pod-file.ts'
+import { readPodText } from './pod-file.ts'
 import type { Pod } from './pod-list.ts'
 import { type PodProvenance, provenanceOf } from './pod-provenance.ts'
 import { readShownManifest } from './shown-manifest.ts'
@@ -138,10 +138,9 @@ function vmEndOf(pod: Pod): VmEnd | undefined {
 
 /** One of the pod's own records; nothing where there is none, or where a crash cut it short. */
 function readJson(pod: Pod, name: string): Readonly<Record<string, unknown>> | undefined {
-  const bytes = readPodFile(pod.path, name)
-  if (bytes === undefined) return undefined
   try {
-    return object(JSON.parse(fromUtf8(bytes)))
+    const text = readPodText(pod.path, name)
+    return text === undefined ? undefined : object(JSON.parse(text))
   } catch (err) {
     if (err instanceof SyntaxError || err instanceof TypeError) return undefined
     throw err

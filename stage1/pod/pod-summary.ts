@@ -1,9 +1,9 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { fromUtf8, utf8 } from '../../attestation/base/index.ts'
+import { utf8 } from '../../attestation/base/index.ts'
 import { acName, type PodManifest } from '../manifest/index.ts'
 import { readExitStatus } from './app-status.ts'
-import { readPodFile } from './pod-file.ts'
+import { readPodText } from './pod-file.ts'
 import type { Pod } from './pod-list.ts'
 import { modified, readPodStatus } from './pod-status.ts'
 
@@ -58,10 +58,9 @@ type FixedFacts = Required<Pick<PodSummary, 'createdAt' | 'mode' | 'apps'>>
 
 /** @returns undefined where there is none, or none that this version wrote whole */
 function readFixed(podPath: string): FixedFacts | undefined {
-  const bytes = readPodFile(podPath, SUMMARY_FILE)
-  if (bytes === undefined) return undefined
   try {
-    return checked(JSON.parse(fromUtf8(bytes)))
+    const text = readPodText(podPath, SUMMARY_FILE)
+    return text === undefined ? undefined : checked(JSON.parse(text))
   } catch (err) {
     if (err instanceof SyntaxError || err instanceof TypeError || err instanceof RangeError) return undefined
     throw err
