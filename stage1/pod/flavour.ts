@@ -34,11 +34,8 @@ export interface FlavourLaunch {
   readonly programs: readonly HostProgram[]
   /** Other files that must be what was measured when the pod is handed over. */
   readonly alsoUnchanged?: readonly HostProgram[]
-  /**
-   * Makes the pod's TPM, where it is to have one, in the directory that the pod has now; what it says is measured with the guest.
-   * @throws PodError POD_TPM_FAILED, POD_DIRECTORY_FAILED, LAUNCH_CHANGED
-   */
-  readonly makeTpm?: (podPath: string) => Promise<NonNullable<PodLaunch['guest']>['tpm']>
+  /** Where the pod is to have one. */
+  readonly tpm?: PodTpmLaunch
   /** Mode of holdfast-stage1. */
   readonly mode: 'launch' | 'launch-vm'
   readonly networkFiles: (up: NetworksUp | undefined) => Iterable<readonly [name: string, content: Uint8Array]>
@@ -47,6 +44,17 @@ export interface FlavourLaunch {
    * @param trees whose content was checked after the agent's answer, in the order of FlavourInput.trees
    */
   readonly handedOver: (trees: readonly number[]) => readonly number[]
+}
+
+/** A TPM of a pod's own. */
+export interface PodTpmLaunch {
+  /**
+   * Makes it in the directory that the pod has now; what this gives is measured with the guest.
+   * @throws PodError POD_TPM_FAILED, POD_DIRECTORY_FAILED, LAUNCH_CHANGED
+   */
+  readonly make: (podPath: string) => Promise<NonNullable<PodLaunch['guest']>['tpm']>
+  /** Whether it is still as it was made, where the pod will run. @throws PodError LAUNCH_CHANGED */
+  readonly check: () => void
 }
 
 /** Of a pod that needs users of its own on the host: the second step, with the first of them. */

@@ -137,7 +137,11 @@ export async function kvmFlavour(input: FlavourInput): Promise<Flavour> {
       },
       programs: others,
       alsoUnchanged: firmware,
-      ...(tpm === undefined ? {} : { makeTpm: (podPath) => tpm.make(podPath, tpmUser(user)) }),
+      ...(tpm === undefined
+        ? {}
+        : {
+            tpm: { make: (podPath) => tpm.make(podPath, tpmUser(user)), check: () => tpm.made().check(input.podPath) },
+          }),
       mode: 'launch-vm',
       networkFiles: (up) => networkFiles(input, guest, machine, qemu, up),
       handedOver: ([stage1Tree = -1, ...images]) => {
@@ -146,7 +150,7 @@ export async function kvmFlavour(input: FlavourInput): Promise<Flavour> {
         if (disk !== undefined) opened.push(writable)
         return [
           ...[qemu.fd, stage1Tree, ...(virtiofsd === undefined ? [] : [virtiofsd.fd])],
-          ...(tpm === undefined ? [] : [tpm.swtpm.fd, tpm.unchanged()]),
+          ...(tpm === undefined ? [] : [tpm.swtpm.fd, tpm.made().directory]),
           ...disks.map((d) =>
             d.content === 'writable' ? writable : (hashTrees.get(d) ?? images[d.image ?? -1] ?? -1),
           ),
@@ -209,12 +213,11 @@ interface PlannedTpm {
   readonly programs: readonly HostProgram[]
   readonly swtpm: HostProgram
   readonly make: (podPath: string, user: number) => Promise<MadeTpm['measured']>
-  /** The directory of one that was made. @throws PodError LAUNCH_CHANGED */
-  readonly unchanged: () => number
+  readonly made: () => MadeTpm
 }
 
 /** undefined for a pod that has none. */
-async function plannedTpm({ options: o, podPath, opened }: FlavourInput): Promise<PlannedTpm | undefined> {
+async function plannedTpm({ options: o, opened }: FlavourInput): Promise<PlannedTpm | undefined> {
   if (!tpmWanted(o.manifest)) return undefined
   const { makeTpm, openTpmPrograms, SWTPM } = await import('./guest-tpm-state.ts')
   const programs = openTpmPrograms(opened)
@@ -226,10 +229,9 @@ async function plannedTpm({ options: o, podPath, opened }: FlavourInput): Promis
       made = await makeTpm({ dir: o.dir, uuid: o.uuid, path: where }, user, programs, opened)
       return made.measured
     },
-    unchanged: () => {
+    made: () => {
       if (made === undefined) throw new TypeError('a TPM is handed over that was not made')
-      made.check(podPath)
-      return made.directory
+      return made
     },
   }
 }

@@ -122,6 +122,7 @@ async function authorise(o: LaunchOptions, opened: number[], close: () => void):
     const treeFds = [o.stage1, ...o.images].map((image) => openTree(o, image, opened).fd)
     checkPrograms([...programs, ...planned.programs, ...(planned.alsoUnchanged ?? [])])
     checkPodFiles(assembled, pod.path)
+    planned.tpm?.check()
     inDirectory(o.dir, () => {
       checkPodUntouched(assembled, pod.path)
       writeLaunchRecord(pod, launch, answer, mode)
@@ -168,15 +169,15 @@ export async function loadLaunchCode(): Promise<void> {
 
 const STAGE1_PROGRAM = 'holdfast-stage1'
 
-/** What is said of the guest, with the TPM that is made for this launch. @throws as FlavourLaunch.makeTpm */
+/** What is said of the guest, with the TPM that is made for this launch. @throws as PodTpmLaunch.make */
 async function measuredGuest(
   o: LaunchOptions,
-  { measured: { guest }, makeTpm }: FlavourLaunch,
+  { measured: { guest }, tpm: planned }: FlavourLaunch,
   { pod }: AssembledPod,
 ): Promise<PodLaunch['guest']> {
-  if (guest === undefined || makeTpm === undefined) return guest
+  if (guest === undefined || planned === undefined) return guest
   try {
-    const tpm = await makeTpm(pod.path)
+    const tpm = await planned.make(pod.path)
     return tpm === undefined ? guest : { ...guest, tpm }
   } catch (err) {
     // a prepared pod can be launched when what was missing is there

@@ -1,12 +1,21 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { nodeIdOf } from '../../attestation/tpm2/index.ts'
+import { AgentProxy } from '../support/agent-proxy.ts'
 import type { Ran } from '../support/holdfast.ts'
+import { KvmPods, machineOf, processesOf } from '../support/kvm-pods.ts'
 import { KVM } from '../support/measured-flavours.ts'
 import { startSwtpm } from '../support/swtpm.ts'
-import { assertInStep, needsWholePath, startNode, type WholeNode } from '../support/whole-path.ts'
+import {
+  assertInStep,
+  assertRefused,
+  expectRefusal,
+  needsWholePath,
+  startNode,
+  type WholeNode,
+} from '../support/whole-path.ts'
 
 /** TPM2_PCR_Read of PCR 11 in the SHA-256 bank; its answer has 62 bytes, the digest last. */
 const PCR_READ = '\\200\\001\\000\\000\\000\\024\\000\\000\\001\\176\\000\\000\\000\\001\\000\\013\\003\\000\\010\\000'
@@ -21,6 +30,10 @@ const sha256 = (...parts: readonly Uint8Array[]): Buffer => {
   return hash.digest()
 }
 
+const PERMIT = `permit (principal, action in [Action::"launch", Action::"enter"], resource)
+when { principal.tier == "affirming" };
+`
+
 interface Guest {
   readonly archive: string
   readonly tpm?: { readonly node: string; readonly certificate: string; readonly authority: string }
@@ -28,11 +41,13 @@ interface Guest {
 
 describe('a pod that is a virtual machine with a TPM of its own', () => {
   let node: WholeNode
+  let pods: KvmPods
 
   before(async function () {
     needsWholePath(this)
     KVM.require(this)
-    node = await startNode()
+    node = await startNode({ policies: { '10.cedar': PERMIT } })
+    pods = new KvmPods(node)
   })
   after(async () => {
     await node?.d.stop()
@@ -87,5 +102,96 @@ describe('a pod that is a virtual machine with a TPM of its own', () => {
 
     const removed = await onPods('rm', ran.uuid)
     assert.deepEqual([removed.status, existsSync(ran.pod)], [0, false], removed.stderr)
+  })
+
+  it('has one also when it is prepared first, which shows itself only when it is launched', async () => {
+    const { d, image } = node
+    const prepared = await d.holdfast(
+      ...['prepare', '--dir', d.dataDirectory, '--stage1=kvm', '--tpm', image, '--', 'sh', '-c', READS_PCR],
+    )
+    assert.equal(prepared.status, 0, prepared.stderr)
+    const uuid = prepared.stdout.trim()
+    assert.ok(!existsSync(join(d.dataDirectory, 'pods/prepared', uuid, 'tpm')))
+    const options = [...d.nodeOptions.slice(0, -2), '--accel=tcg'] // but --stage0
+    const missing = ['--agent', join(d.directory, 'nobody.sock')]
+    assertRefused(await d.holdfast('run-prepared', ...options, ...missing, uuid), 'AGENT_MISSING')
+    assert.ok(!existsSync(join(d.dataDirectory, 'pods/prepared', uuid, 'tpm')))
+    const ran = await d.holdfast('run-prepared', ...options, uuid)
+    assert.equal(ran.status, 0, ran.stderr)
+    const { archive } = measured(join(d.dataDirectory, 'pods/run', uuid))
+    assert.ok(ran.stdout.includes(sha256(new Uint8Array(32), Buffer.from(archive, 'hex')).toString('hex')), ran.stdout)
+  })
+
+  it('is not had by a pod that shares the kernel of the host', async () => {
+    const ran = await node.d.launch('--tpm', node.image, '--', 'echo', 'started')
+    assert.deepEqual([ran.status, ran.stdout], [254, ''])
+    assert.match(ran.stderr, /only a virtual machine has a TPM of its own \(POD_UNSUPPORTED\)/)
+  })
+
+  describe('while it runs', () => {
+    let uuid = ''
+    before(async () => {
+      uuid = await pods.detach('--tpm', node.image, '--name', 'app', '--', 'sleep', '1000')
+    })
+    after(async () => {
+      if (uuid !== '' && processesOf(uuid).length > 0) await pods.done('stop', '--force', uuid)
+    })
+    const swtpm = () => processesOf(uuid).find(({ name }) => name === 'swtpm') ?? assert.fail('there is no swtpm')
+    const field = (pid: number, name: string): string =>
+      new RegExp(`^${name}:[\\t ]*(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? ''
+
+    it('is there for a program that is entered, too', () => {
+      const entered = pods.enter(uuid, 'app', ['sh', '-c', READS_PCR])
+      assert.equal(entered.stdout.trim().length, 2 * 62, JSON.stringify(entered))
+    })
+
+    it('is a process with nothing but its state, of a user that is not QEMU’s', () => {
+      const { pid, parent } = swtpm()
+      assert.equal(parent, machineOf(uuid).parent)
+      const user = field(pid, 'Uid').split('\t')
+      assert.ok(Number(user[0]) > 0x7000_0000 && new Set(user).size === 1, user.join())
+      assert.notEqual(user[0], field(machineOf(uuid).pid, 'Uid').split('\t')[0])
+      const wanted = {
+        CapEff: '0000000000000000',
+        CapBnd: '0000000000000000',
+        NoNewPrivs: '1',
+        Seccomp: '2',
+        Groups: '',
+      }
+      const found = Object.fromEntries(Object.keys(wanted).map((name) => [name, field(pid, name).trim()]))
+      assert.deepEqual(found, wanted)
+      assert.match(readdirSync(`/proc/${pid}/root`).sort().join(' '), /^(bin )?dev etc (lib\w* )*state usr$/)
+      assert.deepEqual(readdirSync(`/proc/${pid}/root/dev`).sort(), ['null', 'urandom'])
+      assert.ok(readdirSync(`/proc/${machineOf(uuid).pid}/root`).every((name) => name !== 'state'))
+    })
+
+    it('takes the pod with it when it ends, and the pod says so', async () => {
+      process.kill(swtpm().pid, 'SIGKILL')
+      const { status } = await pods.ended(uuid)
+      assert.equal(status.vmEnd?.end, 'vmm-ended')
+      assert.match(status.vmEnd?.message ?? '', /^the TPM \(swtpm\) ended/)
+      assert.deepEqual(processesOf(uuid), [])
+    })
+  })
+
+  it('is refused where another directory is in its place when the agent has answered', async () => {
+    const { d, image } = node
+    const other = await launch('true', '--tpm')
+    assert.equal(other.status, 0, other.stderr)
+    const proxy = await AgentProxy.start(join(d.directory, 'proxy.sock'), d.agentSocket)
+    try {
+      proxy.hook = (asked, answer) => {
+        const { podDirectory: pod }: { podDirectory: string } = JSON.parse(asked)
+        renameSync(join(pod, 'tpm'), join(pod, 'before'))
+        renameSync(join(other.pod, 'tpm'), join(pod, 'tpm'))
+        return answer
+      }
+      const words = [...d.nodeOptions, '--agent', proxy.socket, ...KVM.options, '--tpm', image, '--', 'echo', 'started']
+      await expectRefusal(node, ['LAUNCH_CHANGED', '/tpm was changed after it was measured'], () =>
+        d.holdfast('run', ...words),
+      )
+    } finally {
+      await proxy.stop()
+    }
   })
 })
