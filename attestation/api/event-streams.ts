@@ -11,6 +11,8 @@ const HEARTBEAT_TICKS = 15
 const STALLED_TICKS = 15
 /** Written at once, and so the most that waits for one reader. */
 const EVENTS_AT_ONCE = 100
+/** Looked at at once for one reader, where it is told of few of them only. */
+const NUMBERS_AT_ONCE = 10_000
 const STREAMS_PER_PRINCIPAL = 8
 const RETRY_MS = 5000
 
@@ -130,14 +132,15 @@ export class EventStreams {
       if (!(await stream.stillMay())) return this.#end(stream)
     }
     if (stream.cursor < newest) {
-      const range = { after: stream.cursor, upTo: newest, limit: EVENTS_AT_ONCE }
+      const upTo = Math.min(newest, stream.cursor + NUMBERS_AT_ONCE)
+      const range = { after: stream.cursor, upTo, limit: EVENTS_AT_ONCE }
       const events = await this.#store.query((db) => eventsBetween(db, principal.labels, range))
       const last = events[events.length - 1]
       if (last !== undefined) {
         response.write(events.map(frame).join(''))
         stream.quietTicks = 0
       }
-      stream.cursor = events.length === EVENTS_AT_ONCE && last !== undefined ? last.id : newest
+      stream.cursor = events.length === EVENTS_AT_ONCE && last !== undefined ? last.id : upTo
     }
     if (stream.quietTicks >= HEARTBEAT_TICKS) {
       response.write(': still here\n\n')

@@ -19,6 +19,11 @@ import { validated } from './validate.ts'
 const MAX_BODY_BYTES = 16 << 10
 /** What a wrong token takes of an address's share, beside the request itself. */
 const GUESS_COST = 10
+/**
+ * Queries run in the process that attests nodes: so many milliseconds of one count as a request more. A token that has
+ * 20 requests a second can take 200 ms of each second, whatever it asks.
+ */
+const MS_OF_A_REQUEST = 10
 /** A year: what is named by its digest never changes. */
 const IMMUTABLE = 'private, max-age=31536000, immutable'
 
@@ -88,7 +93,7 @@ export async function makeApi(sources: ApiSources, options: ApiOptions, log: Log
     refuse(error, request, reply, log)
   })
   await app.register(swagger, { openapi: DOCUMENT, exposeHeadRoutes: false })
-  for (const route of ROUTES) addRoute(app, route, sources, log)
+  for (const route of ROUTES) addRoute(app, route, sources, options.perPrincipal, log)
   addStream(app, streams, options.authenticator)
   app.route({
     ...libraryRoute(DESCRIPTION_ROUTE),
@@ -106,21 +111,33 @@ function libraryRoute(route: RouteDescription) {
   }
 }
 
-function addRoute(app: FastifyInstance, route: Route, sources: ApiSources, log: Logger): void {
+function addRoute(
+  app: FastifyInstance,
+  route: Route,
+  sources: ApiSources,
+  perPrincipal: RateLimits,
+  log: Logger,
+): void {
   app.route({
     ...libraryRoute(route),
     handler: async (request, reply) => {
-      const result = await route.handle(
-        {
-          principal: principalOf(request),
-          params: validated(route.params, request.params, 'parameter'),
-          query: validated(route.query, request.query, 'parameter'),
-          body: validated(route.body ?? Nothing, request.body ?? {}, 'body'),
-        },
-        sources,
-      )
+      const principal = principalOf(request)
+      const asked = {
+        principal,
+        params: validated(route.params, request.params, 'parameter'),
+        query: validated(route.query, request.query, 'parameter'),
+        body: validated(route.body ?? Nothing, request.body ?? {}, 'body'),
+      }
+      const startMs = performance.now()
+      let result: unknown
+      try {
+        result = await route.handle(asked, sources)
+      } finally {
+        const nowMs = performance.now()
+        perPrincipal.charge(principal.name, nowMs, (nowMs - startMs) / MS_OF_A_REQUEST)
+      }
       if (route.method !== 'GET') {
-        log.info({ principal: principalOf(request).name, path: request.url }, 'carried out over the API')
+        log.info({ principal: principal.name, path: request.url }, 'carried out over the API')
       }
       return answer(result, request, reply)
     },

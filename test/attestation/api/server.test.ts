@@ -374,6 +374,22 @@ describe('the API', () => {
       isProblem(await perAddress.get('/v1/summary'), 429) // a wrong guess has cost more than a request
     })
 
+    it('cost their token the time that they took, also when they fail', async () => {
+      const charged: [string, boolean][] = []
+      const perPrincipal = {
+        ...{ take: () => true, waitMs: () => 0 },
+        charge: (key: string, _nowMs: number, amount: number) => charged.push([key, amount > 0]),
+      }
+      const client = await start({ perPrincipal })
+      await client.get('/v1/summary')
+      await client.get(`/v1/nodes/${'f'.repeat(64)}`)
+      await client.get('/v1/nodes?limit=0')
+      assert.deepEqual(charged, [
+        ['token admin', true],
+        ['token admin', true],
+      ])
+    })
+
     const raw = async (client: ApiClient, text: string): Promise<{ socket: Socket; answer: Promise<string> }> => {
       const socket = connect(client.port, '127.0.0.1')
       let answer = ''
