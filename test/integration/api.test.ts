@@ -87,6 +87,14 @@ describe("the verifier's API over TLS", () => {
     }
   })
 
+  it('fails the start where its address cannot be had, and lets go of everything', async () => {
+    const settings = `api:\n  listen: 127.0.0.1:${client.port}\n`
+    await assert.rejects(startTestVerifier({ settings }), {
+      code: 'VERIFIER_LISTEN_FAILED',
+      message: new RegExp(`api\\.listen, 127\\.0\\.0\\.1 port ${client.port}`),
+    })
+  })
+
   it('speaks TLS 1.3 with the certificate of the verifier, and nothing else', async () => {
     const socket = connect({ host: '127.0.0.1', port: client.port, ca: client.ca, servername: 'localhost' })
     await once(socket, 'secureConnect')
