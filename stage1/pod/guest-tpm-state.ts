@@ -28,8 +28,8 @@ const TOOLS = ['swtpm_localca', 'swtpm_cert'] as const
 /** All that the TPM does is in these. */
 const LIBRARIES = ['libtpms.so.0', 'swtpm/libswtpm_libtpms.so.0'] as const
 const LIBRARY_DIRECTORIES = ['/usr/lib/x86_64-linux-gnu', '/usr/lib64', '/usr/lib']
-/** A tmpfs that root alone may write to; the socket's path has to be short, which the data directory's may not be. */
-const SCRATCH = '/run/holdfast-tpm-'
+/** In the pod's directory while the TPM is made, so that it goes with the pod where nobody lives to remove it. */
+const SCRATCH = 'tpm-setup'
 /** Half a second as a rule, most of it for an RSA key. */
 const TIMEOUT_MS = 120_000
 
@@ -75,17 +75,33 @@ export async function makeTpm(
   opened: number[],
 ): Promise<MadeTpm> {
   const authority = podAuthority(pod.dir, new Date())
-  const directory = inDirectory('/run', () => fs.mkdtempSync(SCRATCH))
+  const scratch = path.join(pod.path, SCRATCH)
+  const scratchFd = openNew(scratch)
   try {
-    await setUp(directory, pod.uuid, authority.file, programs)
-    const state = fs.readFileSync(path.join(directory, 'state', TPM_STATE))
-    const measured = podTpm(fs.readFileSync(path.join(directory, EK_CERTIFICATE)), authority.certificate.publicKeyInfo)
+    await setUp(fdPath(scratchFd), pod.uuid, authority.file, programs)
+    const state = fs.readFileSync(path.join(scratch, 'state', TPM_STATE))
+    const measured = podTpm(fs.readFileSync(path.join(scratch, EK_CERTIFICATE)), authority.certificate.publicKeyInfo)
     const fd = keep(path.join(pod.path, TPM_DIRECTORY), state, user)
     opened.push(fd)
     return { measured, directory: fd, check: (podPath) => checkState(path.join(podPath, TPM_DIRECTORY), fd, state) }
   } finally {
-    fs.rmSync(directory, { recursive: true, force: true })
+    fs.closeSync(scratchFd)
+    fs.rmSync(scratch, { recursive: true, force: true })
   }
+}
+
+/** For programs that this process starts: the path of a socket has to be short, which that of a data directory may not be. */
+function fdPath(fd: number): string {
+  return `/proc/${process.pid}/fd/${fd}`
+}
+
+function openNew(directory: string): number {
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants
+  return inDirectory(directory, () => {
+    fs.rmSync(directory, { recursive: true, force: true }) // of a launch that was killed
+    fs.mkdirSync(directory, { mode: 0o700 })
+    return fs.openSync(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+  })
 }
 
 /** Programs run as they were measured, by descriptor, under the names by which they look for one another. */
@@ -95,16 +111,15 @@ async function setUp(
   authority: string,
   programs: readonly HostProgram[],
 ): Promise<void> {
-  const fdPath = ({ fd }: HostProgram): string => `/proc/${process.pid}/fd/${fd}`
   fs.mkdirSync(path.join(directory, 'state'), { mode: 0o700 })
   for (const name of [SWTPM, ...TOOLS]) {
-    fs.symlinkSync(fdPath(programNamed(programs, name)), path.join(directory, name))
+    fs.symlinkSync(fdPath(programNamed(programs, name).fd), path.join(directory, name))
   }
   for (const [name, text] of setupFiles(directory, authority, serialNumber(new Uint8Array(randomBytes(8))))) {
     fs.writeFileSync(path.join(directory, name), text, { mode: 0o600 })
   }
   try {
-    await run(fdPath(programNamed(programs, SETUP)), setupArguments(directory, uuid), {
+    await run(fdPath(programNamed(programs, SETUP).fd), setupArguments(directory, uuid), {
       ...{ cwd: directory, env: { LC_ALL: 'C', PATH: directory, TMPDIR: directory } },
       ...{ timeout: TIMEOUT_MS, killSignal: 'SIGKILL' },
     })

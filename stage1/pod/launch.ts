@@ -177,6 +177,7 @@ async function measuredGuest(
 ): Promise<PodLaunch['guest']> {
   if (guest === undefined || planned === undefined) return guest
   try {
+    if (o.prepared !== undefined) removeTpm(pod.path) // of a launch that was killed
     const tpm = await planned.make(pod.path)
     return tpm === undefined ? guest : { ...guest, tpm }
   } catch (err) {
