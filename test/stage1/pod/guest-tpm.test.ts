@@ -3,7 +3,10 @@ import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { toHex } from '../../../attestation/base/index.ts'
+import { digest } from '../../../attestation/crypto/index.ts'
 import { decodeCertificate, makeRootStore, verifyEndorsement } from '../../../attestation/endorsement/index.ts'
+import { makeCredential, nodeIdOf, objectName } from '../../../attestation/tpm2/index.ts'
 import { parseRunOptions } from '../../../stage1/cli/run-options.ts'
 import { refuseTpm, removeTpm, tpmIsolator, tpmWanted } from '../../../stage1/pod/guest-tpm.ts'
 import { type MadeTpm, makeTpm, openTpmPrograms } from '../../../stage1/pod/guest-tpm-state.ts'
@@ -12,6 +15,7 @@ import { buildPodManifest, readAppLimits } from '../../../stage1/pod/index.ts'
 import { readPodLimits } from '../../../stage1/pod/isolators.ts'
 import { podAuthority } from '../../../stage1/pod/pod-authority.ts'
 import { startSwtpm, swtpmMissing } from '../../support/swtpm.ts'
+import { tpmClient } from '../../support/tpm-client.ts'
 
 const withValue = (value: unknown) => ({ isolators: [{ name: 'holdfast/tpm', value }] })
 
@@ -102,6 +106,24 @@ describe('the state of a TPM', () => {
       const other = podAuthority(path.join(work, 'other'), new Date()).certificate
       assert.equal(verifyEndorsement(claim, { ...trust, roots: makeRootStore([other]) }).kind, 'refused')
     } finally {
+      await tpm.stop()
+    }
+  })
+
+  it('is known to an agent by the key and the certificate that were measured, and activates a credential for it', async () => {
+    const { measured, pod } = await make()
+    const tpm = await startSwtpm({ directory: path.join(pod, 'tpm'), caCertificates: [], remove: async () => {} })
+    const client = tpmClient(tpm.tcti)
+    try {
+      const { ekPublic, ekCertificate, akPublic } = await client.provisionIdentity()
+      assert.equal(nodeIdOf(ekPublic), measured.node)
+      assert.equal(toHex(digest('sha256', ekCertificate ?? assert.fail('no certificate'))), measured.certificate)
+      const secret = randomBytes(32)
+      const credential = makeCredential(ekPublic, objectName(akPublic), secret, (n) => randomBytes(n))
+      const opened = await client.activateCredential(credential.idObject, credential.encryptedSecret)
+      assert.deepEqual(Buffer.from(opened), secret)
+    } finally {
+      await client.close()
       await tpm.stop()
     }
   })
