@@ -80,6 +80,13 @@ describe('a pod that is a virtual machine with a TPM of its own', () => {
     const said = JSON.stringify(records)
     for (const program of ['swtpm', 'swtpm_setup', 'libtpms.so.0']) assert.ok(said.includes(`/${program}"`), program)
 
+    const { answer: agents } = JSON.parse(readFileSync(join(ran.pod, 'launch.json'), 'utf8')) as {
+      answer: { request: string }
+    }
+    const measuredAs = sha256(Buffer.from(agents.request)).toString('hex')
+    const inLog = records.filter((r) => r.record === 'pod' && r.uuid === ran.uuid && r.request === measuredAs)
+    assert.equal(inLog.length, 1) // with the TPM in it
+
     const state = join(ran.pod, 'tpm')
     const told = statSync(state)
     assert.equal(told.mode & 0o7777, 0o700)
