@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { formatTable } from '../base/index.ts'
-import { findNode, type NodeEndorsement, type NodeRecord, type OperatorAct, operate } from '../store/index.ts'
+import { findNode, kindOf, type NodeEndorsement, type NodeRecord, type OperatorAct, operate } from '../store/index.ts'
 import { ekCheckCommand } from './ek-check.ts'
 import { configOption, formatOption, operatorName, parseLabels, withStore } from './options.ts'
 
@@ -117,6 +117,7 @@ async function show(name: string, options: ListOptions): Promise<void> {
   const facts = [
     ['node', node.nodeId],
     ['host', node.attributes['hostname'] ?? '-'],
+    ...podFacts(node.endorsement?.host),
     ['admission', `${node.admission}${node.admittedBy === undefined ? '' : ` (${node.admittedBy})`}`],
     ['state', `${node.standing} since ${node.standingSince}`],
     ...node.standingReasons.map(({ rule, message }) => ['why', `${message} (${rule})`]),
@@ -145,6 +146,10 @@ async function show(name: string, options: ListOptions): Promise<void> {
   )
 }
 
+function podFacts(host: NodeEndorsement['host']): string[][] {
+  return host === undefined ? [] : [['kind', `pod ${host.pod} of node ${host.node}`]]
+}
+
 function endorsementFacts(e: NodeEndorsement | undefined): string[][] {
   if (e === undefined) return []
   const { vendor, manufacturer, model, version } = e.tpm ?? {}
@@ -169,6 +174,9 @@ function endorsementFacts(e: NodeEndorsement | undefined): string[][] {
 function toJson(n: NodeRecord) {
   return {
     nodeId: n.nodeId,
+    kind: kindOf(n),
+    host: n.endorsement?.host?.node ?? null,
+    pod: n.endorsement?.host?.pod ?? null,
     admission: n.admission,
     admittedBy: n.admittedBy ?? null,
     tier: n.tier,

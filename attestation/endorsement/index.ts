@@ -70,3 +70,4 @@ export {
   type PathEntry,
   verifyEndorsement,
 } from './verify.ts'
+export { type VouchedResult, verifyVouchedEk } from './vouched.ts'

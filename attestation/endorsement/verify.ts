@@ -182,7 +182,7 @@ function readSupplied(chain: readonly Uint8Array[]): readonly Certificate[] {
   return supplied
 }
 
-function pathEntry(c: Certificate): PathEntry {
+export function pathEntry(c: Certificate): PathEntry {
   return {
     subject: c.subject.text,
     fingerprint: toHex(c.fingerprint),

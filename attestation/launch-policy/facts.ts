@@ -6,6 +6,7 @@ export interface NodeFacts {
   readonly tier: string
   readonly admittedBy: string
   readonly labels: Readonly<Record<string, string>>
+  readonly kind: 'machine' | 'pod'
 }
 
 /** The JSON that Cedar takes as the attributes of an entity. */
@@ -20,6 +21,7 @@ export function nodeAttributes(node: NodeFacts, request: Pick<LaunchRequest, 'mo
     tier: node.tier,
     mode: request.mode,
     admittedBy: node.admittedBy,
+    kind: node.kind,
     labels: Object.entries(node.labels).map(([key, value]) => `${key}=${value}`),
   }
 }

@@ -6,7 +6,8 @@ entity Node = {
   id: String,             // node ID: SHA-256 name of its endorsement key
   tier: String,           // of the appraisal that goes with this very request: "affirming", "warning", "contraindicated", "none"
   mode: String,           // of its agent, as measured: "enforce", "audit", "off"
-  admittedBy: String,     // "operator", "token" or "listed"
+  admittedBy: String,     // "operator", "token", "listed" or "host"
+  kind: String,           // "machine", or "pod": a virtual machine, with a TPM that its host vouches for
   labels: Set<String>,    // what operators said of it, as "key=value"
 };
 

@@ -33,13 +33,15 @@ export interface Enrolment {
     | { readonly kind: 'pending' }
     | { readonly kind: 'listed' }
     | { readonly kind: 'token'; readonly tokenSha256: string }
+    /** A pod, which has the labels of its host. */
+    | { readonly kind: 'host'; readonly labels: Labels }
 }
 
 /** Within a transaction: the new node with its AK; its token, if any, is spent. */
 export async function insertNode(tx: Kysely<Database>, at: string, e: Enrolment): Promise<NodeRecord> {
   const token = e.admission.kind === 'token' ? await spendToken(tx, e.admission.tokenSha256, e.nodeId, at) : undefined
-  const admittedBy: AdmittedBy | null =
-    e.admission.kind === 'token' ? 'token' : e.admission.kind === 'listed' ? 'listed' : null
+  const admittedBy: AdmittedBy | null = e.admission.kind === 'pending' ? null : e.admission.kind
+  const labels = e.admission.kind === 'host' ? e.admission.labels : (token ?? {})
   await tx
     .insertInto('nodes')
     .values({
@@ -50,7 +52,7 @@ export async function insertNode(tx: Kysely<Database>, at: string, e: Enrolment)
       ...akColumns(e.ak),
       admission: admittedBy === null ? 'pending' : 'admitted',
       admitted_by: admittedBy,
-      labels: JSON.stringify(token ?? {}),
+      labels: JSON.stringify(labels),
       attributes: JSON.stringify(e.attributes),
       tier: 'none',
       quarantine: null,

@@ -9,9 +9,10 @@ export {
 export type { Endorsed, Enrolment } from './enrolment.ts'
 export { StoreError, type StoreErrorCode } from './errors.ts'
 export type { StoredDecision, StoredVerdict } from './history.ts'
-export { type NodeEndorsement, type NodePlatform, reliedOn } from './node-endorsement.ts'
+export { kindOf, type NodeEndorsement, type NodePlatform, reliedOn } from './node-endorsement.ts'
 export type { NodeEvent, StandingReason } from './node-events.ts'
 export { findNode, type OperatorAct, operate, saveToken } from './operator.ts'
+export type { PodTpm, PodTpmClaim } from './pod-tpms.ts'
 export {
   countLaunches,
   countNodes,

@@ -167,6 +167,20 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
       }
     },
   },
+  '0007-pod-tpms': {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema
+        .createTable('pod_tpms')
+        .addColumn('node_id', 'text', (c) => c.primaryKey())
+        .addColumn('certificate_sha256', 'text', (c) => c.notNull())
+        .addColumn('authority_sha256', 'text', (c) => c.notNull())
+        .addColumn('host', 'text', (c) => c.notNull())
+        .addColumn('pod_uuid', 'text', (c) => c.notNull())
+        .addColumn('at', 'text', (c) => c.notNull())
+        .execute()
+      await makeAppendOnly(db, 'pod_tpms')
+    },
+  },
 }
 
 /**

@@ -5,8 +5,13 @@
 export interface NodeEndorsement {
   /** ISO 8601, UTC. */
   readonly at: string
-  /** `chain`: its EK certificate led to a root of the operator's store. `listed`: the operator vouched for it. */
-  readonly kind: 'chain' | 'listed'
+  /**
+   * `chain`: its EK certificate led to a root of the operator's store. `listed`: the operator vouched for it. `host`: it is
+   * the TPM of a pod, and its host has measured the certificate.
+   */
+  readonly kind: 'chain' | 'listed' | 'host'
+  /** Where a host vouched for it: node ID, and the pod's UUID. */
+  readonly host?: { readonly node: string; readonly pod: string }
   /** Validity policy in force then. */
   readonly validity: string
   /** EK certificate first, root last; empty when listed. The certificates are in the evidence, by these digests. */
@@ -34,6 +39,11 @@ export type NodePlatform =
       readonly root: { readonly subject: string; readonly fingerprint: string }
     }
   | { readonly state: 'refused'; readonly code: string; readonly message: string }
+
+/** A pod is a node that its host vouches for. */
+export function kindOf({ endorsement }: { readonly endorsement?: NodeEndorsement }): 'machine' | 'pod' {
+  return endorsement?.kind === 'host' ? 'pod' : 'machine'
+}
 
 /**
  * Fingerprints of the CAs that a node relies on: its root and the intermediates that led there, the platform's root

@@ -1,10 +1,11 @@
 import type { Standing } from '../appraisal/index.ts'
 import type { NodeEndorsement } from './node-endorsement.ts'
 import { type StandingReason, standingOfRow } from './node-events.ts'
+import type { PodTpmClaim } from './pod-tpms.ts'
 import type { NodesTable } from './schema.ts'
 
 export type Admission = 'pending' | 'admitted' | 'refused'
-export type AdmittedBy = 'operator' | 'token' | 'listed'
+export type AdmittedBy = 'operator' | 'token' | 'listed' | 'host'
 export type Labels = Readonly<Record<string, string>>
 
 /** An attestation key that has proved, by activation, to live beside the node's EK. */
@@ -113,4 +114,6 @@ export interface DecisionRecord {
   readonly tier: string
   readonly request: Uint8Array
   readonly requestSha256: string
+  /** Of an allowed pod that has a TPM of its own. */
+  readonly podTpm?: PodTpmClaim
 }

@@ -3,6 +3,7 @@ import { type Finding, reasonsAgainst } from '../appraisal/index.ts'
 import { blob } from './blob.ts'
 import { StoreError } from './errors.ts'
 import { recordStanding, type StandingReason } from './node-events.ts'
+import { recordPodTpm } from './pod-tpms.ts'
 import type { DecisionRecord, EvidenceItem, VerdictChange } from './records.ts'
 import type { Database } from './schema.ts'
 
@@ -81,6 +82,7 @@ export async function recordDecision(
       .where('quarantine', 'is', null)
       .executeTakeFirst()
     if (!fit) throw new StoreError('STORE_CONFLICT', `node ${d.nodeId} is not admitted, or is in quarantine`)
+    if (d.podTpm !== undefined) await recordPodTpm(tx, at, { ...d.podTpm, host: d.nodeId, podUuid: d.podUuid })
   }
   await recordResult(tx, at, result)
   await recordEvidence(tx, at, result.evidence)

@@ -10,6 +10,7 @@ export interface Database {
   operator_acts: OperatorActsTable
   node_events: NodeEventsTable
   webhooks: WebhooksTable
+  pod_tpms: PodTpmsTable
   settings: SettingsTable
   api_tokens: ApiTokensTable
 }
@@ -89,6 +90,16 @@ export interface OperatorActsTable {
   act: string
   node_id: string | null
   detail: string
+}
+
+/** TPMs of pods, of launches that were allowed: whom they belong to is never another one. */
+export interface PodTpmsTable {
+  node_id: string
+  certificate_sha256: string
+  authority_sha256: string
+  host: string
+  pod_uuid: string
+  at: string
 }
 
 /** Changes of standing, for webhooks and history. */

@@ -25,7 +25,14 @@ import {
   type TicketClaims,
   ticketClaims,
 } from '../protocol/index.ts'
-import type { DecisionRecord, EvidenceItem, NodeRecord, Store, VerdictChange } from '../store/index.ts'
+import {
+  type DecisionRecord,
+  type EvidenceItem,
+  kindOf,
+  type NodeRecord,
+  type Store,
+  type VerdictChange,
+} from '../store/index.ts'
 import type { VerifierConfig } from './config/index.ts'
 import type { NodeAppraisal } from './evidence.ts'
 import type { VerifierIdentity } from './identity.ts'
@@ -47,6 +54,7 @@ export interface AuthorisePorts {
  * LAUNCH_NOT_AS_MEASURED: the request names what the proven log does not say.
  * EVIDENCE_INCOMPLETE: logs come in pieces, and what speaks against the node may be in those that have not come.
  * LAUNCH_DENIED: launch policy.
+ * POD_TPM_TAKEN, POD_TPM_NESTED: the TPM of the pod is known already, or its host is a pod itself.
  */
 export interface Denial {
   readonly outcome: 'denied'
@@ -94,7 +102,9 @@ export async function authoriseLaunch(
   const { context, appraisal } = input
   const parsed = readRequest(input.requestBytes)
   const podUuid = 'action' in parsed ? parsed.podUuid : NO_POD
-  const decided = 'action' in parsed ? decide(parsed, input, ports) : parsed
+  const podTpm = 'action' in parsed && parsed.action === 'launch' ? parsed.launch.guest?.tpm : undefined
+  const refusal = podTpm === undefined ? undefined : await podTpmRefusal(podTpm.node, context, ports)
+  const decided = refusal ?? ('action' in parsed ? decide(parsed, input, ports) : parsed)
   const base = {
     nodeId: context.nodeId,
     podUuid,
@@ -123,9 +133,21 @@ export async function authoriseLaunch(
   const { claims } = decided
   const state = withTicket(appraisal.state, pendingTicket(claims, ports.config.launch.deadlineMs))
   const { revision, allowedBy } = claims.policy
-  await save({ ...base, outcome: 'allowed', reasons: allowedBy, policyRevision: revision, ticketId: claims.jti }, state)
+  const allowed = { ...base, outcome: 'allowed', reasons: allowedBy, policyRevision: revision } as const
+  await save({ ...allowed, ticketId: claims.jti, ...(podTpm !== undefined && { podTpm }) }, state)
   const ticket = await signTicket(claims, ports.identity.ticketKey.privateKey)
   return { answer: { outcome: 'allowed', ticket, claims }, state, podUuid }
+}
+
+/** Whom a TPM belongs to is decided once. A pod does not vouch for pods of its own: its word is its host's. */
+async function podTpmRefusal(
+  nodeId: string,
+  { endorsement }: NodeContext,
+  { store }: AuthorisePorts,
+): Promise<Denial | undefined> {
+  if (endorsement?.kind === 'host') return denial('POD_TPM_NESTED', ['a pod cannot vouch for the TPM of another pod'])
+  if (!(await store.isNodeIdTaken(nodeId))) return undefined
+  return denial('POD_TPM_TAKEN', [`the TPM ${nodeId} that the pod is to have is another pod's, or a machine's`])
 }
 
 function readRequest(bytes: Uint8Array): AskedFor | Denial {
@@ -167,7 +189,13 @@ function decide(
   if (appraisal.more) return denial('EVIDENCE_INCOMPLETE', sentences(appraisal.result.findings))
   const policies = ports.policies()
   const { tier } = appraisal.result
-  const facts = { id: context.nodeId, tier, admittedBy: node.admittedBy ?? 'nobody', labels: node.labels }
+  const facts = {
+    id: context.nodeId,
+    tier,
+    admittedBy: node.admittedBy ?? 'nobody',
+    labels: node.labels,
+    kind: kindOf(node),
+  }
   const decision =
     asked.action === 'launch'
       ? policies.decide(facts, asked.launch)

@@ -3,28 +3,63 @@ import {
   type EndorsementResult,
   type EndorsementTrust,
   type PlatformResult,
+  type TpmIdentity,
+  type VouchedResult,
   verifyEndorsement,
+  verifyVouchedEk,
 } from '../endorsement/index.ts'
 import type { AgentMessage } from '../protocol/index.ts'
-import type { EvidenceItem, NodeEndorsement, NodePlatform, NodeRecord, Store } from '../store/index.ts'
+import type { EvidenceItem, Labels, NodeEndorsement, NodePlatform, NodeRecord, PodTpm, Store } from '../store/index.ts'
+import type { VerifierConfig } from './config/index.ts'
 import { SessionError } from './errors.ts'
+import { hostFinding, type PodOf } from './pod-host.ts'
 
 type Hello = Extract<AgentMessage, { t: 'hello' }>
-export type Endorsement = Exclude<EndorsementResult, { kind: 'refused' }>
+export type Endorsement =
+  | Exclude<EndorsementResult, { kind: 'refused' }>
+  /** Of the TPM of a pod. */
+  | (Extract<VouchedResult, { kind: 'host' }> & { readonly host: PodOf; readonly labels: Labels })
 
 /**
  * Is the EK of this hello endorsed, by the operator's roots and list as they are now?
  * @throws SessionError EK_NOT_TRUSTED
  */
 export function endorse(hello: Hello, nodeId: string, trust: EndorsementTrust): Endorsement {
-  const { ekPublic, ekChain, ekCertificate, platformCertificate } = hello
-  const claim = {
+  return trusted(claimOf(hello), nodeId, trust)
+}
+
+/**
+ * Is this the TPM of a pod that was allowed with it, whose host is as good as it was then? Its host has measured the EK
+ * certificate into the launch log that its own TPM has quoted, before the pod was started.
+ *
+ * @throws SessionError EK_NOT_TRUSTED
+ */
+export async function endorseByHost(
+  hello: Hello,
+  tpm: PodTpm,
+  store: Store,
+  pods: VerifierConfig['enrolment']['pods'],
+): Promise<Endorsement> {
+  const whose = `node ${tpm.node} is the TPM of pod ${tpm.podUuid} on ${tpm.host.slice(0, 12)}`
+  if (pods === 'refuse') {
+    throw new SessionError('EK_NOT_TRUSTED', `${whose}; this verifier takes no pods as nodes (enrolment.pods: admit)`)
+  }
+  const host = { node: tpm.host, pod: tpm.podUuid }
+  const found = await hostFinding(host, store)
+  if (found.tier !== 'affirming')
+    throw new SessionError('EK_NOT_TRUSTED', `${whose}: ${found.message}`, { retry: true })
+  const result = verifyVouchedEk(claimOf(hello), tpm.certificate)
+  if (result.kind === 'refused') throw new SessionError('EK_NOT_TRUSTED', `${whose}: ${result.code}: ${result.message}`)
+  return { ...result, host, labels: (await store.node(tpm.host))?.labels ?? {} }
+}
+
+function claimOf({ ekPublic, ekChain, ekCertificate, platformCertificate }: Hello): EndorsementClaim {
+  return {
     ekPublic,
     ekChain,
     ...(ekCertificate !== undefined && { ekCertificate }),
     ...(platformCertificate !== undefined && { platformCertificate }),
   }
-  return trusted(claim, nodeId, trust)
 }
 
 /**
@@ -36,7 +71,8 @@ export function endorse(hello: Hello, nodeId: string, trust: EndorsementTrust): 
  */
 export async function endorseAgain(node: NodeRecord, store: Store, trust: EndorsementTrust): Promise<void> {
   const [leaf, ...issuers] = node.endorsement?.path ?? []
-  if (leaf === undefined || trust.listed.has(node.nodeId)) return
+  // of a pod, its host is asked about with each quote
+  if (leaf === undefined || node.endorsement?.kind === 'host' || trust.listed.has(node.nodeId)) return
   const ekCertificate = await store.evidence(leaf.fingerprint)
   const ekChain: Uint8Array[] = []
   for (const { fingerprint } of issuers) ekChain.push((await store.evidence(fingerprint)) ?? new Uint8Array())
@@ -60,22 +96,24 @@ export function endorsementRecord(
   validity: string,
   now: Date,
 ): { readonly record: NodeEndorsement; readonly certificates: readonly EvidenceItem[] } {
-  const path = endorsement.kind === 'chain' ? endorsement.path : []
+  const path = endorsement.kind === 'listed' ? [] : endorsement.path
+  const platform = endorsement.kind === 'host' ? undefined : endorsement.platform
   return {
     record: {
       at: now.toISOString(),
       kind: endorsement.kind,
       validity,
       path: path.map(({ subject, fingerprint }) => ({ subject, fingerprint })),
-      ...(endorsement.kind === 'chain' && { tpm: tpmNames(endorsement.identity) }),
+      ...(endorsement.kind !== 'listed' && { tpm: tpmNames(endorsement.identity) }),
+      ...(endorsement.kind === 'host' && { host: endorsement.host }),
       findings: endorsement.findings.map(({ rule, message }) => ({ rule, message })),
-      ...(endorsement.platform !== undefined && { platform: platformRecord(endorsement.platform) }),
+      ...(platform !== undefined && { platform: platformRecord(platform) }),
     },
     certificates: path.map(({ fingerprint, bytes }) => ({ sha256: fingerprint, kind: 'certificate', bytes })),
   }
 }
 
-function tpmNames({ vendor, manufacturer, model, version }: Extract<Endorsement, { kind: 'chain' }>['identity']) {
+function tpmNames({ vendor, manufacturer, model, version }: TpmIdentity) {
   return known({ vendor, manufacturer, model: text(model), version: text(version) })
 }
 

@@ -24,11 +24,15 @@ export function endorsementFindings({ ekCertified, endorsement }: EndorsedNode):
   ]
 }
 
-function ekMessage({ kind, at, path, tpm, validity, findings, platform }: NodeEndorsement): string {
+function ekMessage({ kind, at, path, tpm, validity, findings, platform, host }: NodeEndorsement): string {
   const notes = findings.map((f) => `; ${f.rule}: ${f.message}`)
   if (isUnchecked(platform)) notes.push(`; its platform certificate proves nothing: ${platform.message}`)
   const day = at.slice(0, 10)
   if (kind === 'listed') return `an operator listed its EK, as of ${day}${notes.join('')}`
+  if (kind === 'host') {
+    const { node = '', pod = '' } = host ?? {}
+    return `it is the TPM of pod ${pod}, a program of its host ${node.slice(0, 12)}, which measured it before the pod was started${notes.join('')}`
+  }
   const root = path[path.length - 1]
   const names = [tpm?.vendor ?? tpm?.manufacturer, tpm?.model, tpm?.version].filter((name) => name !== undefined)
   const maker = names.length === 0 ? 'a TPM that names no maker' : names.join(' ')

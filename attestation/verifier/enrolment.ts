@@ -4,7 +4,7 @@ import { issueAkCertificate } from '../ca/index.ts'
 import { exportSpki, KeyError } from '../crypto/index.ts'
 import type { EndorsementTrust, RootStore, TpmIdentity } from '../endorsement/index.ts'
 import { ACTIVATION_SECRET_BYTES, type AgentMessage, activationProof, type VerifierMessage } from '../protocol/index.ts'
-import { type BoundAk, type Enrolment, type NodeRecord, type Store, StoreError } from '../store/index.ts'
+import { type BoundAk, type Enrolment, kindOf, type NodeRecord, type Store, StoreError } from '../store/index.ts'
 import {
   AkError,
   CredentialError,
@@ -15,7 +15,7 @@ import {
   WireError,
 } from '../tpm2/index.ts'
 import type { VerifierConfig } from './config/index.ts'
-import { type Endorsement, endorse, endorseAgain, endorsementRecord } from './endorse.ts'
+import { type Endorsement, endorse, endorseAgain, endorseByHost, endorsementRecord } from './endorse.ts'
 import { SessionError } from './errors.ts'
 import type { VerifierIdentity } from './identity.ts'
 
@@ -76,6 +76,9 @@ export async function beginEnrolment(
       `node ${nodeId} was refused by an operator; holdfast nodes admit ${nodeId.slice(0, 12)} takes it back`,
     )
   }
+  if (known !== undefined && kindOf(known) === 'pod' && config.enrolment.pods === 'refuse') {
+    throw new SessionError('EK_NOT_TRUSTED', 'this verifier takes no pods as nodes (enrolment.pods: admit)')
+  }
   const owner = await store.nodeOfAk(akName)
   if (owner !== undefined && owner !== nodeId) {
     throw new SessionError(
@@ -97,7 +100,11 @@ export async function beginEnrolment(
     return { node: known, ak }
   }
 
-  const endorsement = endorse(hello, nodeId, trust)
+  const podTpm = await store.podTpm(nodeId)
+  const endorsement =
+    podTpm === undefined
+      ? endorse(hello, nodeId, trust)
+      : await endorseByHost(hello, podTpm, store, config.enrolment.pods)
   const secret = ports.random(ACTIVATION_SECRET_BYTES)
   const credential = parsed(() => makeCredential(hello.ekPublic, ak.name, secret, ports.random))
   return {
@@ -164,7 +171,7 @@ function enrolmentOf(
   config: VerifierConfig,
 ): Enrolment {
   const { nodeId, hello, endorsement } = challenge
-  const ekCertificateSha256 = endorsement.kind === 'chain' ? endorsement.path[0]?.fingerprint : undefined
+  const ekCertificateSha256 = endorsement.kind === 'listed' ? undefined : endorsement.path[0]?.fingerprint
   const listed = config.enrolment.admission === 'listed' && config.enrolment.listed.has(nodeId)
   return {
     nodeId,
@@ -172,16 +179,26 @@ function enrolmentOf(
     ...(ekCertificateSha256 !== undefined && { ekCertificateSha256 }),
     ak,
     attributes: { hostname: hello.hostname, agent: hello.agent },
-    admission:
-      tokenSha256 !== undefined ? { kind: 'token', tokenSha256 } : listed ? { kind: 'listed' } : { kind: 'pending' },
+    admission: admissionOf(endorsement, tokenSha256, listed),
   }
+}
+
+/** A pod is admitted with its host: it was the host's launch that was allowed. */
+function admissionOf(
+  endorsement: Endorsement,
+  tokenSha256: string | undefined,
+  listed: boolean,
+): Enrolment['admission'] {
+  if (endorsement.kind === 'host') return { kind: 'host', labels: endorsement.labels }
+  if (tokenSha256 !== undefined) return { kind: 'token', tokenSha256 }
+  return { kind: listed ? 'listed' : 'pending' }
 }
 
 function bind({ hello, nodeId, ak, endorsement }: ActivationChallenge, ports: EnrolmentPorts): BoundAk {
   const certificate = issueAkCertificate(ports.identity.ca, {
     publicKeyInfo: exportSpki(ak.key),
     nodeId,
-    ...tpmNames(endorsement.kind === 'chain' ? endorsement.identity : undefined),
+    ...tpmNames(endorsement.kind === 'listed' ? undefined : endorsement.identity),
     now: ports.now(),
     lifetimeMs: AK_CERTIFICATE_LIFETIME_MS,
   })

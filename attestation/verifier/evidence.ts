@@ -129,6 +129,8 @@ export interface AppraisalTerms {
   readonly config: VerifierConfig
   readonly verifierId: string
   readonly choice: RegisterChoice
+  /** Of a pod, what is told of its host. */
+  readonly host: readonly Finding[]
   readonly now: Date
 }
 
@@ -138,7 +140,7 @@ export function appraiseNode(
   quote: VerifiedQuote,
   evidence: Evidence,
   pieces: readonly MachineLogPiece[],
-  { config, verifierId, choice, now }: AppraisalTerms,
+  { config, verifierId, choice, host, now }: AppraisalTerms,
 ): NodeAppraisal {
   const before = context.state
   const explained = explainedStartValues(context.machine, pieces, quote.clockInfo, evidence)
@@ -147,7 +149,7 @@ export function appraiseNode(
     verifierKeys: new Set([verifierId]),
   }
   const appraisal = appraiseEvidence(before, evidence, launchLog, now)
-  const findings = [...endorsementFindings(context), ...quoteFindings(quote), ...appraisal.findings]
+  const findings = [...endorsementFindings(context), ...host, ...quoteFindings(quote), ...appraisal.findings]
   if (appraisal.state.quarantine !== undefined) {
     return { ...appraisal, result: appraisalResult(findings), machine: context.machine, more: false }
   }

@@ -29,6 +29,7 @@ import {
 } from './evidence.ts'
 import type { NodeContext } from './node-context.ts'
 import { NonceTable } from './nonces.ts'
+import { hostFinding } from './pod-host.ts'
 import { machineRecord, verdictChange } from './records.ts'
 import { resultMessage } from './result-message.ts'
 import type { VerifierService } from './service.ts'
@@ -191,7 +192,9 @@ export class QuoteExchange {
         return
       }
       const { identity, config } = this.#service
-      const terms = { config, verifierId: identity.verifierIdHex, choice, now: this.#service.now() }
+      const podOf = context.endorsement?.host
+      const host = podOf === undefined ? [] : [await hostFinding(podOf, this.#service.store)]
+      const terms = { config, verifierId: identity.verifierIdHex, choice, host, now: this.#service.now() }
       const appraisal = appraiseNode(context, verified.quote, verified.evidence, quoted.machineLogs, terms)
       const evidence = evidenceItem(frame, this.#connection.exporter)
       try {
@@ -339,6 +342,7 @@ export class QuoteExchange {
     if (change === undefined) return
     this.context.tier = appraisal.result.tier
     this.context.silent = false
+    this.#service.hostChanged(this.context.nodeId)
     const level = change.tier === 'affirming' ? 'info' : 'warn'
     const findings = reasonsAgainst(appraisal.result.findings)
     this.#log[level]({ tier: change.tier, findings, quarantine: change.quarantine }, 'verdict changed')

@@ -26,6 +26,8 @@ export interface LiveSession {
   recheckEndorsement(): Promise<void>
   /** The appraisal policies have been replaced. */
   judgeAnew(): void
+  /** The verdict of this node is another one. */
+  hostChanged(nodeId: string): void
 }
 
 export interface ServiceParts {
@@ -159,6 +161,11 @@ export class VerifierService {
     if (nodeId !== undefined && this.#active.get(nodeId) === session) this.#active.delete(nodeId)
   }
 
+  /** Pods are never better than their host: those of it that are connected are asked at once. */
+  hostChanged(nodeId: string): void {
+    for (const session of [...this.#sessions]) session.hostChanged(nodeId)
+  }
+
   /** A node has proved itself on this connection: an older one of the same node is a dead one. */
   loggedIn(session: LiveSession, context: NodeContext): void {
     const previous = this.#active.get(context.nodeId)
@@ -276,6 +283,7 @@ export class VerifierService {
       throw err
     }
     this.#log.warn({ nodeId, tier, findings }, 'verdict changed')
+    this.hostChanged(nodeId)
   }
 
   /** Once after a start: nodes that were trusted when the verifier went away and have not come back. */

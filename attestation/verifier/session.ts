@@ -115,6 +115,12 @@ export class Session implements ConnectionHandler, LiveSession {
     }
   }
 
+  hostChanged(hostId: string): void {
+    const phase = this.#phase
+    if (phase.name !== 'attesting' || !phase.proven || phase.exchange.context.endorsement?.host?.node !== hostId) return
+    phase.exchange.challenge('periodic')
+  }
+
   async #recheck(): Promise<void> {
     const phase = this.#phase
     if (phase.name !== 'pending' && phase.name !== 'attesting') return
@@ -123,6 +129,9 @@ export class Session implements ConnectionHandler, LiveSession {
     if (phase.name === 'attesting' && node !== undefined) {
       phase.exchange.relabel(node.labels)
       this.judgeAnew()
+      // it may have been its host that the act was about
+      const host = phase.exchange.context.endorsement?.host
+      if (host !== undefined) this.hostChanged(host.node)
     }
     const was = phase.name === 'pending' ? phase.known.node.generation : phase.exchange.context.generation
     if (node === undefined || node.generation === was || this.#phase !== phase) return

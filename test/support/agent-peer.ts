@@ -107,6 +107,7 @@ export class SoftNode {
       manifest: manifestSha256,
       stage1: request.stage1.id,
       images: request.images.map((i) => i.id),
+      ...(request.guest !== undefined && { guest: request.guest.archive }),
     })
     return { request, bytes }
   }

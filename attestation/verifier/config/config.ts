@@ -59,6 +59,7 @@ const ConfigSchema = Type.Object(
           ekCertificateValidity: Type.Optional(choice('ignore-expiry', 'at-issue', 'strict')),
           ekSha1Signatures: Type.Optional(choice('warn', 'refuse')),
           akReplacement: Type.Optional(choice('automatic', 'operator')),
+          pods: Type.Optional(choice('refuse', 'admit')),
           listed: Type.Optional(Type.Array(NodeId, { maxItems: 100_000, description: 'a list of node IDs' })),
         },
         block('admission, roots, listed'),
@@ -172,6 +173,8 @@ export interface VerifierConfig {
     readonly ekCertificateValidity: 'ignore-expiry' | 'at-issue' | 'strict'
     readonly ekSha1Signatures: 'warn' | 'refuse'
     readonly akReplacement: 'automatic' | 'operator'
+    /** TPMs of pods, where their hosts vouch for them. */
+    readonly pods: 'refuse' | 'admit'
     readonly listed: ReadonlySet<string>
   }
   readonly attestation: {
@@ -253,6 +256,7 @@ function withDefaults(c: Static<typeof ConfigSchema>): VerifierConfig {
       ekCertificateValidity: c.enrolment?.ekCertificateValidity ?? 'ignore-expiry',
       ekSha1Signatures: c.enrolment?.ekSha1Signatures ?? 'warn',
       akReplacement: c.enrolment?.akReplacement ?? 'automatic',
+      pods: c.enrolment?.pods ?? 'refuse',
       listed: new Set(c.enrolment?.listed ?? []),
     },
     attestation: {
