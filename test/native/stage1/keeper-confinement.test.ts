@@ -139,7 +139,7 @@ describe('what confines QEMU', () => {
     for (const user of [list('0', '5'), list('5', '0')]) {
       const refused = await pods.run({ qemu: 'silence()', plan: { 'qemu-user': user } })
       assert.equal(refused.status, 254)
-      assert.match(refused.stderr, /QEMU does not run as root/)
+      assert.match(refused.stderr, /qemu-user: nothing of a virtual machine runs as root/)
     }
   })
 
