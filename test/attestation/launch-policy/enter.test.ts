@@ -3,7 +3,13 @@ import { LaunchPolicySet } from '../../../attestation/launch-policy/index.ts'
 import type { EnterRequest } from '../../../attestation/protocol/index.ts'
 import { launchRequest } from '../../support/launch-request.ts'
 
-const NODE = { id: 'ab'.repeat(32), tier: 'affirming', admittedBy: 'operator', kind: 'machine' as const, labels: { enter: 'allowed' } }
+const NODE = {
+  id: 'ab'.repeat(32),
+  tier: 'affirming',
+  admittedBy: 'operator',
+  kind: 'machine' as const,
+  labels: { enter: 'allowed' },
+}
 const POD = {
   uuid: '6f9619ff-8b86-4d01-b42d-00c04fc964ff',
   stage1: 'sha512-1',

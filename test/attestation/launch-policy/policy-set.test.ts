@@ -12,7 +12,13 @@ import { launchRequest, VIRTUAL_MACHINE } from '../../support/launch-request.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
 const root = join(import.meta.dirname, '../../..')
-const node = { id: '1'.repeat(64), tier: 'affirming', admittedBy: 'operator', kind: 'machine' as const, labels: { zone: 'a' } }
+const node = {
+  id: '1'.repeat(64),
+  tier: 'affirming',
+  admittedBy: 'operator',
+  kind: 'machine' as const,
+  labels: { zone: 'a' },
+}
 const set = (text: string): LaunchPolicySet => new LaunchPolicySet(new Map([['test.cedar', text]]))
 const permit = '@id("all") permit (principal, action, resource);\n'
 const reasons = (d: LaunchDecision): string => (d.allowed ? '' : d.reasons.join('\n'))
