@@ -1,11 +1,20 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { nodeIdOf } from '../../attestation/tpm2/index.ts'
 import { AgentProxy } from '../support/agent-proxy.ts'
-import type { Ran } from '../support/holdfast.ts'
-import { KvmPods, machineOf, processesOf } from '../support/kvm-pods.ts'
+import { HOLDFAST_PROGRAM, type Ran, Service } from '../support/holdfast.ts'
+import { IN_TIME, KvmPods, machineOf, processesOf } from '../support/kvm-pods.ts'
 import { KVM } from '../support/measured-flavours.ts'
 import { startSwtpm } from '../support/swtpm.ts'
 import {
@@ -34,6 +43,10 @@ const PERMIT = `permit (principal, action in [Action::"launch", Action::"enter"]
 when { principal.tier == "affirming" };
 `
 
+/** Tiers of the findings of one rule, in a verdict as `nodes show` prints it. */
+const rulesOf = (verdict: { findings: readonly { rule: string; tier: string }[] }, rule: string): string[] =>
+  verdict.findings.filter((f) => f.rule === rule).map((f) => f.tier)
+
 interface Guest {
   readonly archive: string
   readonly tpm?: { readonly node: string; readonly certificate: string; readonly authority: string }
@@ -46,7 +59,10 @@ describe('a pod that is a virtual machine with a TPM of its own', () => {
   before(async function () {
     needsWholePath(this)
     KVM.require(this)
-    node = await startNode({ policies: { '10.cedar': PERMIT } })
+    node = await startNode({
+      policies: { '10.cedar': PERMIT },
+      verifierSettings: '  pods: admit\nattestation:\n  periodSeconds: 2\n',
+    })
     pods = new KvmPods(node)
   })
   after(async () => {
@@ -133,6 +149,43 @@ describe('a pod that is a virtual machine with a TPM of its own', () => {
     const ran = await node.d.launch('--tpm', node.image, '--', 'echo', 'started')
     assert.deepEqual([ran.status, ran.stdout], [254, ''])
     assert.match(ran.stderr, /only a virtual machine has a TPM of its own \(POD_UNSUPPORTED\)/)
+  })
+
+  // The agent does not run in the guest here, which emulation makes slow: it speaks to a copy of the pod's TPM.
+  it('is a node at the verifier, vouched for by its host, as long as the pod runs', async () => {
+    const { d } = node
+    const uuid = await pods.detach('--tpm', node.image, '--name', 'app', '--', 'sleep', '1000')
+    const state = mkdtempSync(join(d.directory, 'tpm-of-pod-'))
+    cpSync(join(d.dataDirectory, 'pods/run', uuid, 'tpm'), state, { recursive: true })
+    const tpm = await startSwtpm({ directory: state, caCertificates: [], remove: async () => {} })
+    const config = join(state, 'agent.yaml')
+    const verifier = `verifier:\n  url: wss://127.0.0.1:${d.verifierPort}/v1/agent\n  trust: ${d.trustFile}\n`
+    const places = `dataDirectory: ${join(state, 'data')}\nrunDirectory: ${join(state, 'run')}\n`
+    writeFileSync(config, `tcti: "${tpm.tcti}"\nmode: enforce\n${places}${verifier}`)
+    const agent = Service.start('agent of the pod', join(state, 'log'), HOLDFAST_PROGRAM, ['agent', '--config', config])
+    const id = measured(join(d.dataDirectory, 'pods/run', uuid)).tpm?.node ?? assert.fail()
+    const shown = () => d.expect('nodes', 'show', '--config', d.verifierConfig, '--format=json', id)
+    try {
+      const known = await agent.waitUntil('a verdict of the pod', async () => {
+        const ran = await d.holdfast('nodes', 'show', '--config', d.verifierConfig, '--format=json', id)
+        const told = ran.status === 0 ? JSON.parse(ran.stdout) : undefined
+        return told?.verdicts.length > 0 ? told : undefined
+      })
+      const host = (await d.status()).nodeId
+      assert.deepEqual([known.kind, known.host, known.pod, known.admittedBy], ['pod', host, uuid, 'host'])
+      assert.equal(known.tier, 'warning', JSON.stringify(known.verdicts)) // nothing measures its boot
+      await pods.done('stop', '--force', uuid)
+      await pods.done('status', `--wait=${IN_TIME}`, uuid)
+      const after = await agent.waitUntil('what became of it', async () => {
+        const told = JSON.parse(await shown())
+        return told.standing === 'failed' ? told : undefined
+      })
+      assert.deepEqual(rulesOf(after.verdicts[0], 'pod.host'), ['contraindicated'])
+    } finally {
+      await agent.stop()
+      await tpm.stop()
+      if (processesOf(uuid).length > 0) await pods.done('stop', '--force', uuid)
+    }
   })
 
   describe('while it runs', () => {
