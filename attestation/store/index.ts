@@ -12,7 +12,7 @@ export type { StoredDecision, StoredVerdict } from './history.ts'
 export { kindOf, type NodeEndorsement, type NodePlatform, reliedOn } from './node-endorsement.ts'
 export type { NodeEvent, StandingReason } from './node-events.ts'
 export { findNode, type OperatorAct, operate, saveToken } from './operator.ts'
-export type { PodTpm, PodTpmClaim } from './pod-tpms.ts'
+export { isSamePod, type PodTpm, type PodTpmClaim } from './pod-tpms.ts'
 export {
   countLaunches,
   countNodes,

@@ -20,12 +20,15 @@ export interface PodTpm extends PodTpmClaim {
 }
 
 /**
- * Within a transaction: a TPM belongs to one pod of one host, for good.
+ * Within a transaction: a TPM belongs to one pod of one host, for good. Asked for again, it is there already.
  *
  * @throws StoreError STORE_CONFLICT when a node has this ID, or another pod this TPM
  */
 export async function recordPodTpm(tx: Kysely<Database>, at: string, tpm: PodTpm): Promise<void> {
-  if (await isTaken(tx, tpm.node)) {
+  const known = await readPodTpm(tx, tpm.node)
+  if (known !== undefined && isSamePod(known, tpm)) return
+  const node = await tx.selectFrom('nodes').select('node_id').where('node_id', '=', tpm.node).executeTakeFirst()
+  if (known !== undefined || node !== undefined) {
     throw new StoreError('STORE_CONFLICT', `the TPM ${tpm.node} is another pod's, or a machine's`)
   }
   await tx
@@ -41,11 +44,15 @@ export async function recordPodTpm(tx: Kysely<Database>, at: string, tpm: PodTpm
     .execute()
 }
 
-/** Whether a pod or a machine is known by this node ID already. */
-export async function isTaken(db: Kysely<Database>, nodeId: string): Promise<boolean> {
-  const pod = await db.selectFrom('pod_tpms').select('node_id').where('node_id', '=', nodeId).executeTakeFirst()
-  if (pod !== undefined) return true
-  return (await db.selectFrom('nodes').select('node_id').where('node_id', '=', nodeId).executeTakeFirst()) !== undefined
+/** Whether two say the same of whom a TPM belongs to. */
+export function isSamePod(a: PodTpm, b: PodTpm): boolean {
+  return (
+    a.node === b.node &&
+    a.certificate === b.certificate &&
+    a.authority === b.authority &&
+    a.host === b.host &&
+    a.podUuid === b.podUuid
+  )
 }
 
 export async function readPodTpm(db: Kysely<Database>, nodeId: string): Promise<PodTpm | undefined> {

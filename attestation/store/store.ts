@@ -4,7 +4,7 @@ import { asStoreError, StoreError } from './errors.ts'
 import { readDecisions, readVerdicts, type StoredDecision, type StoredVerdict } from './history.ts'
 import { eventCursor, moveEventCursor, type NodeEvent, readNodeEvents } from './node-events.ts'
 import { inTransaction, type OpenStore, openSqlite } from './open.ts'
-import { isTaken, type PodTpm, readPodTpm } from './pod-tpms.ts'
+import { type PodTpm, readPodTpm } from './pod-tpms.ts'
 import {
   type BoundAk,
   type DecisionRecord,
@@ -57,11 +57,6 @@ export class Store {
   /** Whose TPM this is, if a pod was allowed with it. */
   async podTpm(nodeId: string): Promise<PodTpm | undefined> {
     return await this.#read((db) => readPodTpm(db, nodeId))
-  }
-
-  /** Whether a pod or a machine is known by this node ID. */
-  async isNodeIdTaken(nodeId: string): Promise<boolean> {
-    return await this.#read((db) => isTaken(db, nodeId))
   }
 
   /** All nodes, oldest first. */

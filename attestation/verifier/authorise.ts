@@ -28,8 +28,10 @@ import {
 import {
   type DecisionRecord,
   type EvidenceItem,
+  isSamePod,
   kindOf,
   type NodeRecord,
+  type PodTpm,
   type Store,
   type VerdictChange,
 } from '../store/index.ts'
@@ -103,7 +105,10 @@ export async function authoriseLaunch(
   const parsed = readRequest(input.requestBytes)
   const podUuid = 'action' in parsed ? parsed.podUuid : NO_POD
   const podTpm = 'action' in parsed && parsed.action === 'launch' ? parsed.launch.guest?.tpm : undefined
-  const refusal = podTpm === undefined ? undefined : await podTpmRefusal(podTpm.node, context, ports)
+  const refusal =
+    podTpm === undefined
+      ? undefined
+      : await podTpmRefusal({ ...podTpm, host: context.nodeId, podUuid }, context, ports.store)
   const decided = refusal ?? ('action' in parsed ? decide(parsed, input, ports) : parsed)
   const base = {
     nodeId: context.nodeId,
@@ -140,14 +145,12 @@ export async function authoriseLaunch(
 }
 
 /** Whom a TPM belongs to is decided once. A pod does not vouch for pods of its own: its word is its host's. */
-async function podTpmRefusal(
-  nodeId: string,
-  { endorsement }: NodeContext,
-  { store }: AuthorisePorts,
-): Promise<Denial | undefined> {
+async function podTpmRefusal(tpm: PodTpm, { endorsement }: NodeContext, store: Store): Promise<Denial | undefined> {
   if (endorsement?.kind === 'host') return denial('POD_TPM_NESTED', ['a pod cannot vouch for the TPM of another pod'])
-  if (!(await store.isNodeIdTaken(nodeId))) return undefined
-  return denial('POD_TPM_TAKEN', [`the TPM ${nodeId} that the pod is to have is another pod's, or a machine's`])
+  const known = await store.podTpm(tpm.node)
+  const free = known === undefined ? (await store.node(tpm.node)) === undefined : isSamePod(known, tpm)
+  if (free) return undefined
+  return denial('POD_TPM_TAKEN', [`the TPM ${tpm.node} that the pod is to have is another pod's, or a machine's`])
 }
 
 function readRequest(bytes: Uint8Array): AskedFor | Denial {

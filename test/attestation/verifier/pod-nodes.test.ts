@@ -131,6 +131,21 @@ describe('pods as nodes', () => {
     }
   })
 
+  it('are asked for again by their host, which had no answer, as if it were the first time', async () => {
+    const host = await fleet.proven(used++)
+    const pod = fresh()
+    const { bytes } = host.node.measured({
+      stage1: { ...launchRequest().stage1, flavour: 'kvm', machine: VIRTUAL_MACHINE.machine },
+      guest: { ...VIRTUAL_MACHINE.guest, tpm: pod.claim },
+    })
+    assert.equal((await host.launch(bytes)).t, 'ticket')
+    const answer = await host.launch(bytes)
+    assert.ok(answer.t === 'ticket', JSON.stringify(answer))
+    host.node.launch(claimsOf(answer.ticket))
+    await again(host)
+    assert.notEqual((await (await enrolled(pod)).prove()).tier, 'contraindicated')
+  })
+
   it('are no way to take over a machine: a host that claims its TPM is denied', async () => {
     const [host, machine] = [await fleet.proven(used++), await fleet.proven(used++)]
     const { answer } = await ask(host, { ...fresh().claim, node: machine.node.nodeId })
