@@ -72,10 +72,12 @@ for (const program of ['stage1', 'stage0']) {
 await buildNspawnStage1({ program: `${root}build/holdfast-stage1`, output: `${root}build/stage1-nspawn.aci` })
 
 const kernel = process.env['HOLDFAST_GUEST_KERNEL'] ?? `${root}build/kernel`
+const kernelSha256 = process.env['HOLDFAST_GUEST_KERNEL_SHA256']
 if (existsSync(`${kernel}/vmlinuz`)) {
   await buildKvmStage1({
     program: `${root}build/holdfast-stage1`,
     kernel,
+    ...(kernelSha256 !== undefined && { kernelSha256 }),
     modules: parseModuleList(readFileSync(`${root}config/guest-modules`, 'utf8')),
     output: `${root}build/stage1-kvm.aci`,
   })

@@ -78,6 +78,7 @@ fi
 
 # --- kernel of guests ------------------------------------------------------------------------------------------------
 # HOLDFAST_GUEST_KERNEL names a directory with another: vmlinuz and lib/modules/RELEASE/ with its modules.dep.
+# HOLDFAST_GUEST_KERNEL_SHA256: vmlinuz has to have this digest, or nothing is built.
 if [ -z "${HOLDFAST_GUEST_KERNEL:-}" ]; then
   config/guest-kernel.sh --quiet || say "without a kernel for guests there is no build/stage1-kvm.aci: pods run by the flavour nspawn alone"
 fi

@@ -1,7 +1,8 @@
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { canonicalJson, utf8 } from '../../../attestation/base/index.ts'
+import { canonicalJson, toHex, utf8 } from '../../../attestation/base/index.ts'
+import { digest } from '../../../attestation/crypto/index.ts'
 import { AC_VERSION } from '../../manifest/index.ts'
 import { INTERFACE_VERSION, STAGE1_ANNOTATIONS } from '../interface.ts'
 import { type TarMember, tarArchive } from '../tar.ts'
@@ -32,6 +33,8 @@ export interface KvmStage1BuildSettings {
   readonly program: string
   /** Directory with `vmlinuz` and `lib/modules/RELEASE/`, which has a modules.dep. */
   readonly kernel: string
+  /** SHA-256 of `vmlinuz`, hex, where it has to be that one. */
+  readonly kernelSha256?: string
   /** Names of the modules that are loaded, besides what they need. */
   readonly modules: readonly string[]
   /** Where the ACI is written, whole or not at all. */
@@ -49,7 +52,8 @@ export interface KvmStage1Parts {
 
 /**
  * Builds the stage1 image `kvm`: an uncompressed ACI with equal bytes for an equal program and kernel.
- * @throws Error of the file system; RangeError for a kernel directory without a wanted module or with several releases
+ * @throws Error of the file system; RangeError for another kernel than is wanted, for a directory without a wanted
+ *   module or with several releases
  */
 export async function buildKvmStage1(settings: KvmStage1BuildSettings): Promise<void> {
   const [kernelRelease, ...more] = await readdir(`${settings.kernel}/lib/modules`)
@@ -58,9 +62,14 @@ export async function buildKvmStage1(settings: KvmStage1BuildSettings): Promise<
   }
   const directory = `${settings.kernel}/lib/modules/${kernelRelease}`
   const files = moduleLoadOrder(await readFile(`${directory}/modules.dep`, 'utf8'), settings.modules)
+  const kernel = await readFile(`${settings.kernel}/vmlinuz`)
+  const sha256 = toHex(digest('sha256', kernel))
+  if (settings.kernelSha256 !== undefined && settings.kernelSha256 !== sha256) {
+    throw new RangeError(`${settings.kernel}/vmlinuz has SHA-256 ${sha256}, wanted is ${settings.kernelSha256}`)
+  }
   const aci = kvmStage1Image({
     program: await readFile(settings.program),
-    kernel: await readFile(`${settings.kernel}/vmlinuz`),
+    kernel,
     kernelRelease,
     modules: await Promise.all(files.map(async (f) => [basename(f), await readFile(`${directory}/${f}`)] as const)),
   })

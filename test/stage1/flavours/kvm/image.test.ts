@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { gunzipSync } from 'node:zlib'
 import { utf8 } from '../../../../attestation/base/index.ts'
@@ -29,6 +30,25 @@ describe('the stage1 image kvm', () => {
     const text = new TextDecoder('latin1').decode(gunzipSync(made))
     assert.ok(text.includes('modules/order\0'))
     assert.ok(text.includes('b.ko\0a.ko\0'))
+  })
+
+  it('is built with the kernel that is wanted alone', async () => {
+    const dir = mkdtempSync(`${tmpdir()}/holdfast-kernel-`)
+    try {
+      mkdirSync(`${dir}/lib/modules/1`, { recursive: true })
+      writeFileSync(`${dir}/lib/modules/1/modules.dep`, 'a.ko:\n')
+      writeFileSync(`${dir}/lib/modules/1/a.ko`, 'module')
+      writeFileSync(`${dir}/vmlinuz`, 'kernel')
+      const settings = { program: `${dir}/vmlinuz`, kernel: dir, modules: ['a'], output: `${dir}/out` }
+      const sha256 = createHash('sha256').update('kernel').digest('hex')
+      const another = createHash('sha256').update('kernal').digest('hex')
+      await assert.rejects(buildKvmStage1({ ...settings, kernelSha256: another }), new RegExp(`${sha256}, wanted`))
+      assert.equal(existsSync(`${dir}/out`), false)
+      await buildKvmStage1({ ...settings, kernelSha256: sha256 })
+      assert.ok(existsSync(`${dir}/out`))
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
   })
 
   for (const { name, releases, modulesDep, refused } of [
