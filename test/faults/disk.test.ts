@@ -18,7 +18,7 @@ class SmallDisk {
 
   constructor(directory: string) {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m,mode=0700', 'holdfast-test', directory])
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m,mode=0700', 'holdfast-test', directory])
     this.#directory = directory
   }
 
