@@ -17,6 +17,7 @@ import {
 } from '../store/index.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import { FLEET_ROUTES } from './fleet-routes.ts'
+import { FLEET_VIEW_ROUTES } from './fleet-view-routes.ts'
 import { ApiError } from './problem.ts'
 import { type ApiSources, type Route, type RouteDescription, type RouteRequest, route } from './route.ts'
 import {
@@ -270,6 +271,7 @@ export const ROUTES: readonly Route[] = [
   actRoute('release', 'End the quarantine of a node'),
   actRoute('rebind', 'Accept another attestation key of the same TPM'),
   label,
+  ...FLEET_VIEW_ROUTES,
 ]
 
 /** Answered by the server itself, which keeps it open. */

@@ -36,6 +36,25 @@ export {
   type Scope,
   type VerdictView,
 } from './queries.ts'
+export {
+  type ActView,
+  actsOnNode,
+  arrivals,
+  BUCKETS,
+  type Bucket,
+  type BucketCount,
+  type Detection,
+  detections,
+  type FoundNode,
+  launchOutcomes,
+  type MapNode,
+  mapNodes,
+  nodeMemory,
+  nodesByName,
+  nodesByPrefix,
+  type StandingChanges,
+  standingChanges,
+} from './queries-fleet.ts'
 export type {
   Admission,
   AdmittedBy,

@@ -320,7 +320,7 @@ export async function countLaunches(
  * `,"key":"value"` stands in it just where the node has that label: within a key or value a quotation mark is escaped.
  * `replace` compares by case in both databases, as LIKE does not.
  */
-function labelled(labels: Labels): RawBuilder<SqlBool>[] {
+export function labelled(labels: Labels): RawBuilder<SqlBool>[] {
   return Object.entries(labels).map(([key, value]) => {
     const member = `,${JSON.stringify(key)}:${JSON.stringify(value)}`
     const members = sql`',' || substr(nodes.labels, 2)`
@@ -329,7 +329,7 @@ function labelled(labels: Labels): RawBuilder<SqlBool>[] {
 }
 
 /** Conditions on rows of another table that names a node in `column`. */
-function ofNodes(column: string, scope: Scope): RawBuilder<SqlBool>[] {
+export function ofNodes(column: string, scope: Scope): RawBuilder<SqlBool>[] {
   const conditions = labelled(scope)
   if (conditions.length === 0) return []
   return [

@@ -213,6 +213,7 @@ describe('the API', () => {
       const [launch] = await allOf(client, '/v1/launches?limit=1')
       for (const route of ROUTES) {
         if (route.method !== 'GET' || route.answers === undefined) continue
+        if (route.path.includes('{sha256}')) continue // of real evidence only: node-facts.test.ts
         const path = route.path.startsWith('/v1/launches/') ? `/v1/launches/${launch.id}` : route.path
         const { json, status } = await client.get(path.replace('{id}', fleetNodeId(1)))
         assert.equal(status, 200, path)
