@@ -102,7 +102,7 @@ describe('holdfast-stage1 with several apps', () => {
   it('lets post-stop see what the app wrote, after SIGTERM too', async () => {
     const pod = pods.start(
       podManifest([
-        shellApp('app', 'cat /pre; echo written > /file; exec sleep 100', {
+        shellApp('app', 'cat /pre; echo written > /new; mv /new /file; exec sleep 100', {
           eventHandlers: [
             { name: 'pre-start', exec: ['/bin/sh', '-c', 'echo pre > /pre'] },
             { name: 'post-stop', exec: ['/bin/sh', '-c', 'sleep 0.1; cat /file'] },
