@@ -106,9 +106,7 @@ export async function authoriseLaunch(
   const podUuid = 'action' in parsed ? parsed.podUuid : NO_POD
   const podTpm = 'action' in parsed && parsed.action === 'launch' ? parsed.launch.guest?.tpm : undefined
   const refusal =
-    podTpm === undefined
-      ? undefined
-      : await podTpmRefusal({ ...podTpm, host: context.nodeId, podUuid }, context, ports.store)
+    podTpm === undefined ? undefined : await podTpmRefusal({ ...podTpm, host: context.nodeId, podUuid }, context, ports)
   const decided = refusal ?? ('action' in parsed ? decide(parsed, input, ports) : parsed)
   const base = {
     nodeId: context.nodeId,
@@ -145,11 +143,15 @@ export async function authoriseLaunch(
 }
 
 /** Whom a TPM belongs to is decided once. A pod does not vouch for pods of its own: its word is its host's. */
-async function podTpmRefusal(tpm: PodTpm, { endorsement }: NodeContext, store: Store): Promise<Denial | undefined> {
+async function podTpmRefusal(
+  tpm: PodTpm,
+  { endorsement }: NodeContext,
+  { config, store }: AuthorisePorts,
+): Promise<Denial | undefined> {
   if (endorsement?.kind === 'host') return denial('POD_TPM_NESTED', ['a pod cannot vouch for the TPM of another pod'])
   const known = await store.podTpm(tpm.node)
   const free = known === undefined ? (await store.node(tpm.node)) === undefined : isSamePod(known, tpm)
-  if (free) return undefined
+  if (free && !config.enrolment.listed.has(tpm.node)) return undefined
   return denial('POD_TPM_TAKEN', [`the TPM ${tpm.node} that the pod is to have is another pod's, or a machine's`])
 }
 

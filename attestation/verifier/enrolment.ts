@@ -100,7 +100,8 @@ export async function beginEnrolment(
     return { node: known, ak }
   }
 
-  const podTpm = await store.podTpm(nodeId)
+  // a host may claim a TPM that nobody has seen yet; the operator's list speaks louder
+  const podTpm = trust.listed.has(nodeId) ? undefined : await store.podTpm(nodeId)
   const endorsement =
     podTpm === undefined
       ? endorse(hello, nodeId, trust)

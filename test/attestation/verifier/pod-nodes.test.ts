@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { toHex } from '../../../attestation/base/index.ts'
 import { digest } from '../../../attestation/crypto/index.ts'
 import { kindOf, type NodeRecord, operate } from '../../../attestation/store/index.ts'
+import { recordPodTpm } from '../../../attestation/store/pod-tpms.ts'
 import { type AgentPeer, claimsOf, SoftNode } from '../../support/agent-peer.ts'
 import { ecKey, ekExtensions, makeCertificate, spki } from '../../support/certificates.ts'
 import { type Fleet, startFleet } from '../../support/fleet.ts'
@@ -38,7 +39,7 @@ describe('pods as nodes', () => {
   const record = async (nodeId: string): Promise<NodeRecord | undefined> =>
     await fleet.verifier.withStore(async (s) => await s.node(nodeId))
   before(async () => {
-    fleet = await startFleet(16, { enrolment: 'admission: listed\n  pods: admit' })
+    fleet = await startFleet(18, { enrolment: 'admission: listed\n  pods: admit' })
   })
   afterEach(async () => await fleet.disconnect())
   after(async () => await fleet.stop())
@@ -153,6 +154,20 @@ describe('pods as nodes', () => {
     assert.equal(answer.code, 'POD_TPM_TAKEN')
     assert.equal((await again(machine)).tier, 'affirming')
     assert.equal((await record(machine.node.nodeId))?.admittedBy, 'listed')
+  })
+
+  it('are no way to keep a machine away that has yet to come: who is listed cannot be claimed, and comes as what it is', async () => {
+    const host = await fleet.proven(used++)
+    const coming = used++
+    const claim = { ...fresh().claim, node: fleet.node(coming).nodeId }
+    const { uuid, answer } = await ask(host, claim)
+    assert.ok(answer.t === 'denied')
+    assert.equal(answer.code, 'POD_TPM_TAKEN')
+    // claimed before it was listed
+    const claimed = { ...claim, host: host.node.nodeId, podUuid: uuid }
+    await fleet.verifier.withStore(async (s) => await s.transact((tx, at) => recordPodTpm(tx, at, claimed)))
+    const machine = await fleet.proven(coming)
+    assert.equal(kindOf((await record(machine.node.nodeId)) ?? assert.fail()), 'machine')
   })
 
   it('do not vouch for pods of their own', async () => {
