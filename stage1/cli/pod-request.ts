@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { codeOf, messageOf, UsageError } from '../../attestation/base/index.ts'
@@ -107,13 +108,28 @@ function variablesOf(o: EnvironmentOptions, context: RunContext): EnvironmentVar
   return [...(o.inherit ? inheritedVariables(context.environment()) : []), ...fromFiles, ...o.variables]
 }
 
-/** The mask is the process's, but nothing else runs before it is put back. */
+/**
+ * A plain file is there with all of its text or not at all, for callers wait for it. What else a name may lead to, as
+ * /dev/stdout, is written to. The mask is the process's, but nothing else runs before it is put back.
+ */
 function writeForCaller(file: string, text: string, umask: number): void {
   const own = process.umask(umask)
   try {
-    fs.writeFileSync(file, text)
+    if (fs.lstatSync(file, { throwIfNoEntry: false })?.isFile() === false) fs.writeFileSync(file, text)
+    else replaceFile(file, text)
   } finally {
     process.umask(own)
+  }
+}
+
+function replaceFile(file: string, text: string): void {
+  const unfinished = path.join(path.dirname(file), `.${randomBytes(8).toString('hex')}`)
+  try {
+    fs.writeFileSync(unfinished, text, { flag: 'wx' })
+    fs.renameSync(unfinished, file)
+  } catch (err) {
+    fs.rmSync(unfinished, { force: true })
+    throw new UsageError(`cannot write ${file}: ${codeOf(err)}`)
   }
 }
 

@@ -156,6 +156,24 @@ describe('the stage0 server (agent and verifier stand in)', () => {
       assert.equal(handedOver(pods.work), count + 3)
     })
 
+    it("writes a pod's UUID to a file that is whole when it is there, and to what is no plain file", async () => {
+      const file = path.join(pods.work, 'whole-uuid')
+      fs.writeFileSync(file, 'what an earlier pod left')
+      const { ino } = fs.statSync(file)
+      assert.equal((await launch('--uuid-file-save', file, 'busybox', '--', 'true')).status, 0)
+      assert.match(fs.readFileSync(file, 'utf8'), /^[0-9a-f-]{36}$/)
+      assert.notEqual(fs.statSync(file).ino, ino, 'written in place')
+      const link = path.join(pods.work, 'link-to-uuid')
+      fs.symlinkSync(file, link)
+      const before = fs.readFileSync(file, 'utf8')
+      assert.equal((await launch('--uuid-file-save', link, 'busybox', '--', 'true')).status, 0)
+      assert.ok(fs.lstatSync(link).isSymbolicLink())
+      assert.notEqual(fs.readFileSync(file, 'utf8'), before)
+      const nowhere = await launch('--uuid-file-save', path.join(pods.work, 'no-such/uuid'), 'busybox', '--', 'true')
+      assert.notEqual(nowhere.status, 0)
+      assert.match(nowhere.stderr, /cannot write \S+no-such\/uuid: ENOENT/)
+    })
+
     it('makes the same pod for a caller with another umask and without a server', async () => {
       const file = path.join(pods.work, 'cold-uuid')
       const cold = ['--stage0', 'none', '--uuid-file-save', file, 'busybox', '--', 'true']
