@@ -39,7 +39,6 @@ packages=(
   gcc g++ make python3 musl-tools                # the C programs, and the npm packages that compile
   containernetworking-plugins iptables           # networks of pods
   qemu-system-x86 ovmf kmod                      # pods as virtual machines; depmod, for the guest's kernel
-  postgresql chromium prometheus                 # tests: a database server and a browser of their own, and promtool
   iproute2 util-linux openssl                    # what tests look at namespaces, mounts and certificates with
 )
 [ "$bench" = 1 ] && packages+=(podman runc debootstrap) # peers of the launch benchmarks; a Debian image to pull
@@ -57,10 +56,6 @@ if [ ${#missing[@]} -gt 0 ]; then
   command -v apt-get >/dev/null || fail "this is not a Debian machine; install the equivalents of:" "${missing[*]}"
   say "installing Debian packages: ${missing[*]}"
   log=$(mktemp)
-  # tests start a database of their own; one that nobody asked for would run beside it
-  if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
-    mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
-  fi
   if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2; rm -f "$log"
     fail "apt-get could not install: ${missing[*]}" "Its last lines are above. Check the network and /etc/apt/sources.list, then run this again."
