@@ -2,17 +2,18 @@
 # Brings a Debian machine to the point where `npm run demo`, `npm test` and `npm run bench` work: Debian packages, npm
 # packages, build.
 # Idempotent: when nothing is to be done it does nothing and is quick.
-# Usage: config/setup.sh [--quiet] [--bench] [--tpm-roots]
+# Usage: config/setup.sh [--quiet] [--test] [--bench] [--tpm-roots]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-quiet=0 bench=0 tpm_roots=0
+quiet=0 tests=0 bench=0 tpm_roots=0
 for argument in "$@"; do
   case $argument in
     --quiet) quiet=1 ;;
+    --test) tests=1 ;;
     --bench) bench=1 ;;
     --tpm-roots) tpm_roots=1 ;;
-    *) echo "setup: unknown option $argument; there are --quiet, --bench and --tpm-roots" >&2; exit 254 ;;
+    *) echo "setup: unknown option $argument; there are --quiet, --test, --bench and --tpm-roots" >&2; exit 254 ;;
   esac
 done
 exec >&2 # standard output belongs to what comes after this, such as the JSON of the demo
@@ -41,6 +42,7 @@ packages=(
   qemu-system-x86 ovmf kmod                      # pods as virtual machines; depmod, for the guest's kernel
   iproute2 util-linux openssl                    # what tests look at namespaces, mounts and certificates with
 )
+[ "$tests" = 1 ] && packages+=(postgresql chromium prometheus) # a database server and a browser of the tests' own, promtool
 [ "$bench" = 1 ] && packages+=(podman runc debootstrap) # peers of the launch benchmarks; a Debian image to pull
 [ "$tpm_roots" = 1 ] && packages+=(ruby-tpm-key-attestation) # 25 CA certificates of TPM makers (brings Ruby along): holdfast roots import --debian
 
@@ -56,6 +58,13 @@ if [ ${#missing[@]} -gt 0 ]; then
   command -v apt-get >/dev/null || fail "this is not a Debian machine; install the equivalents of:" "${missing[*]}"
   say "installing Debian packages: ${missing[*]}"
   log=$(mktemp)
+  # these packages would start servers that nobody asked for: of PostgreSQL and Prometheus only the programs are wanted
+  if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+  fi
+  case " ${missing[*]} " in *" prometheus "*)
+    mkdir -p /etc/systemd/system && ln -sfn /dev/null /etc/systemd/system/prometheus.service ;;
+  esac
   if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2; rm -f "$log"
     fail "apt-get could not install: ${missing[*]}" "Its last lines are above. Check the network and /etc/apt/sources.list, then run this again."
