@@ -1,4 +1,4 @@
-import { CodedError, codeOf, messageOf } from '../base/index.ts'
+import { CodedError } from '../base/index.ts'
 
 /**
  * STORE_FULL: the file system has no room; nothing was written, nothing was authorised.
@@ -20,30 +20,3 @@ export type StoreErrorCode =
   | 'STORE_CONFLICT'
   | 'STORE_NODE_UNKNOWN'
 export class StoreError extends CodedError<StoreErrorCode> {}
-
-/**
- * Names what SQLite or the file system said, and what to do about it.
- *
- * @param err anything thrown while the store was used; a StoreError comes back as it is
- * @param file the store's path, for the message
- */
-export function asStoreError(err: unknown, file: string): unknown {
-  if (err instanceof StoreError) return err
-  const code = codeOf(err) ?? ''
-  const make = (kind: StoreErrorCode, what: string): StoreError =>
-    new StoreError(kind, `${file}: ${what} (${messageOf(err)})`, { cause: err })
-  if (code === 'SQLITE_FULL' || code === 'ENOSPC' || code === 'EDQUOT') {
-    return make('STORE_FULL', 'no room left; free space on this file system, the verifier goes on by itself')
-  }
-  if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
-    return make('STORE_LOCKED', 'another program holds the write lock; end it or try again')
-  }
-  if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') {
-    return make('STORE_CORRUPT', 'damaged, or not a store; put back a copy, or move the file away and enrol again')
-  }
-  if (code.startsWith('SQLITE_CONSTRAINT')) return make('STORE_CONFLICT', 'refused by a rule of the store')
-  if (code.startsWith('SQLITE_') || code.startsWith('E')) {
-    return make('STORE_UNAVAILABLE', 'cannot be used; check path, owner and file system')
-  }
-  return err
-}

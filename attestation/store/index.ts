@@ -63,6 +63,7 @@ export type {
   EvidenceItem,
   Labels,
   NodeRecord,
+  NodeVersion,
   VerdictChange,
 } from './records.ts'
 export type { ResultRecord } from './results.ts'

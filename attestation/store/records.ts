@@ -1,3 +1,4 @@
+import type { Selectable } from 'kysely'
 import type { Standing } from '../appraisal/index.ts'
 import type { NodeEndorsement } from './node-endorsement.ts'
 import { type StandingReason, standingOfRow } from './node-events.ts'
@@ -18,8 +19,17 @@ export interface BoundAk {
   readonly certificate: Uint8Array
 }
 
+/** What a verifier has read of a node and writes back only where nobody was faster. */
+export interface NodeVersion {
+  readonly nodeId: string
+  /** Grows with each operator's act on the node (labels apart). */
+  readonly generation: number
+  /** Grows with each appraisal of the node that is kept, whichever verifier it was. */
+  readonly revision: number
+}
+
 /** What the store knows of one node. */
-export interface NodeRecord {
+export interface NodeRecord extends NodeVersion {
   /** SHA-256 name of the EK public area, hex without the algorithm. */
   readonly nodeId: string
   readonly ekPublic: Uint8Array
@@ -45,15 +55,11 @@ export interface NodeRecord {
   readonly state?: string
   /** What is kept of the machine's own logs, as JSON. */
   readonly machine?: string
-  /**
-   * Grows with each operator's act on the node (labels apart); what was read under an older one is not written back.
-   */
-  readonly generation: number
   readonly createdAt: string
   readonly updatedAt: string
 }
 
-export function nodeFromRow(row: NodesTable): NodeRecord {
+export function nodeFromRow(row: Selectable<NodesTable>): NodeRecord {
   return {
     nodeId: row.node_id,
     ekPublic: new Uint8Array(row.ek_public),
@@ -80,6 +86,7 @@ export function nodeFromRow(row: NodesTable): NodeRecord {
     ...(row.state !== null && { state: row.state }),
     ...(row.machine !== null && { machine: row.machine }),
     generation: row.generation,
+    revision: row.revision,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   }

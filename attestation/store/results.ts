@@ -4,14 +4,13 @@ import { blob } from './blob.ts'
 import { StoreError } from './errors.ts'
 import { recordStanding, type StandingReason } from './node-events.ts'
 import { recordPodTpm } from './pod-tpms.ts'
-import type { DecisionRecord, EvidenceItem, VerdictChange } from './records.ts'
+import type { DecisionRecord, EvidenceItem, NodeVersion, VerdictChange } from './records.ts'
 import type { Database } from './schema.ts'
 
 /** What one appraisal leaves behind. */
 export interface ResultRecord {
-  readonly nodeId: string
-  /** Of the record that the appraisal began with. */
-  readonly generation: number
+  /** That the appraisal began with. */
+  readonly node: NodeVersion
   readonly state: string
   /** Where it is another one than before. */
   readonly machine?: string
@@ -30,30 +29,29 @@ export async function recordResult(tx: Kysely<Database>, at: string, r: ResultRe
     .insertInto('verdicts')
     .values({
       at,
-      node_id: r.nodeId,
+      node_id: r.node.nodeId,
       tier: r.change.tier,
       findings: r.change.findings,
       evidence_sha256: r.evidence.sha256,
     })
     .execute()
-  await recordStanding(tx, at, r.nodeId, reasonsOf(r.change), false)
+  await recordStanding(tx, at, r.node.nodeId, reasonsOf(r.change), false)
 }
 
 /** Within a transaction: a change of verdict that no evidence led to. */
 export async function recordVerdict(
   tx: Kysely<Database>,
   at: string,
-  nodeId: string,
-  generation: number,
+  node: NodeVersion,
   change: VerdictChange,
   state: string | undefined,
 ): Promise<void> {
-  await updateNode(tx, at, { nodeId, generation, change, state })
+  await updateNode(tx, at, { node, change, state })
   await tx
     .insertInto('verdicts')
-    .values({ at, node_id: nodeId, tier: change.tier, findings: change.findings, evidence_sha256: null })
+    .values({ at, node_id: node.nodeId, tier: change.tier, findings: change.findings, evidence_sha256: null })
     .execute()
-  await recordStanding(tx, at, nodeId, reasonsOf(change), change.silent)
+  await recordStanding(tx, at, node.nodeId, reasonsOf(change), change.silent)
 }
 
 /** What spoke against the node, worst first; where nothing did, why it is trusted again needs no reason. */
@@ -117,7 +115,7 @@ export async function recordEvidence(tx: Kysely<Database>, at: string, item: Evi
 async function updateNode(
   tx: Kysely<Database>,
   at: string,
-  r: Pick<ResultRecord, 'nodeId' | 'generation'> & {
+  r: Pick<ResultRecord, 'node'> & {
     readonly change?: VerdictChange | undefined
     readonly state: string | undefined
     readonly machine?: string
@@ -127,15 +125,20 @@ async function updateNode(
     .updateTable('nodes')
     .set({
       updated_at: at,
+      revision: r.node.revision + 1,
       ...(r.state !== undefined && { state: r.state }),
       ...(r.machine !== undefined && { machine: r.machine }),
       ...(r.change && { tier: r.change.tier }),
       ...(r.change?.quarantine !== undefined && { quarantine: r.change.quarantine }),
     })
-    .where('node_id', '=', r.nodeId)
-    .where('generation', '=', r.generation)
+    .where('node_id', '=', r.node.nodeId)
+    .where('generation', '=', r.node.generation)
+    .where('revision', '=', r.node.revision)
     .executeTakeFirst()
   if (done.numUpdatedRows !== 1n) {
-    throw new StoreError('STORE_CONFLICT', `an operator has acted on node ${r.nodeId} in between`)
+    throw new StoreError(
+      'STORE_CONFLICT',
+      `an operator or another verifier has changed node ${r.node.nodeId} in between`,
+    )
   }
 }

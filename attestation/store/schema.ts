@@ -38,6 +38,8 @@ export interface NodesTable {
   machine: string | null
   /** Grows with each operator's act that changes what the verifier holds in memory of the node. */
   generation: number
+  /** Grows with each appraisal that is kept. */
+  revision: Generated<number>
   created_at: string
   updated_at: string
 }

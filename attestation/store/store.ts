@@ -1,42 +1,54 @@
 import type { Kysely } from 'kysely'
+import type { Engine, Isolation } from './engine.ts'
 import { type Endorsed, type Enrolment, exchangeAk, insertNode, redeemToken, updateAk } from './enrolment.ts'
-import { asStoreError, StoreError } from './errors.ts'
+import { StoreError } from './errors.ts'
 import { readDecisions, readVerdicts, type StoredDecision, type StoredVerdict } from './history.ts'
 import { eventCursor, moveEventCursor, type NodeEvent, readNodeEvents } from './node-events.ts'
-import { inTransaction, type OpenStore, openSqlite } from './open.ts'
 import { type PodTpm, readPodTpm } from './pod-tpms.ts'
+import { openPostgres } from './postgres.ts'
 import {
   type BoundAk,
   type DecisionRecord,
   type EvidenceItem,
   type NodeRecord,
+  type NodeVersion,
   nodeFromRow,
   type VerdictChange,
 } from './records.ts'
 import { type ResultRecord, recordDecision, recordEvidence, recordResult, recordVerdict } from './results.ts'
 import type { Database } from './schema.ts'
+import { openSqlite } from './sqlite.ts'
 
 /**
  * The verifier's memory. Each method that writes returns after its commit is on the disk, and changes nothing when it
  * throws.
  */
 export class Store {
-  readonly #open: OpenStore
+  readonly #engine: Engine
   readonly #now: () => Date
 
-  constructor(open: OpenStore, now: () => Date) {
-    this.#open = open
+  constructor(engine: Engine, now: () => Date) {
+    this.#engine = engine
     this.#now = now
   }
 
-  /** The path, for messages. */
-  get file(): string {
-    return this.#open.file
+  /** Path of the file, or host and database: for messages. */
+  get name(): string {
+    return this.#engine.name
   }
 
-  /** Grows whenever another process has changed the file. Cheap enough to ask many times a second. */
-  dataVersion(): number {
-    return Number(this.#open.sqlite.pragma('data_version', { simple: true }))
+  /** Whether other verifiers may work on it at the same time. */
+  get shared(): boolean {
+    return this.#engine.shared
+  }
+
+  /** Another number whenever an operator has acted elsewhere. Cheap enough to ask many times a second. */
+  async dataVersion(): Promise<number> {
+    try {
+      return await this.#engine.dataVersion()
+    } catch (err) {
+      throw this.#engine.asStoreError(err)
+    }
   }
 
   async node(nodeId: string): Promise<NodeRecord | undefined> {
@@ -121,23 +133,30 @@ export class Store {
 
   /** Keeps what an appraisal learned; a change of verdict is kept with its evidence. */
   async saveResult(result: ResultRecord): Promise<void> {
-    await this.#write((tx, at) => recordResult(tx, at, result))
+    await this.#write((tx, at) => recordResult(tx, at, result), 'guarded')
   }
 
   /** A node that has said nothing for too long, or left a ticket in the open: no evidence, only a verdict. */
-  async saveVerdict(
-    nodeId: string,
-    generation: number,
-    change: VerdictChange,
-    state: string | undefined,
-  ): Promise<void> {
-    await this.#write((tx, at) => recordVerdict(tx, at, nodeId, generation, change, state))
+  async saveVerdict(node: NodeVersion, change: VerdictChange, state: string | undefined): Promise<void> {
+    await this.#write((tx, at) => recordVerdict(tx, at, node, change, state), 'guarded')
+  }
+
+  /** Nodes whose last verdict is good, at the version that they have now. */
+  async trustedNodes(): Promise<NodeVersion[]> {
+    const rows = await this.#read((db) =>
+      db
+        .selectFrom('nodes')
+        .select(['node_id', 'generation', 'revision'])
+        .where('tier', 'in', ['affirming', 'warning'])
+        .execute(),
+    )
+    return rows.map(({ node_id, ...version }) => ({ nodeId: node_id, ...version }))
   }
 
   /**
    * Commits a decision with its evidence and the node's new state, all or nothing.
    *
-   * @throws StoreError STORE_CONFLICT when an operator has acted on the node in between, or when it allows a launch of
+   * @throws StoreError STORE_CONFLICT when an operator or another verifier has changed the node in between, or when it allows a launch of
    * a node
    *   that is not admitted or is in quarantine: then nothing is authorised
    */
@@ -151,9 +170,9 @@ export class Store {
   }
 
   /**
-   * Ties the file to the verifier's identity on first use.
+   * Ties the store to the verifier's identity on first use.
    *
-   * @throws StoreError STORE_CONFLICT when the file belongs to another ticket key
+   * @throws StoreError STORE_CONFLICT when the store belongs to another ticket key
    */
   async claimFor(verifierId: string): Promise<void> {
     await this.#write(async (tx) => {
@@ -161,20 +180,16 @@ export class Store {
       if (had && had.value !== verifierId) {
         throw new StoreError(
           'STORE_CONFLICT',
-          `${this.file} belongs to verifier ${had.value}, the ticket key here is that of ${verifierId}; put the right ticket key beside it`,
+          `${this.name} belongs to verifier ${had.value}, the ticket key here is that of ${verifierId}; put the right ticket key beside it`,
         )
       }
       if (!had) await tx.insertInto('settings').values({ name: 'verifier-id', value: verifierId }).execute()
     })
   }
 
-  /** Lets go of the file. */
+  /** Lets go of the database. */
   async close(): Promise<void> {
-    try {
-      await this.#open.db.destroy()
-    } finally {
-      this.#open.release()
-    }
+    await this.#engine.close()
   }
 
   /** For the operator's acts in this folder. */
@@ -189,25 +204,32 @@ export class Store {
 
   async #read<T>(query: (db: Kysely<Database>) => Promise<T>): Promise<T> {
     try {
-      return await query(this.#open.db)
+      return await query(this.#engine.db)
     } catch (err) {
-      throw asStoreError(err, this.file)
+      throw this.#engine.asStoreError(err)
     }
   }
 
-  async #write<T>(work: (tx: Kysely<Database>, at: string) => Promise<T>): Promise<T> {
-    return await inTransaction(this.#open, async (tx) => await work(tx, this.#now().toISOString()))
+  async #write<T>(
+    work: (tx: Kysely<Database>, at: string) => Promise<T>,
+    isolation: Isolation = 'serializable',
+  ): Promise<T> {
+    return await this.#engine.transaction(isolation, async (tx) => await work(tx, this.#now().toISOString()))
   }
 }
 
 /**
- * Opens the store at `file`. See openSqlite for the options.
+ * Opens a store: `postgres://…` is a database that several verifiers share, anything else the path of an SQLite file.
  *
+ * @param options.exclusive for the verifier: no other one may work on the same file. Commands of the operator pass
+ *   false and work beside a running verifier.
+ * @param options.create false for commands that must not make an empty store out of a mistyped name
  * @throws StoreError
  */
 export async function openStore(
-  file: string,
+  place: string,
   options: { readonly exclusive: boolean; readonly create: boolean; readonly now?: () => Date },
 ): Promise<Store> {
-  return new Store(await openSqlite(file, options), options.now ?? (() => new Date()))
+  const engine = /^postgres(ql)?:/.test(place) ? await openPostgres(place, options) : await openSqlite(place, options)
+  return new Store(engine, options.now ?? (() => new Date()))
 }

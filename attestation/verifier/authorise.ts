@@ -117,8 +117,7 @@ export async function authoriseLaunch(
   }
   const save = async (decision: DecisionRecord, state: NodeState): Promise<void> =>
     await ports.store.saveDecision(decision, {
-      nodeId: context.nodeId,
-      generation: context.generation,
+      node: context.version,
       state: serialiseNodeState(state),
       ...input.machine,
       ...(input.change !== undefined && { change: input.change }),

@@ -1,7 +1,7 @@
 import { type NodeState, parseNodeState, type Tier, tierFromText } from '../appraisal/index.ts'
 import { messageOf, toHex } from '../base/index.ts'
 import { type MachineState, parseMachineState, withoutLogs } from '../machine/index.ts'
-import type { Labels, NodeEndorsement, NodeRecord } from '../store/index.ts'
+import type { Labels, NodeEndorsement, NodeRecord, NodeVersion } from '../store/index.ts'
 import { objectName, type QualifiedParent, qualifiedName, TPM_RH_ENDORSEMENT, type VerifiedAk } from '../tpm2/index.ts'
 
 /**
@@ -16,6 +16,8 @@ export class NodeContext {
   readonly akName: string
   /** Of the stored record; what was read under an older one is not written back. */
   readonly generation: number
+  /** Of the stored record, and grows with each result of ours that is kept. */
+  revision: number
   readonly ekCertified: boolean
   readonly endorsement: NodeEndorsement | undefined
   /** TPM vendor, of the EK certificate. */
@@ -41,6 +43,7 @@ export class NodeContext {
     this.akParent = { qualifiedName: qualifiedName({ hierarchy: TPM_RH_ENDORSEMENT }, objectName(node.ekPublic)) }
     this.akName = toHex(ak.name)
     this.generation = node.generation
+    this.revision = node.revision
     this.ekCertified = node.ekCertificateSha256 !== undefined
     this.endorsement = node.endorsement
     this.manufacturer = node.endorsement?.tpm?.manufacturer
@@ -52,6 +55,16 @@ export class NodeContext {
     this.tier = tierFromText(node.tier)
     this.silent = node.standing === 'stale'
     this.lastEvidenceMs = nowMs
+  }
+
+  /** That the store has, unless somebody else has changed the node. */
+  get version(): NodeVersion {
+    return { nodeId: this.nodeId, generation: this.generation, revision: this.revision }
+  }
+
+  /** Whether a record that was read now is the one that this is made from, with what was kept since. */
+  isOf(node: NodeVersion): boolean {
+    return node.generation === this.generation && node.revision === this.revision
   }
 
   /** Runs `work` when everything begun before it has ended. */

@@ -219,8 +219,7 @@ export class QuoteExchange {
     const { store } = this.#service
     const change = this.#change(appraisal, evidence.bytes.length)
     await store.saveResult({
-      nodeId: context.nodeId,
-      generation: context.generation,
+      node: context.version,
       state: serialiseNodeState(appraisal.state),
       ...this.#machineRecord(appraisal, change === undefined ? evidence.bytes.length : 0),
       ...(change !== undefined && { change }),
@@ -283,7 +282,7 @@ export class QuoteExchange {
   ): Promise<void> {
     const { context } = this
     const node = await this.#service.store.node(context.nodeId)
-    if (node === undefined || node.generation !== context.generation) throw this.#overtaken(undefined)
+    if (node === undefined || !context.isOf(node)) throw this.#overtaken(undefined)
     const change = this.#change(appraisal, 0)
     const input = {
       requestBytes: body.request,
@@ -334,6 +333,7 @@ export class QuoteExchange {
 
   /** After the commit: memory follows the store. */
   #keep(appraisal: NodeAppraisal, state: NodeAppraisal['state'], change: VerdictChange | undefined): void {
+    this.context.revision++
     this.context.state = state
     this.context.machine = appraisal.machine
     for (const { ticket, end, reason } of appraisal.ended) {
@@ -350,7 +350,10 @@ export class QuoteExchange {
 
   #overtaken(cause: unknown): SessionError {
     this.#service.forget(this.context)
-    return new SessionError('NODE_CHANGED', 'an operator has acted on this node; connect again', { retry: true, cause })
+    return new SessionError('NODE_CHANGED', 'an operator or another verifier has changed this node; connect again', {
+      retry: true,
+      cause,
+    })
   }
 }
 

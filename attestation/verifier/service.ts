@@ -3,7 +3,7 @@ import { appraiseSilence, type Finding, finding, NodeStateError, serialiseNodeSt
 import { type AppraisalPolicySet, type Labels, selectPolicy } from '../appraisal-policy/index.ts'
 import type { RootStore } from '../endorsement/index.ts'
 import type { LaunchPolicySet } from '../launch-policy/index.ts'
-import { type NodeRecord, type Store, StoreError } from '../store/index.ts'
+import { type NodeRecord, type NodeVersion, type Store, StoreError } from '../store/index.ts'
 import type { VerifierConfig } from './config/index.ts'
 import type { KnownNode } from './enrolment.ts'
 import { SessionError } from './errors.ts'
@@ -55,7 +55,6 @@ export class VerifierService {
   readonly build: ServiceParts['build']
   readonly budgets: NodeBudgets
   readonly #log: Logger
-  readonly #startedMs = performance.now()
   readonly #contexts = new Map<string, NodeContext>()
   readonly #sessions = new Set<LiveSession>()
   /** The connection of each node that has proved itself last. */
@@ -65,10 +64,13 @@ export class VerifierService {
   #appraisalPolicies: AppraisalPolicySet | undefined
   #roots: RootStore
   #timer: NodeJS.Timeout | undefined
-  #dataVersion: number
+  #dataVersion: number | undefined
   #ticking: Promise<void> | undefined
   #storeFailed = false
-  #absentChecked = false
+  /** Trusted nodes and their revisions, as they were at the last look for absent ones. */
+  #trusted: ReadonlyMap<string, number> | undefined
+  #lookedForAbsentMs = Number.NEGATIVE_INFINITY
+  #absentLooks = 0
   #endorsementsDue = false
   #operatorActed = false
 
@@ -84,7 +86,6 @@ export class VerifierService {
     this.#policies = parts.policies
     this.#appraisalPolicies = parts.appraisalPolicies
     this.#roots = parts.roots
-    this.#dataVersion = parts.store.dataVersion()
   }
 
   policies = (): LaunchPolicySet => this.#policies
@@ -181,7 +182,8 @@ export class VerifierService {
   context(known: KnownNode): NodeContext {
     const { node, ak } = known
     const had = this.#contexts.get(node.nodeId)
-    if (had?.generation === node.generation) {
+    // what was read may be older than what another connection of this node has kept meanwhile
+    if (had !== undefined && had.generation === node.generation && had.revision >= node.revision) {
       had.labels = node.labels // nobody looked while it was not connected
       return had
     }
@@ -206,7 +208,7 @@ export class VerifierService {
   }
 
   async #tick(): Promise<void> {
-    const version = this.store.dataVersion()
+    const version = await this.store.dataVersion()
     if (version !== this.#dataVersion || this.#operatorActed) {
       this.#dataVersion = version
       this.#operatorActed = false
@@ -222,77 +224,93 @@ export class VerifierService {
 
   /** Deadlines of tickets, and silence. */
   async #look(context: NodeContext): Promise<void> {
-    const nowMs = this.now().getTime()
-    const silent = performance.now() - context.lastEvidenceMs > this.config.attestation.silentAfterMs
-    const late = context.state?.tickets.some((t) => !t.overdue && nowMs >= t.deadlineMs) ?? false
-    if (late || (silent && (context.tier === 'affirming' || context.tier === 'warning'))) {
+    if (this.#isLate(context) || this.#isNewlySilent(context)) {
       await context.exclusively(async () => {
-        if (context.state !== undefined && late) await this.#overdue(context, context.state)
-        else
-          await this.#silent(context.nodeId, context.generation, () => {
-            context.tier = 'none'
-            context.silent = true
-          })
+        // what was begun before has ended, and may have been the evidence that was waited for
+        if (this.#isLate(context)) await this.#overdue(context)
+        else if (this.#isNewlySilent(context)) await this.#fallSilent(context)
       })
     }
     const waits = context.state?.tickets.some((t) => !t.overdue) ?? false
     // A connection that has yet to prove itself holds the context too: a second one beside it would not know of its tickets.
-    if (silent && !waits && !this.#claims.has(context.nodeId)) this.forget(context)
+    if (this.#isSilent(context) && !waits && !this.#claims.has(context.nodeId)) this.forget(context)
   }
 
-  async #overdue(context: NodeContext, before: NonNullable<NodeContext['state']>): Promise<void> {
-    const { state, findings, overdue } = appraiseSilence(before, this.now())
+  #isLate({ state }: NodeContext): boolean {
+    const nowMs = this.now().getTime()
+    return state?.tickets.some((t) => !t.overdue && nowMs >= t.deadlineMs) ?? false
+  }
+
+  #isSilent({ lastEvidenceMs }: NodeContext): boolean {
+    return performance.now() - lastEvidenceMs > this.config.attestation.silentAfterMs
+  }
+
+  #isNewlySilent(context: NodeContext): boolean {
+    return this.#isSilent(context) && (context.tier === 'affirming' || context.tier === 'warning')
+  }
+
+  async #overdue(context: NodeContext): Promise<void> {
+    if (context.state === undefined) return
+    const { state, findings, overdue } = appraiseSilence(context.state, this.now())
     if (overdue.length === 0) return
-    await this.#verdict(context.nodeId, context.generation, 'contraindicated', findings, serialiseNodeState(state))
+    if (!(await this.#verdict(context.version, 'contraindicated', findings, serialiseNodeState(state)))) return
+    context.revision++
     context.state = state
     context.tier = 'contraindicated'
   }
 
-  async #silent(nodeId: string, generation: number, then: () => void): Promise<void> {
-    const message = `no evidence for ${this.config.attestation.silentAfterMs / 1000} s; the last verdict is void`
-    await this.#verdict(
-      nodeId,
-      generation,
-      'none',
-      [finding('node.silent', 'none', 'instance-identity', message)],
-      undefined,
-    )
-    then()
+  async #fallSilent(context: NodeContext): Promise<void> {
+    if (!(await this.#silent(context.version))) return
+    context.revision++
+    context.tier = 'none'
+    context.silent = true
   }
 
+  async #silent(node: NodeVersion): Promise<boolean> {
+    const message = `no evidence for ${this.config.attestation.silentAfterMs / 1000} s; the last verdict is void`
+    return await this.#verdict(node, 'none', [finding('node.silent', 'none', 'instance-identity', message)], undefined)
+  }
+
+  /** @returns whether it was kept: whoever has changed the node in between knows better */
   async #verdict(
-    nodeId: string,
-    generation: number,
+    node: NodeVersion,
     tier: 'none' | 'contraindicated',
     findings: readonly Finding[],
     state: string | undefined,
-  ): Promise<void> {
+  ): Promise<boolean> {
+    const { nodeId } = node
     try {
-      await this.store.saveVerdict(
-        nodeId,
-        generation,
-        { tier, findings: JSON.stringify(findings), ...(tier === 'none' && { silent: true }) },
-        state,
-      )
+      const change = { tier, findings: JSON.stringify(findings), ...(tier === 'none' && { silent: true }) }
+      await this.store.saveVerdict(node, change, state)
     } catch (err) {
-      // an operator was faster; what is in the store now is looked at with the next message or tick
+      // what is in the store now is looked at with the next message or tick
       if (err instanceof StoreError && err.code === 'STORE_CONFLICT') {
         this.#contexts.delete(nodeId)
-        return
+        return false
       }
       throw err
     }
     this.#log.warn({ nodeId, tier, findings }, 'verdict changed')
     this.hostChanged(nodeId)
+    return true
   }
 
-  /** Once after a start: nodes that were trusted when the verifier went away and have not come back. */
+  /**
+   * Nodes that were trusted when their verifier went away and have not come back to any: two looks, as far apart as
+   * silence may last, find the same revision. No clock of another machine is asked. Where no other verifier can be,
+   * this is so after a start only.
+   */
   async #markAbsent(): Promise<void> {
-    if (this.#absentChecked || performance.now() - this.#startedMs < this.config.attestation.silentAfterMs) return
-    this.#absentChecked = true
-    const trusted = (n: NodeRecord): boolean => n.tier === 'affirming' || n.tier === 'warning'
-    for (const node of await this.store.nodes()) {
-      if (trusted(node) && !this.#contexts.has(node.nodeId)) await this.#silent(node.nodeId, node.generation, () => {})
+    if (performance.now() - this.#lookedForAbsentMs < this.config.attestation.silentAfterMs) return
+    if (this.#absentLooks === 2 && !this.store.shared) return
+    this.#lookedForAbsentMs = performance.now()
+    this.#absentLooks = Math.min(this.#absentLooks + 1, 2)
+    const nodes = await this.store.trustedNodes()
+    const before = this.#trusted
+    this.#trusted = new Map(nodes.map(({ nodeId, revision }) => [nodeId, revision]))
+    for (const node of nodes) {
+      const unmoved = before?.get(node.nodeId) === node.revision
+      if (unmoved && !this.#contexts.has(node.nodeId)) await this.#silent(node)
     }
   }
 }

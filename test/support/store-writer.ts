@@ -22,8 +22,7 @@ for (let n = 0; ; n++) {
       requestSha256: digest,
     },
     {
-      nodeId,
-      generation: 2,
+      node: { nodeId, generation: 2, revision: n },
       state: `{"n":${n}}`,
       evidence: { sha256: digest, kind: 'evidence', bytes: Buffer.alloc(2000) },
     },

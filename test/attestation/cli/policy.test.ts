@@ -190,9 +190,11 @@ describe('holdfast policy', () => {
       attributes: { hostname: 'web-7' },
       admission: { kind: 'listed' },
     })
+    let revision = 0
     const save = async (evidence: EvidenceItem): Promise<void> => {
       const change = { tier: 'affirming', findings: '[]' }
-      await store.saveResult({ nodeId, generation: 1, state: '{}', change, evidence })
+      const node = { nodeId, generation: 1, revision: revision++ }
+      await store.saveResult({ node, state: '{}', change, evidence })
     }
     await save(vmStoredEvidence('ovmf-sdboot', tpm, true))
     await save(vmStoredEvidence('ovmf-sdboot', tpm, false))

@@ -105,7 +105,9 @@ describe('webhooks', () => {
   }
   const verdict = async (tier: string, silent = false): Promise<void> => {
     const findings = JSON.stringify([{ rule: 'boot.replay', tier, claim: 'executables', message: `it is ${tier}` }])
-    await store.saveVerdict(NODE, 1, { tier, findings, silent }, undefined)
+    const node = await store.node(NODE)
+    assert.ok(node)
+    await store.saveVerdict(node, { tier, findings, silent }, undefined)
   }
   const tos = (): unknown[] => receiver.posts.map((p) => JSON.parse(p.body).data.to)
 

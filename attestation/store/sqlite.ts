@@ -1,23 +1,16 @@
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import Sqlite from 'better-sqlite3'
-import { Kysely, Migrator, type SqliteDatabase, SqliteDialect, sql } from 'kysely'
-import { asStoreError, StoreError } from './errors.ts'
-import { migrationProvider } from './migrations.ts'
+import { Kysely, type SqliteDatabase, SqliteDialect, sql } from 'kysely'
+import { codeOf, messageOf } from '../base/index.ts'
+import type { Engine, Isolation } from './engine.ts'
+import { StoreError, type StoreErrorCode } from './errors.ts'
+import { migrate } from './migrate.ts'
 import type { Database } from './schema.ts'
 
 /** Another process commits a row or two; whoever holds the lock longer than this is stuck. */
 const BUSY_TIMEOUT_MS = 2000
 const MAX_STATEMENTS = 200
-
-/** An open store file. `sqlite` is there for what has no SQL: data_version and closing. */
-export interface OpenStore {
-  readonly file: string
-  readonly db: Kysely<Database>
-  readonly sqlite: Sqlite.Database
-  /** Ends the verifier's claim to be the only one, where there is one. */
-  readonly release: () => void
-}
 
 /**
  * Opens or makes a store file (mode 0600) and brings its tables up to date.
@@ -34,7 +27,7 @@ export interface OpenStore {
 export async function openSqlite(
   file: string,
   options: { readonly exclusive: boolean; readonly create: boolean },
-): Promise<OpenStore> {
+): Promise<Engine> {
   let sqlite: Sqlite.Database | undefined
   let owner: Sqlite.Database | undefined
   try {
@@ -57,12 +50,65 @@ export async function openSqlite(
     sqlite.pragma('foreign_keys = ON')
     const db = new Kysely<Database>({ dialect: new SqliteDialect({ database: keepingStatements(sqlite) }) })
     await migrate(db, file)
-    const held = owner
-    return { file, db, sqlite, release: () => held?.close() }
+    return new SqliteEngine(file, db, sqlite, owner)
   } catch (err) {
     sqlite?.close()
     owner?.close()
     throw asStoreError(err, file)
+  }
+}
+
+class SqliteEngine implements Engine {
+  readonly name: string
+  readonly shared = false
+  readonly db: Kysely<Database>
+  readonly #sqlite: Sqlite.Database
+  /** Holds the verifier's claim to be the only one, where there is one. */
+  readonly #owner: Sqlite.Database | undefined
+
+  constructor(name: string, db: Kysely<Database>, sqlite: Sqlite.Database, owner: Sqlite.Database | undefined) {
+    this.name = name
+    this.db = db
+    this.#sqlite = sqlite
+    this.#owner = owner
+  }
+
+  /**
+   * Takes the write lock first, whatever the isolation: a read that is followed by a write then never meets a snapshot
+   * gone stale.
+   */
+  async transaction<T>(_: Isolation, work: (tx: Kysely<Database>) => Promise<T>): Promise<T> {
+    try {
+      return await this.db.connection().execute(async (connection) => {
+        await sql`begin immediate`.execute(connection)
+        try {
+          const result = await work(connection)
+          await sql`commit`.execute(connection)
+          return result
+        } catch (err) {
+          if (this.#sqlite.inTransaction) await sql`rollback`.execute(connection) // a full disk has rolled back already
+          throw err
+        }
+      })
+    } catch (err) {
+      throw this.asStoreError(err)
+    }
+  }
+
+  async dataVersion(): Promise<number> {
+    return Number(this.#sqlite.pragma('data_version', { simple: true }))
+  }
+
+  asStoreError(err: unknown): unknown {
+    return asStoreError(err, this.name)
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.db.destroy()
+    } finally {
+      this.#owner?.close()
+    }
   }
 }
 
@@ -110,41 +156,26 @@ function claim(file: string): Sqlite.Database {
   }
 }
 
-async function migrate(db: Kysely<Database>, file: string): Promise<void> {
-  const { error, results } = await new Migrator({ db, provider: migrationProvider }).migrateToLatest()
-  if (error === undefined) return
-  if (results === undefined || results.length === 0) {
-    const known = asStoreError(error, file)
-    if (known instanceof StoreError) throw known
-    throw new StoreError(
-      'STORE_VERSION',
-      `${file}: made by a later release of Holdfast; run that one, or put back a copy`,
-      {
-        cause: error,
-      },
-    )
-  }
-  throw error
-}
-
 /**
- * Runs `work` as one transaction that takes the write lock first: a read that is followed by a write then never meets a
- * snapshot gone stale.
+ * Names what SQLite or the file system said, and what to do about it.
  */
-export async function inTransaction<T>(store: OpenStore, work: (tx: Kysely<Database>) => Promise<T>): Promise<T> {
-  try {
-    return await store.db.connection().execute(async (connection) => {
-      await sql`begin immediate`.execute(connection)
-      try {
-        const result = await work(connection)
-        await sql`commit`.execute(connection)
-        return result
-      } catch (err) {
-        if (store.sqlite.inTransaction) await sql`rollback`.execute(connection) // a full disk has rolled back already
-        throw err
-      }
-    })
-  } catch (err) {
-    throw asStoreError(err, store.file)
+function asStoreError(err: unknown, file: string): unknown {
+  if (err instanceof StoreError) return err
+  const code = codeOf(err) ?? ''
+  const make = (kind: StoreErrorCode, what: string): StoreError =>
+    new StoreError(kind, `${file}: ${what} (${messageOf(err)})`, { cause: err })
+  if (code === 'SQLITE_FULL' || code === 'ENOSPC' || code === 'EDQUOT') {
+    return make('STORE_FULL', 'no room left; free space on this file system, the verifier goes on by itself')
   }
+  if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
+    return make('STORE_LOCKED', 'another program holds the write lock; end it or try again')
+  }
+  if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') {
+    return make('STORE_CORRUPT', 'damaged, or not a store; put back a copy, or move the file away and enrol again')
+  }
+  if (code.startsWith('SQLITE_CONSTRAINT')) return make('STORE_CONFLICT', 'refused by a rule of the store')
+  if (code.startsWith('SQLITE_') || code.startsWith('E')) {
+    return make('STORE_UNAVAILABLE', 'cannot be used; check path, owner and file system')
+  }
+  return err
 }
