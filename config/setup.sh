@@ -42,7 +42,7 @@ packages=(
   qemu-system-x86 ovmf kmod                      # pods as virtual machines; depmod, for the guest's kernel
   iproute2 util-linux openssl                    # what tests look at namespaces, mounts and certificates with
 )
-[ "$tests" = 1 ] && packages+=(postgresql chromium prometheus) # a database server and a browser of the tests' own, promtool
+[ "$tests" = 1 ] && packages+=(postgresql) # a database server of the tests' own
 [ "$bench" = 1 ] && packages+=(podman runc debootstrap) # peers of the launch benchmarks; a Debian image to pull
 [ "$tpm_roots" = 1 ] && packages+=(ruby-tpm-key-attestation) # 25 CA certificates of TPM makers (brings Ruby along): holdfast roots import --debian
 
@@ -58,13 +58,10 @@ if [ ${#missing[@]} -gt 0 ]; then
   command -v apt-get >/dev/null || fail "this is not a Debian machine; install the equivalents of:" "${missing[*]}"
   say "installing Debian packages: ${missing[*]}"
   log=$(mktemp)
-  # these packages would start servers that nobody asked for: of PostgreSQL and Prometheus only the programs are wanted
+  # the package would start a server that nobody asked for: only the programs are wanted
   if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
     mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
   fi
-  case " ${missing[*]} " in *" prometheus "*)
-    mkdir -p /etc/systemd/system && ln -sfn /dev/null /etc/systemd/system/prometheus.service ;;
-  esac
   if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2; rm -f "$log"
     fail "apt-get could not install: ${missing[*]}" "Its last lines are above. Check the network and /etc/apt/sources.list, then run this again."

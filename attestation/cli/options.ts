@@ -2,7 +2,7 @@ import { userInfo } from 'node:os'
 import { Option } from 'commander'
 import { UsageError } from '../base/index.ts'
 import { openStore, type Store } from '../store/index.ts'
-import { readVerifierConfig } from '../verifier/config/index.ts'
+import { readVerifierConfig, storePlace } from '../verifier/config/index.ts'
 
 export const DEFAULT_CONFIG = '/etc/holdfast/verifier.yaml'
 
@@ -16,7 +16,10 @@ export function formatOption(): Option {
 
 /** Opens the store that the configuration names, beside a running verifier, and closes it whatever happens. */
 export async function withStore<T>(config: string, work: (store: Store) => Promise<T>): Promise<T> {
-  const store = await openStore(readVerifierConfig(config).storeFile, { exclusive: false, create: false })
+  const store = await openStore(storePlace(readVerifierConfig(config), process.env), {
+    exclusive: false,
+    create: false,
+  })
   try {
     return await work(store)
   } finally {

@@ -55,7 +55,8 @@ export async function openPostgres(url: string, options: { readonly create: bool
     application_name: 'holdfast-verifier',
     options: '-c synchronous_commit=on -c search_path=public',
   })
-  // the connection is dropped from the pool; whoever needs one next finds out how the server is
+  // whoever asks on a connection that is cut hears of it as the answer; as an event of nobody's it would end the process
+  pool.on('connect', (client) => client.on('error', () => {}))
   pool.on('error', () => {})
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) })
   try {

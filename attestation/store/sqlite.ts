@@ -38,7 +38,7 @@ export async function openSqlite(
       if (!options.create) {
         throw new StoreError(
           'STORE_UNAVAILABLE',
-          `${file}: no store here; start the verifier once, or correct the path`,
+          `${file}: no store here; start the verifier once, correct the path, or set DATABASE_URL as the verifier has it`,
         )
       }
       closeSync(openSync(file, 'a', 0o600)) // SQLite would make it by the umask

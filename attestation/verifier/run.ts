@@ -6,7 +6,7 @@ import { codeOf, messageOf } from '../base/index.ts'
 import { loadLaunchPolicies } from '../launch-policy/index.ts'
 import { openStore } from '../store/index.ts'
 import { loadAppraisalPolicies } from './appraisal-policies.ts'
-import { type VerifierConfig, VerifierError } from './config/index.ts'
+import { storePlace, type VerifierConfig, VerifierError } from './config/index.ts'
 import { loadIdentity, type TrustFile, type VerifierIdentity } from './identity.ts'
 import { Listener } from './listener.ts'
 import { DEFAULT_JITTER_PERCENT } from './quote-exchange.ts'
@@ -40,6 +40,8 @@ export interface StartOptions {
   readonly log: Logger
   /** Wall clock; injected by tests. */
   readonly now?: () => Date
+  /** Path or URL, as storePlace has it; the file in the data directory where absent. */
+  readonly store?: string
 }
 
 /**
@@ -55,7 +57,7 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
   const roots = readRootStore(config.enrolment.roots)
   const receivers = readReceivers(config)
   const identity = await loadIdentity(config, now())
-  const store = await openStore(config.storeFile, { exclusive: true, create: true, now })
+  const store = await openStore(options.store ?? config.storeFile, { exclusive: true, create: true, now })
   try {
     await store.claimFor(identity.verifierIdHex)
     const keep = async (set: typeof policies): Promise<void> =>
@@ -224,19 +226,55 @@ export async function runVerifier(config: VerifierConfig): Promise<void> {
     },
     pino.destination(2),
   )
-  const verifier = await startVerifier(config, { log })
-  const onHangUp = (): void => {
-    verifier.reload().catch((err) => log.error({ err, reason: messageOf(err) }, 'reload failed'))
+  const signals = new ProcessSignals()
+  try {
+    const verifier = await startVerifier(config, { log, store: storePlace(config, process.env) })
+    for (let signal = await signals.next(); ; signal = await signals.next()) {
+      if (signal === 'SIGHUP') {
+        await verifier.reload()
+        continue
+      }
+      log.info({ signal }, 'stopping')
+      break
+    }
+    signals.release() // who asks a second time does not want to wait for an end in order
+    await verifier.close()
+  } finally {
+    signals.release()
   }
-  process.on('SIGHUP', onHangUp)
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        log.info({ signal }, 'stopping')
-        resolve()
+}
+
+const HANDLED = ['SIGHUP', 'SIGTERM', 'SIGINT'] as const
+type Signal = (typeof HANDLED)[number]
+
+/** Signals in their order, from the first moment on: none ends the process half-way through its start. */
+class ProcessSignals {
+  readonly #come: Signal[] = []
+  #wake: (() => void) | undefined
+
+  constructor() {
+    for (const signal of HANDLED) process.on(signal, this.#take)
+  }
+
+  /** The next one, one that has come already or is yet to come; any number of SIGHUP that wait are one. */
+  async next(): Promise<Signal> {
+    for (;;) {
+      const signal = this.#come.shift()
+      if (signal !== undefined) return signal
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
       })
     }
-  })
-  process.off('SIGHUP', onHangUp)
-  await verifier.close()
+  }
+
+  release(): void {
+    for (const signal of HANDLED) process.off(signal, this.#take)
+  }
+
+  readonly #take = (signal: NodeJS.Signals): void => {
+    const known = HANDLED.find((handled) => handled === signal)
+    if (known === undefined || this.#come.includes(known)) return
+    this.#come.push(known)
+    this.#wake?.()
+  }
 }

@@ -230,6 +230,12 @@ export function readVerifierConfig(file: string): VerifierConfig {
   return parseVerifierConfig(text, file)
 }
 
+/** Where the store is: what `DATABASE_URL` says, else the file in the data directory. */
+export function storePlace(config: VerifierConfig, environment: NodeJS.ProcessEnv): string {
+  const url = environment['DATABASE_URL']
+  return url === undefined || url === '' ? config.storeFile : url
+}
+
 /** @throws VerifierError VERIFIER_CONFIG_INVALID with every mistake at once, one `file:line:col: message` a line */
 export function parseVerifierConfig(text: string, file: string): VerifierConfig {
   const rules = {

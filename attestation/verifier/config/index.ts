@@ -1,2 +1,8 @@
-export { type AdmissionMode, parseVerifierConfig, readVerifierConfig, type VerifierConfig } from './config.ts'
+export {
+  type AdmissionMode,
+  parseVerifierConfig,
+  readVerifierConfig,
+  storePlace,
+  type VerifierConfig,
+} from './config.ts'
 export { VerifierError, type VerifierErrorCode } from './errors.ts'
