@@ -50,6 +50,8 @@ export class QuoteExchange {
   #chosenAtMs = 0
   readonly #connection: Connection
   readonly #service: VerifierService
+  /** From where the agent on this connection was last told to send its log. */
+  #told: ReturnType<typeof wantedLog>
   /** Of the challenge that was answered last: what the agent quotes without being asked. */
   #answered: RegisterChoice
   /** Each with what it was given for: a quote is held against what it was asked by. */
@@ -74,6 +76,7 @@ export class QuoteExchange {
     this.#answered = this.#choice
     this.#log = log
     this.#nonces = new NonceTable(service.random, () => performance.now())
+    this.#told = wantedLog(this.context.state)
   }
 
   /** How often the node is to prove itself, by the policy that it was last asked by; a ticket that is out needs a quote before its deadline. */
@@ -128,12 +131,13 @@ export class QuoteExchange {
       this.#choice = choice
       this.#chosenAtMs = performance.now()
     }
+    this.#told = wantedLog(this.context.state)
     this.#connection.send({
       t: 'challenge',
       purpose,
       nonce: this.#nonces.issue(this.#choice),
       selection: selectionToWire(this.#choice.selection),
-      log: wantedLog(this.context.state),
+      log: this.#told,
       machineLogs: wantedMachineLogs(this.context.machine, this.#choice.policy),
     })
   }
@@ -190,6 +194,10 @@ export class QuoteExchange {
       if (!proven && isCut(body, quoted)) {
         await this.#greet(body.nonce, choice)
         return
+      }
+      if (!sameLog(this.#told, wantedLog(context.state))) {
+        const message = 'this node was heard on another connection since it was asked here; connect again'
+        throw new SessionError('NODE_CHANGED', message, { retry: true })
       }
       const { identity, config } = this.#service
       const podOf = context.endorsement?.host
@@ -268,8 +276,9 @@ export class QuoteExchange {
 
   /** From where the node's logs are wanted next, by the policy that holds: part of every answer. */
   #wantedLogs(state: NodeState | undefined) {
+    this.#told = wantedLog(state)
     return {
-      logOffset: wantedLog(state).offset,
+      logOffset: this.#told.offset,
       machineLogs: wantedMachineLogs(this.context.machine, this.#choice.policy),
     }
   }
@@ -355,6 +364,10 @@ export class QuoteExchange {
       cause,
     })
   }
+}
+
+function sameLog(a: ReturnType<typeof wantedLog>, b: ReturnType<typeof wantedLog>): boolean {
+  return a.resetCount === b.resetCount && a.restartCount === b.restartCount && a.offset === b.offset
 }
 
 /** What of a message is replayed, or judged by its size. */

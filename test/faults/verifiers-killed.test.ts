@@ -199,7 +199,8 @@ describe('several verifiers of one fleet', () => {
         try {
           if (peer === undefined) {
             peer = await connect(node)
-            assert.equal((await peer.login()).tier, 'affirming')
+            const { tier } = await peer.login()
+            assert.equal(tier, 'affirming', JSON.stringify(await store.verdicts(node.nodeId, 1)))
           }
           const { request, bytes } = node.measured(pod(n * 1000 + i))
           const answer = await peer.launch(bytes).catch((err) => {
