@@ -207,6 +207,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'Import and list the TPM makers whose certificates are believed',
     ...commander(() => import('./attestation/cli/roots.ts')),
   },
+  simulate: {
+    area: 'Verifier',
+    summary: 'Simulate a fleet of nodes, well-behaved and not, to size and test a verifier',
+    ...commander(() => import('./attestation/cli/simulate.ts')),
+  },
 }
 
 const COMPLETION: Entry = {

@@ -4,8 +4,11 @@ export { CaError, type CaErrorCode } from './errors.ts'
 export {
   type AkCertificateRequest,
   CLOCK_SKEW_MS,
+  type EkCertificateRequest,
   issueAkCertificate,
+  issueEkCertificate,
   issueTlsCertificate,
   nodeUri,
   type TlsCertificateRequest,
+  type TpmName,
 } from './issue.ts'

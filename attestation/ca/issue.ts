@@ -33,13 +33,28 @@ const DIRECTORY = 4
 const URI = 6
 const IP = 7
 
+/** TPM attributes of an EK certificate. */
+export interface TpmName {
+  readonly manufacturer: string
+  readonly model: string
+  readonly version: string
+}
+
+export interface EkCertificateRequest {
+  /** SubjectPublicKeyInfo of the EK, DER. */
+  readonly publicKeyInfo: Uint8Array
+  readonly tpm: TpmName
+  readonly now: Date
+  readonly lifetimeMs: number
+}
+
 export interface AkCertificateRequest {
   /** SubjectPublicKeyInfo of the AK, DER. Its residence in the TPM has been proved by activation. */
   readonly publicKeyInfo: Uint8Array
   /** 64 hex digits, see nodeIdOf(). */
   readonly nodeId: string
   /** As in the EK certificate, where the node has one. */
-  readonly tpm?: { readonly manufacturer: string; readonly model: string; readonly version: string }
+  readonly tpm?: TpmName
   readonly now: Date
   readonly lifetimeMs: number
 }
@@ -70,16 +85,20 @@ export function issueAkCertificate(ca: CertificateAuthority, request: AkCertific
     throw new CaError('CA_NAME_INVALID', `node ID ${JSON.stringify(nodeId.slice(0, 80))} is not 64 hex digits`)
   }
   const names = [implicit(URI, Buffer.from(nodeUri(nodeId), 'latin1'))]
-  if (tpm !== undefined) {
-    const attributes = [
-      [TCG.tpmManufacturer, tpm.manufacturer],
-      [TCG.tpmModel, tpm.model],
-      [TCG.tpmVersion, tpm.version],
-    ] as const
-    const rdns = attributes.map(([type, value]) => set(sequence(oid(type), utf8String(value))))
-    names.push(explicit(DIRECTORY, sequence(...rdns)))
-  }
+  if (tpm !== undefined) names.push(tpmName(tpm))
   return issue(ca, request, subjectAltName(...names), TCG.akCertificate)
+}
+
+/**
+ * Certifies the EK of a TPM as its maker would: tcg-kp-EKCertificate, keyAgreement, the TPM named in SubjectAltName
+ * (TCG EK Credential Profile 2.6 §3). The verifier issues none: it is for TPMs that are made in software.
+ *
+ * @param request its key is on an elliptic curve
+ * @returns a certificate that ends with the CA at the latest
+ * @throws CaError CA_EXPIRED, CA_SUBJECT_KEY_INVALID
+ */
+export function issueEkCertificate(ca: CertificateAuthority, request: EkCertificateRequest): IssuedCertificate {
+  return issue(ca, request, subjectAltName(tpmName(request.tpm)), TCG.ekCertificate, KEY_USAGE.keyAgreement)
 }
 
 /** The URI by which an AK certificate names a node (RFC 6920 §7). */
@@ -101,11 +120,23 @@ export function issueTlsCertificate(ca: CertificateAuthority, request: TlsCertif
   return issue(ca, request, subjectAltName(...names), SERVER_AUTH)
 }
 
+/** GeneralName directoryName with the TPM's attributes. */
+function tpmName(tpm: TpmName): Asn1 {
+  const attributes = [
+    [TCG.tpmManufacturer, tpm.manufacturer],
+    [TCG.tpmModel, tpm.model],
+    [TCG.tpmVersion, tpm.version],
+  ] as const
+  const rdns = attributes.map(([type, value]) => set(sequence(oid(type), utf8String(value))))
+  return explicit(DIRECTORY, sequence(...rdns))
+}
+
 function issue(
   ca: CertificateAuthority,
   request: { readonly publicKeyInfo: Uint8Array; readonly now: Date; readonly lifetimeMs: number },
   names: ExtensionSpec,
   purpose: string,
+  usage: number = KEY_USAGE.digitalSignature,
 ): IssuedCertificate {
   const publicKeyInfo = checkedKey(request.publicKeyInfo)
   const { now, lifetimeMs } = request
@@ -129,7 +160,7 @@ function issue(
       notAfter: new Date(Math.min(now.getTime() + lifetimeMs, caEnd.getTime())),
       extensions: [
         basicConstraints(false),
-        keyUsage(KEY_USAGE.digitalSignature),
+        keyUsage(usage),
         extKeyUsage(purpose),
         names,
         subjectKeyIdentifier(publicKeyInfo),
