@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { once, setMaxListeners } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { RawData, WebSocket } from 'ws'
 import { type Dialed, dial, type VerifierAddress } from './dial.ts'
@@ -37,6 +37,7 @@ export class SimulatedFleet {
     this.#options = options
     this.#tally = tally
     this.#slots = new Slots(options.dialsAtOnce)
+    setMaxListeners(0, this.#stop.signal) // each node waits for it
   }
 
   /** Open connections. */
