@@ -2,6 +2,7 @@
 export type Permission =
   | 'description:read'
   | 'summary:read'
+  | 'metrics:read'
   | 'nodes:read'
   | 'launches:read'
   | 'events:read'
@@ -13,7 +14,7 @@ export type Permission =
 export const ROLES = ['viewer', 'auditor', 'operator', 'policy-admin', 'admin'] as const
 export type Role = (typeof ROLES)[number]
 
-const VIEW = ['description:read', 'summary:read', 'nodes:read', 'launches:read', 'events:read'] as const
+const VIEW = ['description:read', 'summary:read', 'metrics:read', 'nodes:read', 'launches:read', 'events:read'] as const
 const AUDIT = [...VIEW, 'evidence:read', 'policies:read'] as const
 const OPERATE = [...AUDIT, 'nodes:operate', 'nodes:label'] as const
 

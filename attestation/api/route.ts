@@ -12,6 +12,14 @@ export interface ApiSources {
   readonly appraisalPolicies: () => AppraisalPolicySet | undefined
   /** The store tells the verifier of what other programs write, not of what it has written itself. */
   readonly operatorActed: () => void
+  /** What the verifier counts, in Prometheus's text format. */
+  readonly metrics: () => Promise<TextAnswer>
+}
+
+/** An answer that is text of its own kind. */
+export interface TextAnswer {
+  readonly type: string
+  readonly text: string
 }
 
 /** An answer that is not JSON. Named by a digest of itself, it never changes. */

@@ -297,3 +297,15 @@ export const DESCRIPTION_ROUTE: RouteDescription = {
   query: Nothing,
   media: ['application/json'],
 }
+
+/** Counts of the whole fleet, and of this verifier alone. */
+export const METRICS_ROUTE: RouteDescription = {
+  method: 'GET',
+  path: '/metrics',
+  permission: 'metrics:read',
+  subject: 'fleet',
+  summary: 'What this verifier counts, for Prometheus',
+  params: Nothing,
+  query: Nothing,
+  media: ['text/plain'],
+}

@@ -12,7 +12,7 @@ import { answerUnreadable, type HttpOptions, makeHttpServer } from './http-serve
 import { mayUse, type Permission, type Principal, type Subject } from './permissions.ts'
 import { ApiError, errorOfStatus, PROBLEM_TYPE, problemOf } from './problem.ts'
 import { type ApiSources, ImmutableBytes, type Route, type RouteDescription } from './route.ts'
-import { DESCRIPTION_ROUTE, ROUTES, STREAM_ROUTE } from './routes.ts'
+import { DESCRIPTION_ROUTE, METRICS_ROUTE, ROUTES, STREAM_ROUTE } from './routes.ts'
 import { Nothing } from './schemas.ts'
 import { validated } from './validate.ts'
 
@@ -85,7 +85,10 @@ export async function makeApi(sources: ApiSources, options: ApiOptions, log: Log
   app.addHook('preClose', async () => await streams.stop())
   app.setErrorHandler((err, request, reply) => refuse(err, request, reply, log))
   app.setNotFoundHandler((request, reply) => {
-    const methods = methodsOf([...ROUTES, STREAM_ROUTE, DESCRIPTION_ROUTE], request.url.split('?')[0] ?? '')
+    const methods = methodsOf(
+      [...ROUTES, STREAM_ROUTE, METRICS_ROUTE, DESCRIPTION_ROUTE],
+      request.url.split('?')[0] ?? '',
+    )
     const error =
       methods.length === 0
         ? new ApiError('NOT_FOUND', 'no such address; /v1/openapi.json has all')
@@ -95,6 +98,13 @@ export async function makeApi(sources: ApiSources, options: ApiOptions, log: Log
   await app.register(swagger, { openapi: DOCUMENT, exposeHeadRoutes: false })
   for (const route of ROUTES) addRoute(app, route, sources, options.perPrincipal, log)
   addStream(app, streams, options.authenticator)
+  app.route({
+    ...libraryRoute(METRICS_ROUTE),
+    handler: async (_, reply) => {
+      const { type, text } = await sources.metrics()
+      return reply.type(type).send(text)
+    },
+  })
   app.route({
     ...libraryRoute(DESCRIPTION_ROUTE),
     handler: async (request, reply) => answer(app.swagger(), request, reply),

@@ -53,6 +53,7 @@ export class Connection {
   #queue: Promise<void> = Promise.resolve()
   #handler: ConnectionHandler | undefined
   #ended = false
+  #ending = false
   #alive = true
   readonly #heartbeat: NodeJS.Timeout
 
@@ -109,6 +110,12 @@ export class Connection {
     this.#close(retry ? CLOSE_TRY_AGAIN : CLOSE_POLICY, code)
   }
 
+  /** As `fail`, when the messages that have come are answered. More are not taken. */
+  failAfterAnswers(err: unknown): void {
+    this.#ending = true
+    this.#queue = this.#queue.then(() => this.fail(err))
+  }
+
   /** Ends the connection in order. */
   close(): void {
     this.#close(CLOSE_NORMAL, '')
@@ -134,7 +141,7 @@ export class Connection {
   }
 
   #received(data: RawData, isBinary: boolean): void {
-    if (this.#ended) return
+    if (this.#ended || this.#ending) return
     this.#alive = true
     if (!this.#rate.take(performance.now())) {
       this.fail(new SessionError('SESSION_TOO_MANY_MESSAGES', 'more messages than an agent sends', { retry: true }))

@@ -27,10 +27,12 @@ export interface ListenerOptions {
   readonly messagesPerSecond: number
   /** Whether the service is in order, for /healthz. */
   readonly healthy: () => boolean
+  /** Whether more agents should come, for /readyz. */
+  readonly ready: () => boolean
   readonly onConnection: (connection: Connection, log: Logger) => void
 }
 
-/** The listening socket: TLS 1.3, `GET /healthz`, and the websocket of the agents; everything else is refused. */
+/** The listening socket: TLS 1.3, `GET /healthz` and `/readyz`, and the websocket of the agents; everything else is refused. */
 export class Listener {
   readonly #server: Server
   readonly #options: ListenerOptions
@@ -62,11 +64,16 @@ export class Listener {
     this.#server.headersTimeout = HANDSHAKE_TIMEOUT_MS
     this.#server.requestTimeout = HANDSHAKE_TIMEOUT_MS
     this.#server.maxConnections = options.connections
+    const checks = new Map([
+      ['/healthz', options.healthy],
+      ['/readyz', options.ready],
+    ])
     this.#server.on('request', (request, response) => {
-      const found = request.method === 'GET' && request.url === '/healthz'
-      const status = !found ? 404 : options.healthy() ? 200 : 503
+      const check = request.method === 'GET' ? checks.get(request.url ?? '') : undefined
+      const status = check === undefined ? 404 : check() ? 200 : 503
       response.writeHead(status, { 'content-type': 'application/json' })
-      response.end(JSON.stringify(found ? { status: status === 200 ? 'ok' : 'failing' } : { code: 'NOT_FOUND' }))
+      const body = check === undefined ? { code: 'NOT_FOUND' } : { status: status === 200 ? 'ok' : 'failing' }
+      response.end(JSON.stringify(body))
     })
     this.#server.on('secureConnection', (socket) => {
       this.#sockets.add(socket)

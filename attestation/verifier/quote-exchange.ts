@@ -27,6 +27,7 @@ import {
   registerChoice,
   verifyEvidence,
 } from './evidence.ts'
+import type { RoundResult } from './metrics.ts'
 import type { NodeContext } from './node-context.ts'
 import { NonceTable } from './nonces.ts'
 import { hostFinding } from './pod-host.ts'
@@ -150,8 +151,19 @@ export class QuoteExchange {
    * @throws what ends the connection: SessionError, ProtocolError, StoreError or LaunchPolicyError
    */
   async answer(quoted: Quoted, frame: Uint8Array, proven: boolean): Promise<void> {
-    const { context } = this
     const body = decodeQuotedBody(quoted.body)
+    const beganMs = performance.now()
+    let result: RoundResult = 'refused'
+    try {
+      result = await this.#answer(body, quoted, frame, proven)
+    } finally {
+      const purpose = body.t === 'launch' ? 'launch' : body.purpose
+      this.#service.metrics.round(purpose, result, (performance.now() - beganMs) / 1000)
+    }
+  }
+
+  async #answer(body: QuotedBody, quoted: Quoted, frame: Uint8Array, proven: boolean): Promise<RoundResult> {
+    const { context } = this
     const wanted = proven
       ? body.t === 'launch' || body.purpose === 'periodic'
       : body.t === 'evidence' && body.purpose === 'session'
@@ -178,10 +190,10 @@ export class QuoteExchange {
       const denial = budgets.launch(context.nodeId, frame.length + body.request.length, performance.now())
       if (denial !== undefined) {
         this.#deny(body.id, denial.code, denial.reason, choice)
-        return
+        return 'refused'
       }
     }
-    await context.exclusively(async () => {
+    return await context.exclusively(async () => {
       const binding = { verifierId: this.#service.identity.verifierId, exporter: this.#connection.exporter }
       let verified: Awaited<ReturnType<typeof verifyEvidence>>
       try {
@@ -193,7 +205,7 @@ export class QuoteExchange {
       if (!proven) count()
       if (!proven && isCut(body, quoted)) {
         await this.#greet(body.nonce, choice)
-        return
+        return 'incomplete'
       }
       if (!sameLog(this.#told, wantedLog(context.state))) {
         const message = 'this node was heard on another connection since it was asked here; connect again'
@@ -211,9 +223,10 @@ export class QuoteExchange {
       } catch (err) {
         throw err instanceof StoreError && err.code === 'STORE_CONFLICT' ? this.#overtaken(err) : err
       }
-      if (appraisal.more) return // what has not come to its end says nothing, so the node is silent still
+      if (appraisal.more) return 'incomplete' // what has not come to its end says nothing, so the node is silent still
       context.lastEvidenceMs = performance.now()
       context.lastEvidenceAt = terms.now.getTime()
+      return appraisal.result.tier
     })
   }
 
@@ -257,6 +270,7 @@ export class QuoteExchange {
   /** A launch that is not looked at, and of which nothing is kept. */
   #deny(id: number, code: string, reason: string, choice: RegisterChoice): void {
     this.#log.warn({ code, reason }, 'launch denied')
+    this.#service.metrics.launch('denied', code)
     const next = { nonce: this.#nonces.issue(choice), ...this.#wantedLogs(this.context.state) }
     this.#connection.send({ t: 'denied', id, code, reasons: [reason], ...next })
   }
@@ -308,9 +322,11 @@ export class QuoteExchange {
     if (answer.outcome === 'allowed') {
       const { jti, policy } = answer.claims
       this.#log.info({ podUuid, ticketId: jti, allowedBy: policy.allowedBy }, 'launch allowed')
+      this.#service.metrics.launch('allowed')
       this.#connection.send({ t: 'ticket', ticket: answer.ticket, ...next })
     } else {
       this.#log.info({ podUuid, code: answer.code, reasons: answer.reasons }, 'launch denied')
+      this.#service.metrics.launch('denied', answer.code)
       this.#connection.send({ t: 'denied', code: answer.code, reasons: [...answer.reasons], ...next })
     }
     this.#stopPods(appraisal, choice)
@@ -351,6 +367,7 @@ export class QuoteExchange {
     if (change === undefined) return
     this.context.tier = appraisal.result.tier
     this.context.silent = false
+    this.#service.metrics.verdictChanged(change.tier)
     this.#service.hostChanged(this.context.nodeId)
     const level = change.tier === 'affirming' ? 'info' : 'warn'
     const findings = reasonsAgainst(appraisal.result.findings)

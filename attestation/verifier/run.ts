@@ -89,6 +89,7 @@ export async function startVerifier(config: VerifierConfig, options: StartOption
         certificate: identity.tls.certificate,
         key: identity.tls.key,
         healthy: service.healthy,
+        ready: service.ready,
         onConnection: (connection, connectionLog) => {
           const session = new Session(connection, service, connectionLog)
           service.sessionStarted(session)
@@ -178,7 +179,8 @@ async function listenForApi(
   const { listen, plainHttp, requestsPerSecond, requestsPerAddressPerSecond, connections, streams } = config.api
   const { startApi, TokenAuthenticator } = await import('../api/index.ts') // its libraries are for those who use it
   const { store, now, policies, appraisalPolicies, operatorActed } = service
-  const sources = { store, now, launchPolicies: policies, appraisalPolicies, operatorActed }
+  const metrics = async () => await service.metrics.text()
+  const sources = { store, now, launchPolicies: policies, appraisalPolicies, operatorActed, metrics }
   const options = {
     ...(!plainHttp && { tls }),
     ...{ connections, streams, requestMs: API_REQUEST_MS },

@@ -9,6 +9,7 @@ import type { KnownNode } from './enrolment.ts'
 import { SessionError } from './errors.ts'
 import type { PolicyChoice } from './evidence.ts'
 import type { VerifierIdentity } from './identity.ts'
+import { VerifierMetrics } from './metrics.ts'
 import { NodeBudgets } from './node-budgets.ts'
 import { NodeContext } from './node-context.ts'
 
@@ -20,6 +21,8 @@ const MAX_CONNECTIONS_PER_NODE = 8
 /** A connection, as far as the service needs to know. */
 export interface LiveSession {
   end(reason: SessionError): void
+  /** As `end`, when the messages that have come are answered. */
+  endInOrder(reason: SessionError): void
   /** An operator has written something: is this node still what it was? */
   recheck(): Promise<void>
   /** Roots or CRLs have changed: is this node's EK still endorsed? */
@@ -54,6 +57,7 @@ export class VerifierService {
   readonly now: () => Date
   readonly build: ServiceParts['build']
   readonly budgets: NodeBudgets
+  readonly metrics: VerifierMetrics
   readonly #log: Logger
   readonly #contexts = new Map<string, NodeContext>()
   readonly #sessions = new Set<LiveSession>()
@@ -73,6 +77,7 @@ export class VerifierService {
   #absentLooks = 0
   #endorsementsDue = false
   #operatorActed = false
+  #stopping = false
 
   constructor(parts: ServiceParts) {
     this.config = parts.config
@@ -86,6 +91,12 @@ export class VerifierService {
     this.#policies = parts.policies
     this.#appraisalPolicies = parts.appraisalPolicies
     this.#roots = parts.roots
+    this.metrics = new VerifierMetrics({
+      store: parts.store,
+      healthy: this.healthy,
+      connections: () => this.#sessions.size,
+      policyRevision: () => this.#policies.revision,
+    })
   }
 
   policies = (): LaunchPolicySet => this.#policies
@@ -96,6 +107,8 @@ export class VerifierService {
   }
   roots = (): RootStore => this.#roots
   healthy = (): boolean => !this.#storeFailed
+  /** Whether agents had better be sent here. */
+  ready = (): boolean => !this.#storeFailed && !this.#stopping
 
   /** Takes over policies and roots that have been read and checked. Decisions under way keep the old ones. */
   replace(policies: LaunchPolicySet, appraisalPolicies: AppraisalPolicySet | undefined, roots: RootStore): void {
@@ -129,11 +142,15 @@ export class VerifierService {
     }, POLL_MS)
   }
 
-  /** Ends all connections; resolves when nothing of ours uses the store any more. */
+  /**
+   * Ends all connections, each when what it has asked is answered; resolves when nothing of ours uses the store any
+   * more.
+   */
   async stop(): Promise<void> {
+    this.#stopping = true
     clearInterval(this.#timer)
     for (const session of [...this.#sessions]) {
-      session.end(new SessionError('VERIFIER_STOPPING', 'the verifier is stopping', { retry: true }))
+      session.endInOrder(new SessionError('VERIFIER_STOPPING', 'the verifier is stopping', { retry: true }))
     }
     await this.#ticking
     await Promise.all([...this.#contexts.values()].map((context) => context.exclusively(async () => {})))
@@ -291,6 +308,7 @@ export class VerifierService {
       throw err
     }
     this.#log.warn({ nodeId, tier, findings }, 'verdict changed')
+    this.metrics.verdictChanged(tier)
     this.hostChanged(nodeId)
     return true
   }

@@ -97,6 +97,10 @@ export class Session implements ConnectionHandler, LiveSession {
     this.#connection.fail(reason)
   }
 
+  endInOrder(reason: SessionError): void {
+    this.#connection.failAfterAnswers(reason)
+  }
+
   /** Something was written to the store by an operator: is this node still what it was? */
   async recheck(): Promise<void> {
     try {

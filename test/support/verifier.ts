@@ -30,6 +30,8 @@ export interface TestVerifier {
   readonly config: VerifierConfig
   readonly trust: TrustFile
   readonly port: number
+  /** Of the API, where the settings have one. */
+  readonly apiPort: number | undefined
   /** PEM of the CA that issued its TLS certificate. */
   readonly ca: string
   /** The log so far, parsed. */
@@ -74,6 +76,9 @@ export async function startTestVerifier(options: TestVerifierOptions = {}): Prom
     trust: running.trust,
     get port() {
       return running.port
+    },
+    get apiPort() {
+      return running.api?.port
     },
     ca: readFileSync(join(dir.path, 'data/ca.pem'), 'utf8'),
     logLines: () => lines,

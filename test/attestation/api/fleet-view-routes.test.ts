@@ -55,7 +55,8 @@ describe('what the dashboard asks of a fleet', () => {
       perPrincipal: new KeyedRateLimit(10_000, 10_000),
       authenticator: new TokenAuthenticator(store, () => now, log),
     }
-    app = await makeApi({ ...sources, operatorActed: () => {} }, options, log)
+    const noMetrics = async () => ({ type: 'text/plain', text: '' })
+    app = await makeApi({ ...sources, operatorActed: () => {}, metrics: noMetrics }, options, log)
     const port = Number(new URL(await app.listen({ host: '127.0.0.1', port: 0 })).port)
     const expiresAt = new Date(now.getTime() + 1000)
     all = new ApiClient(port, undefined, await makeToken(store, 'all', 'auditor', { expiresAt }))

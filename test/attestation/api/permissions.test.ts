@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { mayUse, PERMISSIONS, type Permission, ROLES } from '../../../attestation/api/permissions.ts'
-import { DESCRIPTION_ROUTE, ROUTES, STREAM_ROUTE } from '../../../attestation/api/routes.ts'
+import { DESCRIPTION_ROUTE, METRICS_ROUTE, ROUTES, STREAM_ROUTE } from '../../../attestation/api/routes.ts'
 
-const routes = [...ROUTES, STREAM_ROUTE, DESCRIPTION_ROUTE]
+const routes = [...ROUTES, STREAM_ROUTE, METRICS_ROUTE, DESCRIPTION_ROUTE]
 
 describe('who may what', () => {
   const writes: Record<(typeof ROLES)[number], Permission[]> = {
@@ -45,7 +45,7 @@ describe('who may what', () => {
     for (const route of routes) assert.equal(mayUse(principal, route), route.subject !== 'fleet', route.path)
     assert.deepEqual(
       routes.filter(({ subject }) => subject === 'fleet').map(({ path }) => path),
-      ['/v1/policies', '/v1/nodes/{id}/labels'],
+      ['/v1/policies', '/v1/nodes/{id}/labels', '/metrics'],
     )
   })
 })

@@ -62,6 +62,7 @@ describe('the API', () => {
       operatorActed: () => {
         acted++
       },
+      metrics: async () => ({ type: 'text/plain; version=0.0.4', text: 'up 1\n' }),
     }
     const options = {
       ...{ connections: 100, requestMs: 10_000, streams: 10 },

@@ -195,7 +195,7 @@ describe('the logs of a machine at the verifier', () => {
     const challenge = await peer.next('challenge')
     assert.equal(challenge.machineLogs[0]?.offset, 0)
     peer.quote({ t: 'evidence', purpose: 'periodic' }, { machineLogs: [underWay] }) // with the nonce of the challenge: the log is missing
-    assert.equal((await peer.next('result')).tier, 'contraindicated')
+    assert.equal((await peer.result()).tier, 'contraindicated')
     await peer.next('stop-pods')
     await peer.close()
 
@@ -211,13 +211,13 @@ describe('the logs of a machine at the verifier', () => {
       { t: 'evidence', purpose: 'periodic' },
       { machineLogs: [{ ...underWay, offset: other.machine.logs.firmware?.length ?? 0 }] },
     )
-    const crossed = await other.peer.next('result')
+    const crossed = await other.peer.result()
     assert.equal(crossed.tier, 'affirming', JSON.stringify(crossed.findings))
     assert.equal(crossed.machineLogs[0]?.offset, 0, 'the policy that holds wants the log from its beginning')
     other.peer.nonce = asked
     const machineLogs = [{ ...underWay, offset: 0, bytes: other.machine.logs.firmware ?? new Uint8Array(0) }]
     other.peer.quote({ t: 'evidence', purpose: 'periodic' }, { machineLogs })
-    assert.equal((await other.peer.next('result')).tier, 'affirming')
+    assert.equal((await other.peer.result()).tier, 'affirming')
   })
 
   it('are told and count for nothing where policy observes', async () => {

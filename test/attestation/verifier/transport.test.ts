@@ -31,6 +31,7 @@ describe('the listener', () => {
 
   it('says over HTTP whether it is well, and nothing else', async () => {
     assert.deepEqual(await get('/healthz'), { status: 200, body: '{"status":"ok"}' })
+    assert.deepEqual(await get('/readyz'), { status: 200, body: '{"status":"ok"}' })
     assert.equal((await get('/')).status, 404)
     assert.equal((await get('/healthz', 'POST')).status, 404)
   })
