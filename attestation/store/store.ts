@@ -5,7 +5,6 @@ import { StoreError } from './errors.ts'
 import { readDecisions, readVerdicts, type StoredDecision, type StoredVerdict } from './history.ts'
 import { eventCursor, moveEventCursor, type NodeEvent, readNodeEvents } from './node-events.ts'
 import { type PodTpm, readPodTpm } from './pod-tpms.ts'
-import { openPostgres } from './postgres.ts'
 import {
   type BoundAk,
   type DecisionRecord,
@@ -230,6 +229,11 @@ export async function openStore(
   place: string,
   options: { readonly exclusive: boolean; readonly create: boolean; readonly now?: () => Date },
 ): Promise<Store> {
-  const engine = /^postgres(ql)?:/.test(place) ? await openPostgres(place, options) : await openSqlite(place, options)
+  const engine = /^postgres(ql)?:/.test(place) ? await connect(place, options) : await openSqlite(place, options)
   return new Store(engine, options.now ?? (() => new Date()))
+}
+
+async function connect(url: string, options: { readonly create: boolean }): Promise<Engine> {
+  const { openPostgres } = await import('./postgres.ts') // its library is for those who use it
+  return await openPostgres(url, options)
 }

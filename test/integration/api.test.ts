@@ -246,6 +246,7 @@ describe("the verifier's API over TLS", () => {
       assert.match(document.openapi, /^3\.1\.\d+$/)
       assert.ok(document.info.title !== '' && document.info.version !== '')
       assert.deepEqual(Object.keys(document.paths).sort(), [
+        '/metrics',
         '/v1/events',
         '/v1/events/stream',
         '/v1/evidence/{sha256}',
